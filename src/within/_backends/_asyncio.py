@@ -1,0 +1,361 @@
+"""The asyncio backend, for uvloop as well: one alarm a loop, and task.cancel().
+
+Only the modules of this folder named ``_asyncio…`` import asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ._asyncio_alarm import Alarm
+from ._asyncio_pursuit import Pursuit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import FrameType
+
+    from .._timeouts import Timeout
+
+T = TypeVar("T")
+Task = asyncio.Task[Any]
+
+# The block in which a task was started, for T17. Which blocks a task itself has
+# open is kept by task (`AsyncioBackend._innermost`), because two tasks may be
+# given one and the same context.
+_inherited: ContextVar[Timeout | None] = ContextVar("within", default=None)
+
+
+class AsyncioBackend:
+    """What is open on one loop."""
+
+    name = "asyncio"
+    cancelled: type[BaseException] = asyncio.CancelledError
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._alarm = Alarm(loop, self._expire)
+        self._innermost: dict[Task, Timeout] = {}
+        self._pursuits: dict[Task, Pursuit] = {}
+        self._readers: dict[int, asyncio.Future[None]] = {}
+        self._writers: dict[int, asyncio.Future[None]] = {}
+
+    def current_time(self) -> float:
+        return self._loop.time()
+
+    # -- scopes ------------------------------------------------------------
+
+    def enter(self, timeout: Timeout) -> None:
+        # By its module: trio-asyncio replaces it there.
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError(
+                f"{timeout!r} was entered outside a task (in a callback of the event "
+                "loop?): start one with loop.create_task() or asyncio.run()"
+            )
+        now = self._loop.time()
+        when = timeout._when
+        if timeout._delay is not None:
+            timeout._when = when = now + timeout._delay
+        timeout._task = task
+        timeout._cancelling = task.cancelling()
+        parent = self._innermost.get(task)
+        if parent is None:
+            parent = _inherited.get()
+            if parent is not None and parent._task is None:
+                parent = _first_open(parent)
+        timeout._parent = parent
+        self._innermost[task] = timeout
+        _inherited.set(timeout)
+        if timeout._shield:
+            timeout._scope = _shield_from_anyio()
+        if timeout._expired or when <= now:
+            self._expire([timeout])
+        elif when != math.inf:
+            timeout._entry = self._alarm.add(timeout, when)
+
+    def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
+        task = timeout._task
+        parent = timeout._parent
+        in_order = self._innermost.get(task) is timeout
+        if in_order:
+            if parent is not None and parent._task is task:
+                self._innermost[task] = parent
+            else:
+                del self._innermost[task]
+        else:
+            self._unlink(timeout)
+        if timeout._entry is not None:
+            self._alarm.discard(timeout._entry)
+            timeout._entry = None
+        timeout._task = None
+        if parent is not None and parent._task is None:
+            parent = _first_open(parent)
+        # Kept, so that tasks started inside still find the blocks around it.
+        timeout._parent = parent
+        if not in_order or running_task() is not task:
+            self._left_wrongly(timeout, task, exc, in_order)
+            return False
+        _inherited.set(parent)
+        if timeout._shield:
+            self._lower_shield(timeout, task, exc)
+        return timeout._expired and self._is_caught(timeout, task, exc)
+
+    def reschedule(self, timeout: Timeout, deadline: float) -> bool:
+        self._check_loop(timeout)
+        if timeout._expired:
+            return False
+        if timeout._entry is not None:
+            self._alarm.discard(timeout._entry)
+            timeout._entry = None
+        timeout._when = deadline
+        # T5: a deadline that has passed strikes at the first suspension, for
+        # which a timer would ring one pass too late.
+        if deadline <= self._loop.time():
+            self._expire([timeout])
+        elif deadline != math.inf:
+            timeout._entry = self._alarm.add(timeout, deadline)
+        return True
+
+    def cancel(self, timeout: Timeout) -> None:
+        self._check_loop(timeout)
+        if not timeout._expired:
+            self._expire([timeout])
+
+    def effective_deadline(self) -> float:
+        task = running_task()
+        scope = self._innermost.get(task) if task is not None else None
+        if scope is None:
+            scope = _inherited.get()
+        nearest = math.inf
+        while scope is not None:
+            if scope._task is not None:
+                if scope._expired:
+                    return -math.inf
+                nearest = min(nearest, scope._when)
+                if scope._shield:
+                    break
+            scope = scope._parent
+        if "anyio._backends._asyncio" in sys.modules:
+            import anyio
+
+            nearest = min(nearest, anyio.current_effective_deadline())
+        return nearest
+
+    # -- descriptors -------------------------------------------------------
+
+    async def wait_readable(self, fd: int) -> None:
+        loop = self._loop
+        await self._wait(fd, self._readers, loop.add_reader, loop.remove_reader)
+
+    async def wait_writable(self, fd: int) -> None:
+        loop = self._loop
+        await self._wait(fd, self._writers, loop.add_writer, loop.remove_writer)
+
+    def notify_closing(self, fd: int) -> None:
+        # Taken off the loop here and not by the woken task: by then the number
+        # may belong to another descriptor.
+        if (ready := self._readers.pop(fd, None)) is not None:
+            self._loop.remove_reader(fd)
+            _set_done(ready)
+        if (ready := self._writers.pop(fd, None)) is not None:
+            self._loop.remove_writer(fd)
+            _set_done(ready)
+
+    # -- clean-up ----------------------------------------------------------
+
+    async def finish(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        # Our own deadlines and anyio's scopes respect the shield; a bare
+        # Task.cancel() cannot be held off (T14), only heard out and repeated.
+        from .._timeouts import shield
+
+        cancellation: asyncio.CancelledError | None = None
+        with shield():
+            while True:
+                try:
+                    result = await attempt()
+                except asyncio.CancelledError as exc:
+                    cancellation = exc
+                else:
+                    break
+        if cancellation is not None:
+            try:
+                raise cancellation
+            finally:
+                del cancellation  # it holds this frame by its traceback
+        return result
+
+    # -- behind the scopes -------------------------------------------------
+
+    def owed(self, task: Task) -> tuple[Timeout | None, bool]:
+        """The outermost expired block whose cancellation may reach ``task`` now,
+        and whether an expired block in force there is level-triggered.
+        """
+        target: Timeout | None = None
+        level = False
+        scope = self._innermost.get(task)
+        while scope is not None and scope._task is task:
+            if scope._expired:
+                target = scope
+                level = level or scope._level
+            if scope._shield:  # T14: holds off what is outside, not itself
+                break
+            scope = scope._parent
+        return target, level
+
+    def _expire(self, timeouts: list[Timeout]) -> None:
+        # T7: first all of them, then the tasks, so that a task with two blocks
+        # due in one pass is cancelled for the outer one.
+        for timeout in timeouts:
+            timeout._expired = True
+            timeout._entry = None
+        for timeout in timeouts:
+            # None where striking another task has run code that left the block.
+            if timeout._task is not None:
+                self._pursue(timeout._task)
+
+    def _pursue(self, task: Task) -> None:
+        pursuit = self._pursuits.get(task)
+        if pursuit is None:
+            pursuit = self._pursuits[task] = Pursuit(self, self._loop, task)
+        pursuit.step()
+
+    def _is_caught(
+        self, timeout: Timeout, task: Task, exc: BaseException | None
+    ) -> bool:
+        """Take back our cancel(); true if the cancellation in flight is ours."""
+        if timeout._counted:
+            timeout._counted = False
+            task.uncancel()
+        if not timeout._struck or not isinstance(exc, asyncio.CancelledError):
+            return False
+        if task.cancelling() > timeout._cancelling:
+            return False  # T6: somebody else's as well
+        if not timeout._shield:
+            outer, _ = self.owed(task)
+            if outer is not None:  # T7
+                outer._struck = True
+                return False
+        return True
+
+    def _lower_shield(
+        self, timeout: Timeout, task: Task, exc: BaseException | None
+    ) -> None:
+        if timeout._scope is not None:
+            scope, timeout._scope = timeout._scope, None
+            scope.__exit__(type(exc) if exc else None, exc, None)
+        if self.owed(task)[0] is not None:  # T14: what has waited strikes now
+            self._pursue(task)
+
+    def _left_wrongly(
+        self, timeout: Timeout, task: Task, exc: BaseException | None, in_order: bool
+    ) -> None:
+        # The block is closed all the same: its deadline must not strike a task
+        # that believes to have left it.
+        if timeout._counted:
+            timeout._counted = False
+            task.uncancel()
+        if timeout._scope is not None and running_task() is task:
+            timeout._scope.__exit__(type(exc) if exc else None, exc, None)
+        timeout._scope = None
+        if isinstance(exc, GeneratorExit):
+            return  # a coroutine or generator dropped by its owner: nobody to tell
+        if running_task() is not task:
+            raise RuntimeError(
+                f"{timeout!r} was left in another task than it was entered in "
+                f"({task!r}): enter and leave it in the same task (a generator that "
+                "yields inside the block does not)"
+            ) from exc
+        if not in_order:
+            raise RuntimeError(
+                f"{timeout!r} was left before a block that was entered inside it: "
+                "leave blocks in the reverse order of entering them"
+            ) from exc
+
+    def _unlink(self, timeout: Timeout) -> None:
+        inner = self._innermost.get(cast("Task", timeout._task))
+        while inner is not None:
+            if inner._parent is timeout:
+                inner._parent = timeout._parent
+                return
+            inner = inner._parent
+
+    def _check_loop(self, timeout: Timeout) -> None:
+        if asyncio._get_running_loop() is not self._loop:
+            raise RuntimeError(
+                f"{timeout!r} can be changed only on the loop that it runs on: from "
+                "another thread, use loop.call_soon_threadsafe()"
+            )
+
+    async def _wait(
+        self,
+        fd: int,
+        waiting: dict[int, asyncio.Future[None]],
+        add: Callable[..., Any],
+        remove: Callable[[int], Any],
+    ) -> None:
+        if fd in waiting:
+            raise RuntimeError(f"another task is waiting for descriptor {fd} already")
+        ready = self._loop.create_future()
+        add(fd, _set_done, ready)
+        waiting[fd] = ready
+        try:
+            await ready
+        finally:
+            if waiting.get(fd) is ready:
+                del waiting[fd]
+                remove(fd)
+
+
+def running() -> AsyncioBackend | None:
+    """The backend of the running loop, if the caller runs on asyncio."""
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return None
+    # Kept on the loop itself, because it refers to the loop: a registry beside
+    # it, weak or not, would keep closed loops alive (T20).
+    try:
+        return cast("AsyncioBackend", loop._within_backend)  # type: ignore[attr-defined]
+    except AttributeError:
+        backend = AsyncioBackend(loop)
+        loop._within_backend = backend  # type: ignore[attr-defined]
+        return backend
+
+
+def running_task() -> Task | None:
+    """The current task; None outside of one, and where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def current_frame() -> FrameType | None:
+    """The frame of the coroutine that the current task runs, if there is one."""
+    task = running_task()
+    if task is None:
+        return None
+    return getattr(task.get_coro(), "cr_frame", None)
+
+
+def _first_open(timeout: Timeout | None) -> Timeout | None:
+    while timeout is not None and timeout._task is None:
+        timeout = timeout._parent
+    return timeout
+
+
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _shield_from_anyio() -> Any:
+    """T14: an open shield of anyio's, if anyio is in use on asyncio at all."""
+    if "anyio._backends._asyncio" not in sys.modules:
+        return None
+    import anyio
+
+    return anyio.CancelScope(shield=True).__enter__()

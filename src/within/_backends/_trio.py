@@ -1,0 +1,140 @@
+"""The trio backend: a block is a cancel scope, and trio does the rest.
+
+This module is the only one that imports trio.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+from sniffio import thread_local
+
+from .._errors import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import FrameType
+
+    from .._timeouts import Timeout
+
+T = TypeVar("T")
+
+
+class TrioBackend:
+    """Stateless: trio keeps everything in the run and in the scope."""
+
+    __slots__ = ()
+
+    name = "trio"
+    cancelled: type[BaseException] = trio.Cancelled
+
+    def current_time(self) -> float:
+        return trio.current_time()
+
+    # -- scopes ------------------------------------------------------------
+
+    def enter(self, timeout: Timeout) -> None:
+        now = trio.current_time()
+        if timeout._delay is not None:
+            timeout._when = now + timeout._delay
+        scope = trio.CancelScope(deadline=timeout._when, shield=timeout._shield)
+        if timeout._expired:  # T12: cancelled before it was entered
+            scope.cancel()
+        scope.__enter__()
+        timeout._scope = scope
+        timeout._expired = timeout._expired or timeout._when <= now
+
+    def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
+        scope: trio.CancelScope = timeout._scope
+        timeout._scope = None
+        try:
+            caught = scope.__exit__(type(exc) if exc else None, exc, None)
+        except BaseException as rest:
+            # Misnesting, or what is left of a group once trio has taken the
+            # cancellations out of it.
+            timeout._expired = scope.cancel_called
+            if scope.cancelled_caught:
+                explain(rest, timeout._error(), trio.Cancelled, always=True)
+            raise
+        timeout._expired = scope.cancel_called
+        # With nothing raised in the block, trio answers True as well.
+        return exc is not None and caught
+
+    def reschedule(self, timeout: Timeout, deadline: float) -> bool:
+        scope: trio.CancelScope = timeout._scope
+        # While the deadline lies ahead, `cancel_called` tells whether the loop
+        # has noticed the old one; otherwise asking would make it notice (T11).
+        scope.deadline = math.inf
+        if scope.cancel_called:
+            return False
+        scope.deadline = deadline
+        return True
+
+    def cancel(self, timeout: Timeout) -> None:
+        timeout._expired = True
+        timeout._scope.cancel()
+
+    def effective_deadline(self) -> float:
+        return trio.current_effective_deadline()
+
+    # -- descriptors -------------------------------------------------------
+
+    async def wait_readable(self, fd: int) -> None:
+        try:
+            await trio.lowlevel.wait_readable(fd)
+        except trio.ClosedResourceError:
+            pass
+
+    async def wait_writable(self, fd: int) -> None:
+        try:
+            await trio.lowlevel.wait_writable(fd)
+        except trio.ClosedResourceError:
+            pass
+
+    def notify_closing(self, fd: int) -> None:
+        trio.lowlevel.notify_closing(fd)
+
+    # -- clean-up ----------------------------------------------------------
+
+    async def finish(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        with trio.CancelScope(shield=True):
+            return await attempt()
+
+
+_backend = TrioBackend()
+
+
+def running() -> TrioBackend | None:
+    """The backend, if the caller runs on trio."""
+    # trio sets this mark for the length of a run and of each guest tick, and
+    # trio-asyncio changes it for each callback. `trio.lowlevel.in_trio_task()`
+    # would do without, but costs 0.5 µs when the answer is no.
+    if thread_local.name != "trio":
+        return None
+    if "asyncio" in sys.modules and not _nearest():
+        return None
+    return _backend
+
+
+def _nearest() -> bool:
+    """False if an asyncio task runs inside the current trio task."""
+    from ._asyncio import current_frame
+
+    inner = current_frame()
+    if inner is None:
+        return True
+    try:
+        outer = trio.lowlevel.current_task().coro.cr_frame
+    except RuntimeError:  # trio runs, but none of its tasks is running
+        return True
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame is inner:
+            return False
+        if frame is outer:
+            return True
+        frame = frame.f_back
+    return True

@@ -1,0 +1,157 @@
+"""The small ones: running, opening. No loop is needed for them."""
+
+from __future__ import annotations
+
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, MutableMapping
+    from types import TracebackType
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class running:  # noqa: N801  # it is used as a function is
+    """``item[key]`` is true inside the block and false after it (R1).
+
+    Works as ``with`` and as ``async with``, and may be entered again.
+
+    Args:
+        item: Any mapping that can be written to.
+        key: What to set in it.
+
+    >>> import within
+    >>> state = {}
+    >>> with within.running(state):
+    ...     print(state)
+    {'running': True}
+    >>> state
+    {'running': False}
+    """
+
+    __slots__ = ("_item", "_key")
+
+    def __init__(self, item: MutableMapping[Any, Any], key: Any = "running") -> None:
+        self._item = item
+        self._key = key
+
+    def __enter__(self) -> MutableMapping[Any, Any]:
+        self._item[self._key] = True
+        return self._item
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._item[self._key] = False
+
+    async def __aenter__(self) -> MutableMapping[Any, Any]:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(exc_type, exc, traceback)
+
+
+class Opening(Generic[T]):
+    """A resource about to be opened: await it or enter it, once.
+
+    Awaited, it is the caller's to close. Entered, the block closes it: by the
+    resource's own ``__aexit__`` if it has one, else by ``aclose()``, else by
+    ``close()``, awaited if that asks for it.
+    """
+
+    __slots__ = ("__weakref__", "_coroutine", "_resource", "_what")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], what: str) -> None:
+        self._coroutine: Coroutine[Any, Any, T] | None = coroutine
+        self._what = what
+        self._resource: Any = None
+
+    def __repr__(self) -> str:
+        state = "opened" if self._coroutine is None else "not opened yet"
+        return f"<{self._what}(...) {state}>"
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        # If it is never called, Python itself warns that the coroutine was never
+        # awaited, and names it.
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is None:
+            raise RuntimeError(
+                f"this {self._what}(...) was awaited or entered before: call "
+                f"{self._what} again for another one"
+            )
+        return coroutine.__await__()
+
+    async def __aenter__(self) -> T:
+        resource = await self
+        if hasattr(type(resource), "__aexit__"):
+            entered: T = await resource.__aenter__()  # type: ignore[attr-defined]
+            self._resource = resource
+            return entered
+        self._resource = resource
+        return resource
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        resource, self._resource = self._resource, None
+        if hasattr(type(resource), "__aexit__"):
+            swallow: bool | None = await resource.__aexit__(exc_type, exc, traceback)
+            return swallow
+        closed = resource.aclose() if hasattr(resource, "aclose") else resource.close()
+        if hasattr(closed, "__await__"):
+            await closed
+        return None
+
+
+def opening(
+    function: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Opening[T]]:
+    """Make a call that opens a resource one that can be awaited or entered (R2).
+
+    Args:
+        function: A coroutine function that returns what it has opened.
+
+    Raises:
+        RuntimeError: When a call is awaited or entered a second time.
+
+    >>> import asyncio, within
+    >>> class Door:
+    ...     async def aclose(self):
+    ...         print("closed")
+    >>> @within.opening
+    ... async def door():
+    ...     print("opened")
+    ...     return Door()
+    >>> async def main():
+    ...     async with door():
+    ...         print("inside")
+    ...     mine = await door()
+    ...     await mine.aclose()
+    >>> asyncio.run(main())
+    opened
+    inside
+    closed
+    opened
+    closed
+    """
+    what = function.__name__
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> Opening[T]:
+        coroutine = function(*args, **kwargs)
+        coroutine.__qualname__ = function.__qualname__
+        return Opening(coroutine, what)
+
+    return update_wrapper(call, function)

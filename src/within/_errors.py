@@ -1,0 +1,116 @@
+"""What is raised, and nothing else: this module knows no loop."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._timeouts import Timeout
+
+
+class DeadlineExceeded(TimeoutError):
+    """A block did not end before its deadline.
+
+    ``scope`` is the :class:`~within.Timeout` whose block ended, so that one
+    timeout can be told from another, and from a socket's:
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     with within.timeout(30, name="request") as request:
+    ...         try:
+    ...             with within.timeout(0, name="connect") as connect:
+    ...                 await asyncio.sleep(1)
+    ...         except TimeoutError as error:
+    ...             print(error.scope is connect, error.scope is request)
+    >>> asyncio.run(main())
+    True False
+    """
+
+    scope: Timeout
+
+    def __init__(self, message: str, scope: Timeout) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
+    """:func:`within.run` did not finish within its ``timeout``.
+
+    Its child and the tree that it started have been stopped. Both a
+    :class:`DeadlineExceeded` and a :class:`subprocess.TimeoutExpired`, so that
+    either ``except`` clause takes it.
+
+    ``cmd`` is the command, ``timeout`` the limit in seconds, ``stdout`` (also
+    ``output``) and ``stderr`` are what had been captured by the time that the
+    child was gone: ``bytes``, or ``str`` where ``text=True`` was asked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        scope: Timeout,
+        *,
+        cmd: Any,
+        timeout: float,
+        stdout: Any = None,
+        stderr: Any = None,
+    ) -> None:
+        DeadlineExceeded.__init__(self, message, scope)
+        self.cmd = cmd
+        self.timeout = timeout
+        self.output = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        # TimeoutExpired has a __str__ of its own, which knows neither the name
+        # nor the lateness that T10 asks for.
+        return str(self.args[0])
+
+
+class OutputLimitExceeded(subprocess.CalledProcessError):
+    """A child wrote more than ``max_output`` bytes, and was stopped for it.
+
+    ``stdout`` and ``stderr`` hold what had been kept: together, ``max_output``
+    bytes.
+    """
+
+    def __init__(
+        self, limit: int, returncode: int, cmd: Any, stdout: Any, stderr: Any
+    ) -> None:
+        super().__init__(returncode, cmd, stdout, stderr)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"Command {self.cmd!r} wrote more than max_output={self.limit} bytes and "
+            "was stopped; raise the limit, or stream its output with within.process()"
+        )
+
+
+def explain(
+    error: BaseException,
+    reason: DeadlineExceeded,
+    cancelled: type[BaseException],
+    *,
+    always: bool = False,
+) -> None:
+    """Put ``reason`` into the context chain of ``error`` (T9).
+
+    It goes just above the cancellation that it stands for, so that a traceback
+    reads: cancelled here, because of this deadline, and then this went wrong.
+    Where no cancellation is in the chain nothing changes, unless ``always``.
+    """
+    seen = {id(error)}
+    last = error
+    while (context := last.__context__) is not None and id(context) not in seen:
+        if isinstance(context, cancelled):
+            break
+        seen.add(id(context))
+        last = context
+    else:
+        context = None
+        if not always:
+            return
+    reason.__cause__ = reason.__context__ = context
+    last.__context__ = reason

@@ -1,0 +1,453 @@
+"""Timeout, and the five ways to one. Which loop runs is the backend's matter."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ._backends import current
+from ._errors import DeadlineExceeded, explain
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from ._backends._protocol import Backend
+
+    Seconds = float | timedelta
+
+# The states of a block, as `repr()` shows them. An entered block may in addition
+# have expired; a block that has not been entered may too, by cancel() (T12).
+_CREATED: Final = "created"
+_ENTERED: Final = "entered"
+_EXITED: Final = "exited"
+
+
+class Timeout:
+    """A block that must end in time.
+
+    Works as ``with`` and as ``async with``, on asyncio, uvloop and trio; neither
+    form suspends the task on its way in or out. Use it through :func:`timeout`,
+    :func:`timeout_at`, :func:`move_on_after`, :func:`move_on_at` and
+    :func:`shield`, or build it here with everything at choice.
+
+    Args:
+        delay: Seconds (or a ``timedelta``) from entry to the deadline. ``None``
+            and infinity never come; zero or less has come at the first
+            suspension in the block.
+        deadline: The same as a reading of :func:`current_time`, in place of
+            ``delay``.
+        quiet: Leave the block without an exception at the deadline.
+        shield: Hold off enclosing deadlines while the block is open.
+        level: Cancel whatever suspends in the block after the deadline, again
+            and again, as trio always does; on asyncio the default is once.
+        name: Goes into messages.
+
+    Raises:
+        DeadlineExceeded: On leaving a block that its deadline has ended, unless
+            ``quiet``.
+        ValueError: For NaN, and for ``delay`` together with ``deadline``.
+        TypeError: For anything else that is not a number of seconds.
+        RuntimeError: When entered twice, outside a task, or left in another task
+            or out of order.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     async with within.Timeout(0.01, quiet=True, name="nap") as nap:
+    ...         await asyncio.sleep(10)
+    ...     print(nap.expired, nap.cancelled_caught)
+    >>> asyncio.run(main())
+    True True
+    """
+
+    __slots__ = (
+        "_backend",
+        "_cancelling",
+        "_caught",
+        "_counted",
+        "_delay",
+        "_entry",
+        "_expired",
+        "_level",
+        "_name",
+        "_parent",
+        "_quiet",
+        "_scope",
+        "_shield",
+        "_state",
+        "_struck",
+        "_task",
+        "_when",
+    )
+
+    def __init__(
+        self,
+        delay: Seconds | None = None,
+        *,
+        deadline: Seconds | None = None,
+        quiet: bool = False,
+        shield: bool = False,
+        level: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if delay is not None and deadline is not None:
+            raise ValueError(
+                f"delay={delay!r} and deadline={deadline!r} exclude each other: give "
+                "seconds from entry, or a reading of current_time()"
+            )
+        self._delay = None if delay is None else _seconds(delay, "delay")
+        self._when = math.inf if deadline is None else _seconds(deadline, "deadline")
+        self._quiet = quiet
+        self._shield = shield
+        self._level = level
+        self._name = name
+        self._state = _CREATED
+        self._expired = False
+        self._caught = False
+        self._backend: Backend | None = None
+        # Kept by the backend while the block is open: first what both use, then
+        # what only asyncio needs (trio has all of it in its scope).
+        self._scope: Any = None  # trio's scope; on asyncio, anyio's shield
+        self._task: Any = None  # the task that is in the block
+        self._parent: Timeout | None = None  # the block around this one
+        self._entry: Any = None  # in the alarm
+        self._cancelling = 0  # task.cancelling() at entry
+        self._counted = False  # a cancel() of ours is to be taken back
+        self._struck = False  # a cancellation in flight is for this block
+
+    # -- the block ---------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if self._state is not _CREATED:
+            raise RuntimeError(
+                f"{self!r} was entered before: each block needs a Timeout of its own"
+            )
+        backend = current()
+        backend.enter(self)
+        self._backend = backend
+        self._state = _ENTERED
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        backend = self._backend
+        if backend is None:
+            raise RuntimeError(f"{self!r} is not open: it cannot be left")
+        # Dropped first: who keeps the Timeout must not keep the loop (T20).
+        self._backend = None
+        self._state = _EXITED
+        if backend.exit(self, exc):
+            self._caught = True
+            if self._quiet:
+                return True
+            raise self._error() from exc
+        if self._expired and exc and not isinstance(exc, backend.cancelled):
+            explain(exc, self._error(), backend.cancelled)
+        return False
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        return self.__exit__(exc_type, exc, traceback)
+
+    # -- the deadline ------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """A reading of :func:`current_time`, or ``None`` where there is none.
+
+        ``None`` as well while a delay has not begun to count, before entry.
+        Setting it is :meth:`reschedule`.
+        """
+        return None if self._when == math.inf else self._when
+
+    @deadline.setter
+    def deadline(self, deadline: Seconds | None) -> None:
+        self.reschedule(deadline)
+
+    def reschedule(self, deadline: Seconds | None) -> None:
+        """Move the deadline: earlier, later, or to ``None`` for never.
+
+        Anyone on the same loop may, before entry and until expiry; a keep-alive
+        is written with it.
+
+        Args:
+            deadline: Seconds on the clock that :func:`current_time` reads.
+
+        Raises:
+            RuntimeError: After the block has expired or has been left.
+
+        >>> import asyncio, within
+        >>> async def main():
+        ...     with within.timeout(5) as limit:
+        ...         limit.reschedule(within.current_time() + 60)
+        ...         print(round(limit.remaining()))
+        >>> asyncio.run(main())
+        60
+        """
+        when = math.inf if deadline is None else _seconds(deadline, "deadline")
+        if self._state is _EXITED:
+            raise RuntimeError(f"{self!r} has been left: its deadline is history")
+        if self._backend is None:
+            moved = not self._expired
+        else:
+            moved = self._backend.reschedule(self, when)
+        if not moved:
+            raise RuntimeError(
+                f"{self!r} has expired already: its cancellation cannot be taken back"
+            )
+        self._delay = None
+        self._when = when
+
+    def remaining(self) -> float:
+        """Seconds until the deadline: 0.0 once it has passed, infinity for none.
+
+        Before entry, the whole of the delay.
+        """
+        if self._state is _CREATED and self._delay is not None:
+            return max(0.0, self._delay)
+        if self._when == math.inf:
+            return math.inf
+        return max(0.0, self._when - (self._backend or current()).current_time())
+
+    def cancel(self) -> None:
+        """End the block as if its deadline had just passed.
+
+        Before entry it counts from entry; after exit, or a second time, it does
+        nothing.
+        """
+        if self._backend is not None:
+            self._backend.cancel(self)
+        elif self._state is _CREATED:
+            self._expired = True
+
+    @property
+    def expired(self) -> bool:
+        """Whether the cancellation of the block was requested.
+
+        Asking in an open block whose deadline has passed requests it, should the
+        loop not have come to that yet; this is how trio's ``cancel_called`` works.
+        """
+        backend = self._backend
+        if backend is not None and not self._expired:
+            if backend.current_time() >= self._when:
+                backend.cancel(self)
+        return self._expired
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether the deadline is what ended the block."""
+        return self._caught
+
+    @property
+    def name(self) -> str | None:
+        """What the block was called by who made it."""
+        return self._name
+
+    # -- words -------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        words = [self._state]
+        if self._expired:
+            words.append("expired")
+        elif self._state is _CREATED and self._delay is not None:
+            words.append(f"delay={self._delay:g}")
+        elif self._when != math.inf:
+            words.append(f"deadline={self._when:.12g}")
+        words += [
+            word for word in ("quiet", "shield", "level") if getattr(self, "_" + word)
+        ]
+        name = "" if self._name is None else f" {self._name!r}"
+        return f"<Timeout{name} {' '.join(words)}>"
+
+    def _limit(self) -> str:
+        """What was asked for, in words."""
+        if self._delay is not None:
+            return f"limit of {self._delay:g} s"
+        if self._when == math.inf:
+            return "limit"
+        return f"deadline {self._when:.12g}"
+
+    def _reason(self) -> str:
+        """What the cancellation inside the block says."""
+        name = "a block" if self._name is None else repr(self._name)
+        return f"{name} exceeded its {self._limit()}"
+
+    def _message(self) -> str:
+        """T10: name, limit and lateness."""
+        late = current().current_time() - self._when
+        how = f"ended {late:.3g} s late" if late >= 0 else "by cancel()"
+        return f"{self._reason()} ({how})"
+
+    def _error(self) -> DeadlineExceeded:
+        return DeadlineExceeded(self._message(), self)
+
+
+def timeout(
+    delay: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> Timeout:
+    """A block that raises :exc:`DeadlineExceeded` when ``delay`` seconds are over.
+
+    Args and errors as for :class:`Timeout`.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     async with within.timeout(0.01, name="nap"):
+    ...         await asyncio.sleep(10)
+    >>> asyncio.run(main())
+    Traceback (most recent call last):
+        ...
+    within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
+    """
+    return Timeout(delay, shield=shield, level=level, name=name)
+
+
+def timeout_at(
+    deadline: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> Timeout:
+    """:func:`timeout` with a reading of :func:`current_time` in place of a delay.
+
+    >>> import trio, within
+    >>> async def main():
+    ...     budget = within.current_time() + 0.01
+    ...     for step in (1, 2, 3):
+    ...         async with within.timeout_at(budget, name=f"step {step}"):
+    ...             await trio.sleep(0.004)
+    >>> trio.run(main)
+    Traceback (most recent call last):
+        ...
+    within.DeadlineExceeded: 'step ...' exceeded its deadline ... (ended ... s late)
+    """
+    return Timeout(deadline=deadline, shield=shield, level=level, name=name)
+
+
+def move_on_after(
+    delay: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> Timeout:
+    """A block that is left quietly when ``delay`` seconds are over.
+
+    Args and errors as for :class:`Timeout`; ``cancelled_caught`` tells.
+
+    >>> import trio, within
+    >>> async def main():
+    ...     with within.move_on_after(0.01) as nap:
+    ...         await trio.sleep(10)
+    ...     return nap.cancelled_caught
+    >>> trio.run(main)
+    True
+    """
+    return Timeout(delay, quiet=True, shield=shield, level=level, name=name)
+
+
+def move_on_at(
+    deadline: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> Timeout:
+    """:func:`move_on_after` with a reading of :func:`current_time` for a delay.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     with within.move_on_at(within.current_time() - 1) as past:
+    ...         print("runs up to the first suspension")
+    ...         await asyncio.sleep(0)
+    ...         print("and not on")
+    >>> asyncio.run(main())
+    runs up to the first suspension
+    """
+    return Timeout(deadline=deadline, quiet=True, shield=shield, level=level, name=name)
+
+
+def shield(grace: Seconds | None = None) -> Timeout:
+    """A block that enclosing deadlines leave alone, for ``grace`` seconds at most.
+
+    They strike at the first suspension after it. On asyncio it holds off anyio's
+    scopes too, but nothing can hold off a bare ``Task.cancel()``, which is also
+    what ``asyncio.TaskGroup`` sends its children.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     with within.move_on_after(0):
+    ...         try:
+    ...             await asyncio.sleep(10)
+    ...         finally:
+    ...             with within.shield(5):
+    ...                 await asyncio.sleep(0.001)
+    ...                 print("said good-bye")
+    >>> asyncio.run(main())
+    said good-bye
+    """
+    return Timeout(grace, quiet=True, shield=True)
+
+
+def current_time() -> float:
+    """The clock that deadlines are read on: the running loop's own, in seconds.
+
+    Raises:
+        RuntimeError: Where no loop is running.
+    """
+    return current().current_time()
+
+
+def current_effective_deadline() -> float:
+    """The nearest deadline in force for the running task.
+
+    Infinity for none, minus infinity once it is cancelled. A shield cuts off
+    what is outside of it; a task inherits what it was started in, for as long as
+    that block is open.
+
+    Raises:
+        RuntimeError: Where no loop is running.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     with within.timeout(60), within.timeout(5):
+    ...         left = within.current_effective_deadline() - within.current_time()
+    ...     print(round(left))
+    >>> asyncio.run(main())
+    5
+    """
+    return current().effective_deadline()
+
+
+def _seconds(value: object, what: str) -> float:
+    """T5: seconds as a float, or an error that names ``what``."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(
+            f"{what} is {value!r}: give seconds as an int or a float, a "
+            "datetime.timedelta, or None for no limit"
+        )
+    try:
+        seconds = float(value)
+    except OverflowError:  # an int beyond every float
+        seconds = math.copysign(math.inf, value)
+    if math.isnan(seconds):
+        raise ValueError(f"{what} is NaN: give a number of seconds, or None")
+    return seconds
