@@ -1,0 +1,47 @@
+"""Time limits and child processes that live within a block.
+
+The same on asyncio, uvloop and trio; see the README for the tour and the
+docstrings for the rest. ``within.testing`` is imported on its own.
+"""
+
+from ._contexts import opening, running
+from ._errors import DeadlineExceeded, ProcessTimeout
+from ._processes._process import Process, process
+from ._processes._run import Completed, run
+from ._processes._stop import Stop
+from ._timeouts import (
+    Timeout,
+    current_effective_deadline,
+    current_time,
+    move_on_after,
+    move_on_at,
+    shield,
+    timeout,
+    timeout_at,
+)
+
+__all__ = [
+    "Completed",
+    "DeadlineExceeded",
+    "Process",
+    "ProcessTimeout",
+    "Stop",
+    "Timeout",
+    "current_effective_deadline",
+    "current_time",
+    "move_on_after",
+    "move_on_at",
+    "opening",
+    "process",
+    "run",
+    "running",
+    "shield",
+    "timeout",
+    "timeout_at",
+]
+
+# Where they are found is where they say they are from: in tracebacks, in repr()
+# and in pickles.
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

@@ -1,0 +1,225 @@
+"""One child: started, signalled, and reaped once its tree is gone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal as signals
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._exit import open_exit
+from ._tree import bears, group_members, group_of, marked
+
+if TYPE_CHECKING:
+    import resource
+    from collections.abc import Callable
+
+    from ._command import Command
+    from ._stop import Stop
+
+# What to report for a child that somebody else has reaped, as asyncio does.
+_UNKNOWN = 255
+
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Usage(NamedTuple):
+    """What a child has used, as the kernel told when it was reaped.
+
+    ``wall``, ``user`` and ``system`` are seconds; ``max_rss``, the peak of its
+    resident memory, is bytes. With the child itself it counts the descendants
+    that the child has waited for. (On Linux ``max_rss`` is never below what the
+    starting process had resident itself: see getrusage(2) and exec.)
+    """
+
+    wall: float
+    user: float
+    system: float
+    max_rss: int
+
+
+class Child:
+    """A running child, and the group or the marked tree that goes with it."""
+
+    def __init__(
+        self,
+        command: Command,
+        plan: Stop,
+        *,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+    ) -> None:
+        options = dict(command.options)
+        env = options.pop("env", None)
+        self._mark: str | None = None
+        if plan.tree == "all":
+            # A name and not a value, so that trees in trees keep both marks.
+            self._mark = f"WITHIN_TREE_{secrets.token_hex(8)}"
+            env = {**(os.environ if env is None else env), self._mark: "1"}
+        # setsid() makes a group as well, and setpgid() would fail after it.
+        if plan.tree != "child" and not options.get("start_new_session"):
+            options["process_group"] = 0
+        self._own_group = plan.tree != "child"
+        self._began = time.monotonic()
+        # bufsize=0: nothing of Popen's own buffering is in the way, for the
+        # pipes are ours.
+        popen = subprocess.Popen(
+            command.args,
+            bufsize=0,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            **options,
+        )
+        self._popen = popen
+        self.args = command.args
+        self.pid: int = popen.pid
+        self.returncode: int | None = None
+        self.usage: Usage | None = None
+        self.on_signal: Callable[[int], None] | None = None
+        self._ended: float | None = None
+        self._reaped = False  # by us or, with SIGCHLD ignored, behind our back
+        try:
+            self.exit_fd = open_exit(self.pid)
+        except BaseException:
+            self.exit_fd = -1
+            self.end_now()
+            raise
+
+    def __repr__(self) -> str:
+        return f"child {self.pid} {self.args!r}"
+
+    # -- its end -----------------------------------------------------------
+
+    def has_exited(self) -> bool:
+        """Whether it has; ``returncode`` is known then, though it is not reaped."""
+        if self.returncode is not None:
+            return True
+        try:
+            result = os.waitid(
+                os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+            )
+        except ChildProcessError:
+            self._lost()
+            return True
+        if result is None:
+            return False
+        self._ended = time.monotonic()
+        exited = result.si_code == os.CLD_EXITED
+        self.returncode = result.si_status if exited else -result.si_status
+        return True
+
+    def members(self) -> list[int]:
+        """Who of its tree is left, itself apart."""
+        found: set[int] = set()
+        if self._own_group and not self._reaped:
+            found.update(group_members(self.pid))
+        if self._mark is not None:
+            found.update(marked(self._mark))
+        found.discard(self.pid)
+        return sorted(found)
+
+    def is_gone(self) -> bool:
+        """Whether it and all of its tree are dead."""
+        return self.has_exited() and not self.members()
+
+    def reap(self) -> None:
+        """Take it off the kernel's books. From here on its number is free (P5)."""
+        if not self._reaped:
+            if self._own_group:
+                # By now nobody should be left; who slipped in unseen goes too.
+                _ignoring_missing(os.killpg, self.pid, signals.SIGKILL)
+            self._reaped = True
+            try:
+                pid, status, used = os.wait4(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self._lost()
+            else:
+                if pid:  # else the kernel holds it up, and Popen reaps it one day
+                    self._note(status, used)
+        if self.exit_fd >= 0:
+            os.close(self.exit_fd)
+            self.exit_fd = -1
+
+    def _note(self, status: int, used: resource.struct_rusage) -> None:
+        ended = self._ended or time.monotonic()
+        self.returncode = self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self.usage = Usage(
+            ended - self._began,
+            used.ru_utime,
+            used.ru_stime,
+            used.ru_maxrss * _RSS_UNIT,
+        )
+
+    def end_now(self) -> None:
+        """Kill and reap without a loop: for who cannot await any more."""
+        self.signal_tree(signals.SIGKILL, report=False)
+        if not self._reaped and self.returncode is None:
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.reap()
+
+    # -- signals -----------------------------------------------------------
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child alone; nothing if it has ended."""
+        if self._reaped or self.has_exited():
+            return
+        # Unreaped, the number is its own, whatever happens meanwhile (P5).
+        _ignoring_missing(os.kill, self.pid, number)
+
+    def signal_tree(self, number: int, *, report: bool = True) -> None:
+        """Send a signal to everybody that :class:`Stop` ends with the child."""
+        if self._reaped:
+            return
+        if report and self.on_signal is not None:
+            self.on_signal(number)
+        if self._own_group:
+            _ignoring_missing(os.killpg, self.pid, number)
+        else:
+            self.signal(number)
+        if self._mark is not None:
+            for pid in marked(self._mark):
+                if not (self._own_group and group_of(pid) == self.pid):
+                    _signal_marked(pid, number, self._mark)
+
+    def _lost(self) -> None:
+        """Somebody else has reaped it: SIGCHLD is ignored, or a wait() too many."""
+        self._reaped = True
+        if self._popen.returncode is None:
+            warnings.warn(
+                f"{self!r} was reaped by somebody else (is SIGCHLD ignored?): its "
+                f"exit status is unknown, {_UNKNOWN} is reported",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            self.returncode = self._popen.returncode = _UNKNOWN
+
+
+def _signal_marked(pid: int, number: int, mark: str) -> None:
+    """Signal a process only if, held by a descriptor, it bears the mark still."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if bears(pid, mark):
+            _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+    finally:
+        os.close(pidfd)
+
+
+def _ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:
+    try:
+        send(to, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers EPERM for a group of zombies; a set-uid child does so too,
+        # and then there is nothing that we may do.
+        pass

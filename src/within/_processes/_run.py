@@ -1,0 +1,233 @@
+"""Run a command to its end, and have its output."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from subprocess import DEVNULL, PIPE
+from typing import TYPE_CHECKING, Any
+
+from .._errors import OutputLimitExceeded, ProcessTimeout
+from .._timeouts import Timeout
+from ._child import Child, Usage
+from ._command import Command, Pipes, check_command
+from ._pump import Pump
+from ._stop import Stop, stop_child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
+
+    from ._command import Word
+
+# How much of the end of stderr goes into the note on a failure, in bytes.
+_NOTE = 2000
+
+
+class Completed(subprocess.CompletedProcess[Any]):
+    """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with
+    ``usage``: wall and CPU time in seconds, peak memory in bytes.
+    """
+
+    usage: Usage | None
+
+    def __init__(
+        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | None
+    ) -> None:
+        super().__init__(args, returncode, stdout, stderr)
+        self.usage = usage
+
+
+async def run(
+    *command: Word,
+    input: bytes | bytearray | memoryview | str | None = None,
+    timeout: float | timedelta | None = None,
+    check: bool = True,
+    text: bool = False,
+    stdin: Any = DEVNULL,
+    stdout: Any = PIPE,
+    stderr: Any = PIPE,
+    max_output: int | None = None,
+    stop: Stop = Stop(),  # noqa: B008  # frozen
+    cwd: Word | None = None,
+    env: Mapping[str, str] | None = None,
+    **popen_options: Any,
+) -> Completed:
+    """Run a command until it exits, and return its status, output and usage.
+
+    It returns when the child exits, even if a descendant holds its output open
+    (P6); what is left of its group is ended then. Nothing of it survives,
+    however this is left.
+
+    Args:
+        command: The program and its arguments, one by one; there is no shell.
+        input: What it reads: ``bytes``, or ``str`` with ``text=True``.
+        timeout: Seconds, or a ``timedelta``, until it is stopped.
+        check: Raise :exc:`subprocess.CalledProcessError` unless it exits with 0.
+        text: Take and give ``str`` (UTF-8, line endings as ``\\n``), not ``bytes``.
+        stdin, stdout, stderr: As for :class:`subprocess.Popen`.
+        max_output: How many bytes of stdout and stderr together to keep at most;
+            past it the child is stopped.
+        stop: How it is stopped.
+        cwd: Where it runs.
+        env: Its whole environment; ``None`` for ours.
+        popen_options: As for :func:`process`.
+
+    Raises:
+        ProcessTimeout: After ``timeout``, with the output so far.
+        subprocess.CalledProcessError: For a failure, with the end of stderr as a
+            note; and for more output than ``max_output``, with what was kept.
+        OSError: If it cannot be started, with the file or the cwd named.
+        ValueError, TypeError: For arguments that make no sense.
+        NotImplementedError: On Windows.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     done = await within.run("tr", "a-z", "A-Z", input="hello", text=True)
+    ...     return done.stdout
+    >>> asyncio.run(main())
+    'HELLO'
+    """
+    request = check_command(command, {"cwd": cwd, "env": env, **popen_options})
+    data = _input(input, text=text)
+    if data is not None:
+        if stdin not in (DEVNULL, PIPE):
+            raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
+        stdin = PIPE
+    if max_output is not None and max_output < 0:
+        raise ValueError(f"max_output is {max_output!r}: give 0 or more, or None")
+    limit = Timeout(timeout, quiet=True, name=os.fsdecode(request.args[0]))
+    seconds = limit.remaining()
+
+    capture = _Capture(max_output)
+    with limit:
+        child = await _run(request, stop, (stdin, stdout, stderr), data or b"", capture)
+    if limit.cancelled_caught:
+        raise ProcessTimeout(
+            limit._message(),
+            limit,
+            cmd=request.args,
+            timeout=seconds,
+            # Cut anywhere, maybe within a character.
+            stdout=capture.get("stdout", text=text, errors="replace"),
+            stderr=capture.get("stderr", text=text, errors="replace"),
+        )
+    returncode = child.returncode
+    assert returncode is not None
+    if capture.over:
+        assert max_output is not None
+        raise OutputLimitExceeded(
+            max_output,
+            returncode,
+            request.args,
+            capture.get("stdout", text=text, errors="replace"),
+            capture.get("stderr", text=text, errors="replace"),
+        )
+    completed = Completed(
+        request.args,
+        returncode,
+        capture.get("stdout", text=text),
+        capture.get("stderr", text=text),
+        child.usage,
+    )
+    if check and returncode:
+        error = subprocess.CalledProcessError(
+            returncode, request.args, completed.stdout, completed.stderr
+        )
+        if note := capture.get("stderr", text=True, errors="replace"):
+            error.add_note(f"stderr ends with:\n{note[-_NOTE:].rstrip()}")
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame by its traceback
+    return completed
+
+
+async def _run(
+    request: Command,
+    plan: Stop,
+    files: tuple[Any, Any, Any],
+    data: bytes,
+    capture: _Capture,
+) -> Child:
+    pump = Pump()
+    pipes = Pipes()
+    try:
+        stdin, to_child = pipes.to_child(files[0])
+        stdout, from_child = pipes.from_child(files[1])
+        stderr, complaints = pipes.from_child(files[2])
+        child = Child(request, plan, stdin=stdin, stdout=stdout, stderr=stderr)
+        pipes.started()
+        try:
+            if to_child is not None:
+                pump.write(to_child, data, lambda: pipes.close(to_child))
+            if from_child is not None:
+                pump.read(from_child, capture.sink("stdout"))
+            if complaints is not None:
+                pump.read(complaints, capture.sink("stderr"))
+            pump.watch(child.exit_fd)
+            await pump.until(lambda: child.has_exited() or capture.over)
+        finally:
+            try:
+                await stop_child(
+                    child, pump, plan, close_stdin=lambda: _close(pump, pipes, to_child)
+                )
+            finally:
+                # P9: what it wrote before it went is in the pipes still.
+                pump.drain()
+    finally:
+        pump.close()
+        pipes.close_all()
+    return child
+
+
+def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:
+    if fd is not None:
+        pump.forget(fd)
+        pipes.close(fd)
+
+
+class _Capture:
+    """What comes out of the pipes, up to a limit for all of them."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.over = False
+        self._room = limit
+        self._kept: dict[str, list[bytes]] = {}
+
+    def sink(self, name: str) -> Callable[[bytes], object]:
+        chunks = self._kept[name] = []
+        if self._room is None:
+            return chunks.append
+        return lambda data: chunks.append(self._fitting(data))
+
+    def _fitting(self, data: bytes) -> bytes:
+        assert self._room is not None
+        if len(data) > self._room:
+            self.over = True
+            data = data[: self._room]
+        self._room -= len(data)
+        return data
+
+    def get(self, name: str, *, text: bool, errors: str = "strict") -> Any:
+        if name not in self._kept:
+            return None
+        data = b"".join(self._kept[name])
+        if not text:
+            return data
+        decoded = data.decode("utf-8", errors)
+        return decoded.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _input(data: Any, *, text: bool) -> bytes | None:
+    if data is None:
+        return None
+    if text and isinstance(data, str):
+        return data.encode()
+    if not text and isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    wanted, way_out = ("str", "text=False") if text else ("bytes", "text=True")
+    raise TypeError(
+        f"input is of type {type(data).__name__}, but text={text} takes {wanted}: "
+        f"convert it, or say {way_out}"
+    )

@@ -1,0 +1,148 @@
+"""How a child is ended: what to send, and how long to wait in between (P4)."""
+
+from __future__ import annotations
+
+import signal as signals
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from .._backends import current
+from .._timeouts import _seconds, move_on_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._child import Child
+    from ._pump import Pump
+
+# After SIGKILL only the kernel can hold a process up. In seconds.
+_LAST_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """How to end a child and its tree.
+
+    In this order, each step only if the last was not enough: close its stdin and
+    wait ``close_stdin`` seconds; send ``signal`` and wait ``grace`` seconds; send
+    SIGKILL. Its output is read on meanwhile, so that it can flush and go.
+
+    Args:
+        close_stdin: Seconds that the child is given after its stdin was closed.
+        signal: The polite one, SIGTERM.
+        grace: Seconds from ``signal`` to SIGKILL.
+        tree: Who is ended with the child. ``"child"``: nobody. ``"group"``: the
+            process group that is made for it. ``"all"`` (Linux): whoever left
+            that group too, found by a mark in the environment.
+
+    Raises:
+        ValueError: For a negative number of seconds, an unknown signal or tree.
+        TypeError: For what is no number of seconds, or no signal.
+
+    >>> from within import Stop
+    >>> Stop(grace=1.5, tree="child")
+    Stop(close_stdin=0.0, signal=<Signals.SIGTERM: 15>, grace=1.5, tree='child')
+    """
+
+    close_stdin: float = 0.0
+    signal: int = signals.SIGTERM
+    grace: float = 5.0
+    tree: Literal["child", "group", "all"] = "group"
+
+    def __post_init__(self) -> None:
+        for what in ("close_stdin", "grace"):
+            seconds = _seconds(getattr(self, what), what)
+            if seconds < 0:
+                raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
+            object.__setattr__(self, what, seconds)
+        if isinstance(self.signal, bool) or not isinstance(self.signal, int):
+            raise TypeError(f"signal is {self.signal!r}: give one of signal.Signals")
+        if self.signal not in signals.valid_signals():
+            raise ValueError(f"signal is {self.signal!r}: there is no such signal")
+        if self.tree not in ("child", "group", "all"):
+            raise ValueError(
+                f'tree is {self.tree!r}: give "child", "group" or "all" (see Stop)'
+            )
+
+
+async def stop_child(
+    child: Child,
+    pump: Pump,
+    plan: Stop,
+    *,
+    close_stdin: Callable[[], None],
+    orderly: bool = False,
+) -> None:
+    """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
+
+    ``orderly`` says that the child has closed its output of its own accord, and
+    so gets ``grace`` to exit by itself as well.
+    """
+    try:
+        if not child.is_gone():
+            pump.watch(child.exit_fd)
+            stopping = _Stopping(child, pump, plan, close_stdin, orderly)
+            await current().finish(stopping.advance)
+    finally:
+        if child.exit_fd >= 0:
+            pump.forget(child.exit_fd)
+            current().notify_closing(child.exit_fd)  # for who awaits wait()
+        child.reap()
+
+
+class _Stopping:
+    """The sequence, as something that can be interrupted and taken up again."""
+
+    def __init__(
+        self,
+        child: Child,
+        pump: Pump,
+        plan: Stop,
+        close_stdin: Callable[[], None],
+        orderly: bool,
+    ) -> None:
+        self._child = child
+        self._pump = pump
+        self._signalled = False
+        self._deadline = -1.0
+        patience = max(plan.close_stdin, plan.grace) if orderly else plan.close_stdin
+        # What to do next, and for how long to wait after it.
+        self._steps: list[tuple[Callable[[], None], float]] = [
+            (close_stdin, patience),
+            (lambda: self._signal(plan.signal), plan.grace),
+            (lambda: self._signal(signals.SIGKILL), _LAST_PATIENCE),
+        ]
+
+    async def advance(self) -> None:
+        while not await self._gone():
+            if not self._steps:
+                warnings.warn(
+                    f"{self._child!r} is still there {_LAST_PATIENCE:g} s after "
+                    "SIGKILL: the kernel holds it up; it is left to itself",
+                    ResourceWarning,
+                    stacklevel=2,
+                )
+                return
+            act, patience = self._steps.pop(0)
+            act()
+            self._deadline = current().current_time() + patience
+
+    def _signal(self, number: int) -> None:
+        self._signalled = True
+        self._child.signal_tree(number)
+        if number != signals.SIGKILL:
+            # One that is stopped takes no signal but SIGKILL until it runs on.
+            self._child.signal_tree(signals.SIGCONT, report=False)
+
+    async def _gone(self) -> bool:
+        child = self._child
+        if not child.is_gone():
+            with move_on_at(self._deadline):
+                await self._pump.until(child.has_exited)
+                self._pump.forget(child.exit_fd)
+                # What the child has left behind does not mind its stdin: who is
+                # not told to go is not waited for.
+                while self._signalled and (left := child.members()):
+                    await self._pump.until_one_ends(left)
+        return child.is_gone()
