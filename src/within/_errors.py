@@ -6,6 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._timeouts import Timeout
 
 
@@ -90,27 +92,34 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
 
 def explain(
     error: BaseException,
-    reason: DeadlineExceeded,
+    reason: Callable[[], DeadlineExceeded],
     cancelled: type[BaseException],
     *,
-    always: bool = False,
-) -> None:
-    """Put ``reason`` into the context chain of ``error`` (T9).
+    certain: bool = False,
+) -> bool:
+    """Put a ``reason()`` into the context chain of ``error`` (T9).
 
     It goes just above the cancellation that it stands for, so that a traceback
-    reads: cancelled here, because of this deadline, and then this went wrong.
-    Where no cancellation is in the chain nothing changes, unless ``always``.
+    reads: cancelled here, because of this deadline, and then this went wrong. In
+    a group it goes to each member with a cancellation behind it, and to the
+    group. Where there is none nothing changes, unless it is ``certain`` to be
+    behind it; the answer is whether there was.
     """
+    if isinstance(error, BaseExceptionGroup):
+        members: tuple[BaseException, ...] = error.exceptions
+        for member in members:
+            certain = explain(member, reason, cancelled) or certain
     seen = {id(error)}
     last = error
-    while (context := last.__context__) is not None and id(context) not in seen:
-        if isinstance(context, cancelled):
-            break
+    context = last.__context__
+    while context is not None and not isinstance(context, cancelled):
+        if id(context) in seen:
+            return certain  # a cycle that somebody has made: not ours to mend
         seen.add(id(context))
-        last = context
-    else:
-        context = None
-        if not always:
-            return
-    reason.__cause__ = reason.__context__ = context
-    last.__context__ = reason
+        last, context = context, context.__context__
+    if context is None and not certain:
+        return False
+    inserted = reason()
+    inserted.__cause__ = inserted.__context__ = context
+    last.__context__ = inserted
+    return True

@@ -147,7 +147,7 @@ class Timeout:
                 return True
             raise self._error() from exc
         if self._expired and exc and not isinstance(exc, backend.cancelled):
-            explain(exc, self._error(), backend.cancelled)
+            explain(exc, self._error, backend.cancelled)
         return False
 
     async def __aenter__(self) -> Self:
@@ -447,7 +447,7 @@ def _seconds(value: object, what: str) -> float:
     try:
         seconds = float(value)
     except OverflowError:  # an int beyond every float
-        seconds = math.copysign(math.inf, value)
+        seconds = math.inf if value > 0 else -math.inf
     if math.isnan(seconds):
         raise ValueError(f"{what} is NaN: give a number of seconds, or None")
     return seconds

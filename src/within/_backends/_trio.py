@@ -56,8 +56,9 @@ class TrioBackend:
             # Misnesting, or what is left of a group once trio has taken the
             # cancellations out of it.
             timeout._expired = scope.cancel_called
-            if scope.cancelled_caught:
-                explain(rest, timeout._error(), trio.Cancelled, always=True)
+            if timeout._expired:
+                caught = scope.cancelled_caught
+                explain(rest, timeout._error, trio.Cancelled, certain=caught)
             raise
         timeout._expired = scope.cancel_called
         # With nothing raised in the block, trio answers True as well.
@@ -70,7 +71,9 @@ class TrioBackend:
         scope.deadline = math.inf
         if scope.cancel_called:
             return False
-        scope.deadline = deadline
+        scope.deadline = timeout._when = deadline
+        if deadline <= trio.current_time():
+            self.cancel(timeout)  # T5: expired at once, as at entry
         return True
 
     def cancel(self, timeout: Timeout) -> None:
@@ -138,3 +141,10 @@ def _nearest() -> bool:
             return True
         frame = frame.f_back
     return True
+
+
+def virtual_clock() -> trio.abc.Clock:
+    """A clock that jumps to the next deadline when every task is blocked."""
+    import trio.testing
+
+    return trio.testing.MockClock(autojump_threshold=0)

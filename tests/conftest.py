@@ -1,0 +1,81 @@
+"""The loops, and the clock that a test counts in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, settings
+
+from within.testing import backends
+
+settings.register_profile(
+    "within",
+    deadline=None,  # the machine may be busy; nothing here is timed
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("long", parent=settings.get_profile("within"), max_examples=20_000)
+settings.load_profile("within")
+
+
+def loop_name(param: tuple[str, dict[str, Any]]) -> str:
+    name, options = param
+    if options.get("use_uvloop"):
+        return "uvloop"
+    return f"{name}-virtual" if options else name
+
+
+@pytest.fixture(params=backends(), ids=loop_name)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Durations for tests that must hold in real time, on a machine under load.
+
+    Only such order is relied on as no load can turn around: what takes `short`
+    ends long before `long` is over, and `never` comes in no test.
+    """
+
+    virtual: bool
+
+    @property
+    def short(self) -> float:
+        return 1.0 if self.virtual else 0.005
+
+    @property
+    def long(self) -> float:
+        return 1000.0 if self.virtual else 30.0
+
+    never = 1e6
+
+    async def pass_by(self) -> None:
+        """A time after which what was due in `short` has come."""
+        await anyio.sleep(2 * self.short)
+
+
+@pytest.fixture
+def ticks(anyio_backend: tuple[str, dict[str, Any]]) -> Ticks:
+    return Ticks(virtual=bool({"clock", "loop_factory"} & anyio_backend[1].keys()))
+
+
+@pytest.fixture
+def on_asyncio(anyio_backend_name: str) -> bool:
+    return anyio_backend_name == "asyncio"
+
+
+@pytest.fixture
+def no_leftovers() -> Any:
+    """No descriptor and no child is left of the test."""
+    import os
+
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
