@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,7 +19,9 @@ settings.register_profile(
     deadline=None,  # the machine may be busy; nothing here is timed
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("long", parent=settings.get_profile("within"), max_examples=20_000)
+settings.register_profile(
+    "long", parent=settings.get_profile("within"), max_examples=20_000
+)
 settings.load_profile("within")
 
 
@@ -67,15 +72,20 @@ def on_asyncio(anyio_backend_name: str) -> bool:
     return anyio_backend_name == "asyncio"
 
 
+class Leftovers:
+    """No descriptor and no child may be left of what is done inside."""
+
+    def __enter__(self) -> None:
+        self.before = os.listdir("/proc/self/fd")
+
+    def __exit__(self, *exc: object) -> None:
+        assert os.listdir("/proc/self/fd") == self.before
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
 @pytest.fixture
-def no_leftovers() -> Any:
-    """No descriptor and no child is left of the test."""
-    import os
-
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    assert len(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-
-
+async def no_leftovers(anyio_backend: Any) -> AsyncIterator[None]:
+    await anyio.lowlevel.checkpoint()  # the loop has made its own by now
+    with Leftovers():
+        yield

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import programs
 import pytest
 from hypothesis import given, reject
 
 import within.testing
-
-import programs
 
 
 @pytest.mark.parametrize("level", [False, True], ids=["edge", "level"])

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from conftest import Ticks, loop_name
 from hypothesis import given, strategies as st
@@ -83,7 +84,7 @@ async def test_t3_a_block_that_ends_in_time_is_left_alone(
 async def test_t3_done_is_done_however_late() -> None:
     with within.timeout(0.001) as limit:
         time.sleep(0.002)
-    await anyio.sleep(0)
+    await anyio.lowlevel.checkpoint()
     assert (limit.expired, limit.cancelled_caught) == (False, False)
 
 
@@ -129,12 +130,14 @@ async def test_t4_a_result_that_came_in_the_tick_of_the_deadline_is_kept(
 
 
 @pytest.mark.parametrize(
-    "seconds", [None, math.inf, 10**400, timedelta.max], ids=["none", "inf", "int", "delta"]
+    "seconds",
+    [None, math.inf, 10**400, timedelta.max],
+    ids=["none", "inf", "int", "delta"],
 )
 @pytest.mark.parametrize("way", [within.timeout, within.timeout_at, within.shield])
 async def test_t5_never_is_never(way: Any, seconds: Any) -> None:
     with way(seconds) as limit:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
     assert not limit.expired
 
 
@@ -149,7 +152,7 @@ async def test_t5_what_has_passed_strikes_at_the_first_suspension(
     with way(seconds) as limit:
         assert limit.expired
         reached.append("block")
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         reached.append("after the suspension")
     assert reached == ["block"]
     assert limit.cancelled_caught
@@ -255,7 +258,7 @@ async def test_t8_no_reference_cycle_remains(ticks: Ticks) -> None:
     async def in_time() -> None:
         canary = Canary()
         with within.timeout(ticks.long):
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         del canary
 
     gc.collect()
@@ -264,7 +267,9 @@ async def test_t8_no_reference_cycle_remains(ticks: Ticks) -> None:
         await in_time()
         with contextlib.suppress(TimeoutError):
             await expire()
-        await anyio.sleep(0)  # the loop holds what it has just thrown into the task
+        await (
+            anyio.lowlevel.checkpoint()
+        )  # the loop holds what it has just thrown into the task
         alive = [
             found
             for found in gc.get_objects()
@@ -279,7 +284,7 @@ async def test_t8_the_next_await_runs_undisturbed(ticks: Ticks) -> None:
     for _ in range(3):
         with within.move_on_after(0):
             await anyio.sleep(ticks.long)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         with within.move_on_after(ticks.short):
             pass
         await ticks.pass_by()
@@ -358,7 +363,7 @@ async def test_t10_one_timeout_is_told_from_another_and_from_a_sockets() -> None
         pass
     try:
         with within.timeout_at(-1) as mine:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
     except TimeoutError as error:
         assert getattr(error, "scope", None) is mine
         assert getattr(error, "scope", None) is not unrelated
@@ -369,7 +374,7 @@ async def test_t10_an_explicit_cancel_says_so() -> None:
     with pytest.raises(within.DeadlineExceeded, match=r"by cancel\(\)"):
         with within.timeout(30) as limit:
             limit.cancel()
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
 
 
 # -- T11, T12: changes of mind ----------------------------------------------
@@ -428,7 +433,7 @@ async def test_t11_to_the_past_strikes_at_the_next_suspension(ticks: Ticks) -> N
     with within.move_on_after(ticks.long) as limit:
         limit.reschedule(-1)
         assert limit.expired
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         pytest.fail("it should have been cancelled")
     assert limit.cancelled_caught
 
@@ -438,7 +443,7 @@ async def test_t12_cancel_is_like_the_deadline(ticks: Ticks) -> None:
     with within.move_on_after(ticks.never) as limit:
         limit.cancel()
         reached.append(limit.expired)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         reached.append("after the suspension")
     assert reached == [True]
     limit.cancel()  # after exit: nothing
@@ -447,9 +452,9 @@ async def test_t12_cancel_is_like_the_deadline(ticks: Ticks) -> None:
 async def test_t12_cancel_before_entry_counts_from_entry(ticks: Ticks) -> None:
     limit = within.move_on_after(ticks.never)
     limit.cancel()
-    await anyio.sleep(0)
+    await anyio.lowlevel.checkpoint()
     with limit:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         pytest.fail("it should have been cancelled")
     assert limit.cancelled_caught
 
@@ -473,7 +478,7 @@ async def test_asking_whether_it_has_expired_makes_it_so(ticks: Ticks) -> None:
         time.sleep(0.002)
         if not ticks.virtual:
             assert limit.expired
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             pytest.fail("it should have been cancelled")
 
 
@@ -506,7 +511,7 @@ async def test_t13_leaving_out_of_order_is_an_error(ticks: Ticks) -> None:
     with pytest.raises(RuntimeError):
         outer.__exit__(None, None, None)
     inner.__exit__(None, None, None)
-    await anyio.sleep(0)
+    await anyio.lowlevel.checkpoint()
 
 
 async def test_t13_leaving_in_another_task_is_an_error(ticks: Ticks) -> None:
@@ -543,7 +548,7 @@ async def test_t14_an_enclosing_deadline_waits_for_the_shield(ticks: Ticks) -> N
             await ticks.pass_by()
             reached.append("in the shield")
         reached.append("after it")
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         reached.append("too far")
     assert reached == ["in the shield", "after it"]
     assert limit.cancelled_caught
@@ -555,7 +560,7 @@ async def test_t14_its_own_deadline_counts(ticks: Ticks) -> None:
         with within.shield(ticks.short) as shield:
             await anyio.sleep(ticks.long)
         assert shield.cancelled_caught
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         pytest.fail("the outer one should have struck")
     assert limit.cancelled_caught
 
@@ -567,7 +572,7 @@ async def test_t14_it_holds_off_scopes_of_anyio(ticks: Ticks) -> None:
         with within.timeout(ticks.long, shield=True):
             await anyio.sleep(ticks.short)
             reached.append("in the shield")
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         reached.append("too far")
     assert reached == ["in the shield"]
 

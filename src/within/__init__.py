@@ -4,6 +4,7 @@ The same on asyncio, uvloop and trio; see the README for the tour and the
 docstrings for the rest. ``within.testing`` is imported on its own.
 """
 
+from ._clock import current_effective_deadline, current_time
 from ._contexts import opening, running
 from ._errors import DeadlineExceeded, ProcessTimeout
 from ._processes._process import Process, process
@@ -11,8 +12,6 @@ from ._processes._run import Completed, run
 from ._processes._stop import Stop
 from ._timeouts import (
     Timeout,
-    current_effective_deadline,
-    current_time,
     move_on_after,
     move_on_at,
     shield,

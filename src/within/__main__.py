@@ -47,6 +47,17 @@ on, and end COMMAND as the limit does.
 """
 
 _TIMED_OUT, _FAILED, _NOT_EXECUTABLE, _NOT_FOUND, _SIGNALLED = 124, 125, 126, 127, 128
+_LONG = [
+    "signal=",
+    "kill-after=",
+    "verbose",
+    "foreground",
+    "preserve-status",
+    "usage",
+    "backend=",
+    "help",
+    "version",
+]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # What a terminal, an init system or a job scheduler sends to have us end; no
@@ -74,12 +85,7 @@ class _Options:
     def read(self, words: Sequence[str]) -> list[str]:
         """Take in the options at the front of ``words``; return what follows."""
         try:
-            found, rest = getopt.getopt(
-                list(words),
-                "s:k:vf",
-                ["signal=", "kill-after=", "verbose", "foreground", "usage"]
-                + ["preserve-status", "backend=", "help", "version"],
-            )
+            found, rest = getopt.getopt(list(words), "s:k:vf", _LONG)
         except getopt.GetoptError as error:
             raise _UsageError(error.msg) from None
         for option, value in found:
@@ -138,10 +144,10 @@ def _duration(text: str) -> float:
 
 def _signal(text: str) -> int:
     name = text.upper().removeprefix("SIG")
-    number = int(text) if text.isdecimal() else getattr(signals, f"SIG{name}", None)
+    number = int(text) if text.isdecimal() else getattr(signals, f"SIG{name}", -1)
     if number not in signals.valid_signals():
         raise _UsageError(f"unknown signal {text!r}: give a name or number as kill -l")
-    return int(number)
+    return number
 
 
 def _backend(text: str) -> str:
@@ -225,7 +231,9 @@ def main(words: Sequence[str] | None = None) -> int:
         _say(f"failed to run command {options.command[0]!r}: {error.strerror}")
         return _NOT_EXECUTABLE
     except (ImportError, LookupError):
-        _say(f"{options.backend} is not installed: pip install within[{options.backend}]")
+        _say(
+            f"{options.backend} is not installed: pip install within[{options.backend}]"
+        )
         return _FAILED
     except (NotImplementedError, ValueError) as error:
         _say(error)

@@ -92,13 +92,14 @@ class Opening(Generic[T]):
         return coroutine.__await__()
 
     async def __aenter__(self) -> T:
-        resource = await self
-        if hasattr(type(resource), "__aexit__"):
-            entered: T = await resource.__aenter__()  # type: ignore[attr-defined]
+        opened = await self
+        resource: Any = opened
+        if hasattr(resource, "__aexit__"):
+            entered: T = await resource.__aenter__()
             self._resource = resource
             return entered
         self._resource = resource
-        return resource
+        return opened
 
     async def __aexit__(
         self,
@@ -107,7 +108,7 @@ class Opening(Generic[T]):
         traceback: TracebackType | None,
     ) -> bool | None:
         resource, self._resource = self._resource, None
-        if hasattr(type(resource), "__aexit__"):
+        if hasattr(resource, "__aexit__"):
             swallow: bool | None = await resource.__aexit__(exc_type, exc, traceback)
             return swallow
         closed = resource.aclose() if hasattr(resource, "aclose") else resource.close()
@@ -151,7 +152,8 @@ def opening(
 
     def call(*args: P.args, **kwargs: P.kwargs) -> Opening[T]:
         coroutine = function(*args, **kwargs)
-        coroutine.__qualname__ = function.__qualname__
+        # For the warning of Python's own, should it never be awaited.
+        coroutine.__qualname__ = function.__qualname__  # type: ignore[attr-defined]
         return Opening(coroutine, what)
 
     return update_wrapper(call, function)

@@ -1,13 +1,14 @@
-"""What is raised, and nothing else: this module knows no loop."""
+"""What is raised, and what it says."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from ._backends import current
 
+if TYPE_CHECKING:
     from ._timeouts import Timeout
 
 
@@ -90,14 +91,36 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
         )
 
 
+def reason(timeout: Timeout) -> str:
+    """What the cancellation inside the block says, where the loop lets it speak."""
+    name = "a block" if timeout._name is None else repr(timeout._name)
+    if timeout._delay is not None:
+        return f"{name} exceeded its limit of {timeout._delay:g} s"
+    if timeout._when == math.inf:
+        return f"{name} was ended"
+    return f"{name} exceeded its deadline {timeout._when:.12g}"
+
+
+def message(timeout: Timeout) -> str:
+    """Name, limit and lateness (T10)."""
+    late = current().current_time() - timeout._when
+    how = f"ended {late:.3g} s late" if late >= 0 else "by cancel()"
+    return f"{reason(timeout)} ({how})"
+
+
+def exceeded(timeout: Timeout) -> DeadlineExceeded:
+    """The error for a block that its deadline has ended."""
+    return DeadlineExceeded(message(timeout), timeout)
+
+
 def explain(
     error: BaseException,
-    reason: Callable[[], DeadlineExceeded],
+    timeout: Timeout,
     cancelled: type[BaseException],
     *,
     certain: bool = False,
 ) -> bool:
-    """Put a ``reason()`` into the context chain of ``error`` (T9).
+    """Put what ``timeout`` would have raised into the context chain of ``error`` (T9).
 
     It goes just above the cancellation that it stands for, so that a traceback
     reads: cancelled here, because of this deadline, and then this went wrong. In
@@ -105,12 +128,10 @@ def explain(
     group. Where there is none nothing changes, unless it is ``certain`` to be
     behind it; the answer is whether there was.
     """
-    if isinstance(error, BaseExceptionGroup):
-        members: tuple[BaseException, ...] = error.exceptions
-        for member in members:
-            certain = explain(member, reason, cancelled) or certain
+    for member in getattr(error, "exceptions", ()):  # a group's
+        certain = explain(member, timeout, cancelled) or certain
     seen = {id(error)}
-    last = error
+    last: BaseException = error
     context = last.__context__
     while context is not None and not isinstance(context, cancelled):
         if id(context) in seen:
@@ -119,7 +140,7 @@ def explain(
         last, context = context, context.__context__
     if context is None and not certain:
         return False
-    inserted = reason()
+    inserted = exceeded(timeout)
     inserted.__cause__ = inserted.__context__ = context
     last.__context__ = inserted
     return True

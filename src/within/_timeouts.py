@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ._backends import current
-from ._errors import DeadlineExceeded, explain
+from ._clock import as_seconds
+from ._errors import exceeded, explain
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from ._backends._protocol import Backend
-
-    Seconds = float | timedelta
+    from ._clock import Seconds
 
 # The states of a block, as `repr()` shows them. An entered block may in addition
 # have expired; a block that has not been entered may too, by cancel() (T12).
@@ -96,8 +95,8 @@ class Timeout:
                 f"delay={delay!r} and deadline={deadline!r} exclude each other: give "
                 "seconds from entry, or a reading of current_time()"
             )
-        self._delay = None if delay is None else _seconds(delay, "delay")
-        self._when = math.inf if deadline is None else _seconds(deadline, "deadline")
+        self._delay = None if delay is None else as_seconds(delay, "delay")
+        self._when = math.inf if deadline is None else as_seconds(deadline, "deadline")
         self._quiet = quiet
         self._shield = shield
         self._level = level
@@ -134,7 +133,7 @@ class Timeout:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> bool | None:
         backend = self._backend
         if backend is None:
             raise RuntimeError(f"{self!r} is not open: it cannot be left")
@@ -145,10 +144,10 @@ class Timeout:
             self._caught = True
             if self._quiet:
                 return True
-            raise self._error() from exc
+            raise exceeded(self) from exc
         if self._expired and exc and not isinstance(exc, backend.cancelled):
-            explain(exc, self._error, backend.cancelled)
-        return False
+            explain(exc, self, backend.cancelled)
+        return None
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -158,7 +157,7 @@ class Timeout:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> bool | None:
         return self.__exit__(exc_type, exc, traceback)
 
     # -- the deadline ------------------------------------------------------
@@ -196,7 +195,7 @@ class Timeout:
         >>> asyncio.run(main())
         60
         """
-        when = math.inf if deadline is None else _seconds(deadline, "deadline")
+        when = math.inf if deadline is None else as_seconds(deadline, "deadline")
         if self._state is _EXITED:
             raise RuntimeError(f"{self!r} has been left: its deadline is history")
         if self._backend is None:
@@ -240,9 +239,9 @@ class Timeout:
         loop not have come to that yet; this is how trio's ``cancel_called`` works.
         """
         backend = self._backend
-        if backend is not None and not self._expired:
-            if backend.current_time() >= self._when:
-                backend.cancel(self)
+        overdue = backend is not None and backend.current_time() >= self._when
+        if backend is not None and overdue and not self._expired:
+            backend.cancel(self)
         return self._expired
 
     @property
@@ -271,27 +270,17 @@ class Timeout:
         name = "" if self._name is None else f" {self._name!r}"
         return f"<Timeout{name} {' '.join(words)}>"
 
-    def _limit(self) -> str:
-        """What was asked for, in words."""
-        if self._delay is not None:
-            return f"limit of {self._delay:g} s"
-        if self._when == math.inf:
-            return "limit"
-        return f"deadline {self._when:.12g}"
 
-    def _reason(self) -> str:
-        """What the cancellation inside the block says."""
-        name = "a block" if self._name is None else repr(self._name)
-        return f"{name} exceeded its {self._limit()}"
+if TYPE_CHECKING:
 
-    def _message(self) -> str:
-        """T10: name, limit and lateness."""
-        late = current().current_time() - self._when
-        how = f"ended {late:.3g} s late" if late >= 0 else "by cancel()"
-        return f"{self._reason()} ({how})"
+    class _Quiet(Timeout):
+        """For type checkers: what follows such a block is reached after all."""
 
-    def _error(self) -> DeadlineExceeded:
-        return DeadlineExceeded(self._message(), self)
+        def __exit__(self, *exc: object) -> bool: ...
+        async def __aexit__(self, *exc: object) -> bool: ...
+
+else:
+    _Quiet = Timeout
 
 
 def timeout(
@@ -346,7 +335,7 @@ def move_on_after(
     shield: bool = False,
     level: bool = False,
     name: str | None = None,
-) -> Timeout:
+) -> _Quiet:
     """A block that is left quietly when ``delay`` seconds are over.
 
     Args and errors as for :class:`Timeout`; ``cancelled_caught`` tells.
@@ -359,7 +348,7 @@ def move_on_after(
     >>> trio.run(main)
     True
     """
-    return Timeout(delay, quiet=True, shield=shield, level=level, name=name)
+    return _Quiet(delay, quiet=True, shield=shield, level=level, name=name)
 
 
 def move_on_at(
@@ -368,7 +357,7 @@ def move_on_at(
     shield: bool = False,
     level: bool = False,
     name: str | None = None,
-) -> Timeout:
+) -> _Quiet:
     """:func:`move_on_after` with a reading of :func:`current_time` for a delay.
 
     >>> import asyncio, within
@@ -380,10 +369,10 @@ def move_on_at(
     >>> asyncio.run(main())
     runs up to the first suspension
     """
-    return Timeout(deadline=deadline, quiet=True, shield=shield, level=level, name=name)
+    return _Quiet(deadline=deadline, quiet=True, shield=shield, level=level, name=name)
 
 
-def shield(grace: Seconds | None = None) -> Timeout:
+def shield(grace: Seconds | None = None) -> _Quiet:
     """A block that enclosing deadlines leave alone, for ``grace`` seconds at most.
 
     They strike at the first suspension after it. On asyncio it holds off anyio's
@@ -402,52 +391,4 @@ def shield(grace: Seconds | None = None) -> Timeout:
     >>> asyncio.run(main())
     said good-bye
     """
-    return Timeout(grace, quiet=True, shield=True)
-
-
-def current_time() -> float:
-    """The clock that deadlines are read on: the running loop's own, in seconds.
-
-    Raises:
-        RuntimeError: Where no loop is running.
-    """
-    return current().current_time()
-
-
-def current_effective_deadline() -> float:
-    """The nearest deadline in force for the running task.
-
-    Infinity for none, minus infinity once it is cancelled. A shield cuts off
-    what is outside of it; a task inherits what it was started in, for as long as
-    that block is open.
-
-    Raises:
-        RuntimeError: Where no loop is running.
-
-    >>> import asyncio, within
-    >>> async def main():
-    ...     with within.timeout(60), within.timeout(5):
-    ...         left = within.current_effective_deadline() - within.current_time()
-    ...     print(round(left))
-    >>> asyncio.run(main())
-    5
-    """
-    return current().effective_deadline()
-
-
-def _seconds(value: object, what: str) -> float:
-    """T5: seconds as a float, or an error that names ``what``."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(
-            f"{what} is {value!r}: give seconds as an int or a float, a "
-            "datetime.timedelta, or None for no limit"
-        )
-    try:
-        seconds = float(value)
-    except OverflowError:  # an int beyond every float
-        seconds = math.inf if value > 0 else -math.inf
-    if math.isnan(seconds):
-        raise ValueError(f"{what} is NaN: give a number of seconds, or None")
-    return seconds
+    return _Quiet(grace, quiet=True, shield=True)

@@ -78,7 +78,7 @@ class AsyncioBackend:
             timeout._entry = self._alarm.add(timeout, when)
 
     def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
-        task = timeout._task
+        task: Task = timeout._task
         parent = timeout._parent
         in_order = self._innermost.get(task) is timeout
         if in_order:
@@ -170,10 +170,10 @@ class AsyncioBackend:
     async def finish(self, attempt: Callable[[], Awaitable[T]]) -> T:
         # Our own deadlines and anyio's scopes respect the shield; a bare
         # Task.cancel() cannot be held off (T14), only heard out and repeated.
-        from .._timeouts import shield
+        from .._timeouts import Timeout
 
         cancellation: asyncio.CancelledError | None = None
-        with shield():
+        with Timeout(shield=True):
             while True:
                 try:
                     result = await attempt()

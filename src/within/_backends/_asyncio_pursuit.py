@@ -11,6 +11,8 @@ from __future__ import annotations
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from .._errors import reason
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Handle, Task
 
@@ -64,19 +66,21 @@ class Pursuit:
         waiter: Any = getattr(task, "_fut_waiter", None)
         if waiter is None:
             if _is_running(task):
-                return self._look_again()
+                self._look_again()
+                return
             # Else its next step is scheduled, with no result: a bare yield.
         elif waiter.done() and not waiter.cancelled():
             # T4: the await is done, and its result on the way. A cancelled
             # waiter brings none, whoever cancelled it.
-            if self._passes < _PASSES:
+            if self._passes < _PASSES:  # two thoughts
                 self._passes += 1
-                return self._look_again()
+                self._look_again()
+                return
         if target._counted:
             # One request at a time is enough, however often it is repeated.
             task.uncancel()
         target._counted = target._struck = True
-        task.cancel(target._reason())
+        task.cancel(reason(target))
         self._passes = 0
         if not level:
             del self._backend._pursuits[task]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _clock_resolution(self, value: float) -> None:
         pass
 
-    def run_in_executor(
+    def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         future = super().run_in_executor(executor, func, *args)
@@ -52,7 +52,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         backend = getattr(self, "_within_backend", None)
         if self._in_threads or (backend and (backend._readers or backend._writers)):
             return False  # a thread or a child, in real time
-        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
         if timers:
             self._now = max(self._now, timers[0].when())
             return True

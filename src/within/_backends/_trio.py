@@ -58,7 +58,7 @@ class TrioBackend:
             timeout._expired = scope.cancel_called
             if timeout._expired:
                 caught = scope.cancelled_caught
-                explain(rest, timeout._error, trio.Cancelled, certain=caught)
+                explain(rest, timeout, trio.Cancelled, certain=caught)
             raise
         timeout._expired = scope.cancel_called
         # With nothing raised in the block, trio answers True as well.
@@ -105,6 +105,7 @@ class TrioBackend:
     async def finish(self, attempt: Callable[[], Awaitable[T]]) -> T:
         with trio.CancelScope(shield=True):
             return await attempt()
+        raise AssertionError("a shield without a deadline does not end its block")
 
 
 _backend = TrioBackend()

@@ -103,9 +103,7 @@ class Child:
         if self.returncode is not None:
             return True
         try:
-            result = os.waitid(
-                os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
-            )
+            result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             self._lost()
             return True

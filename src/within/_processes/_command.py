@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -70,10 +71,10 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     return Command(checked, {k: v for k, v in options.items() if v is not None})
 
 
-def _check_word(arg: Any, place: int) -> str | bytes:
+def _check_word(arg: Word, place: int) -> str | bytes:
     what = f"argument {place}" if place else "the program"
     try:
-        word: str | bytes = os.fspath(arg)
+        word = os.fspath(arg)
     except TypeError:
         raise TypeError(
             f"{what} is {arg!r}: give str, bytes or a path, each argument by itself "
@@ -94,6 +95,14 @@ class Pipes:
     def __init__(self) -> None:
         self._for_child: list[int] = []
         self._for_us: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.started()
+        while self._for_us:
+            os.close(self._for_us.pop())
 
     def to_child(self, target: Any) -> tuple[Any, int | None]:
         """(what Popen gets as stdin, the end that we write to)."""
@@ -121,12 +130,6 @@ class Pipes:
         if fd in self._for_us:
             self._for_us.remove(fd)
             os.close(fd)
-
-    def close_all(self) -> None:
-        """Close what is left."""
-        self.started()
-        while self._for_us:
-            os.close(self._for_us.pop())
 
     def _open(self, *, reading: bool) -> tuple[int, int]:
         readable, writable = os.pipe()

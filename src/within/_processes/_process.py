@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal as signals
 import sys
 import warnings
@@ -45,16 +46,13 @@ class Process:
         stderr: ReceivePipe | None,
         lines: Lines | None,
     ) -> None:
-        import anyio
-
         self._child = child
         self._plan = plan
         self._stdin = stdin
         self._stdout = stdout
         self._stderr = stderr
         self._lines = lines
-        self._waiting = anyio.Lock()
-        self._stopping = anyio.Lock()
+        self._stopping = 0
         self._closed = False
 
     # -- what it is --------------------------------------------------------
@@ -129,15 +127,20 @@ class Process:
         Not for its output to end: a descendant may hold that open (P6). An unread
         pipe that is full stops the child, so read first, or start it without.
         """
-        # One task waits for the descriptor, any others for their turn.
-        async with self._waiting:
-            while not self._child.has_exited():
-                await current().wait_readable(self._child.exit_fd)
-            # Who stops it right now waits for the same descriptor, and reaps it.
-            if not self._stopping.locked() and self._child.is_gone():
-                self._child.reap()
-        assert self._child.returncode is not None
-        return self._child.returncode
+        child = self._child
+        if not child.has_exited():
+            # One of our own, for any number of tasks may wait, and the child be
+            # reaped by another one before we run again.
+            exit_fd = os.dup(child.exit_fd)
+            try:
+                while not child.has_exited():
+                    await current().wait_readable(exit_fd)
+            finally:
+                os.close(exit_fd)
+        if not self._stopping and child.is_gone():
+            child.reap()
+        assert child.returncode is not None
+        return child.returncode
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the child; nothing happens if it has ended.
@@ -174,49 +177,55 @@ class Process:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_type is GeneratorExit:
-            self._end_now()  # the loop is gone, nothing can be awaited
+        try:
+            current()
+        except RuntimeError:
+            self._end_now()  # the loop is gone: nothing can be awaited any more
         else:
             await self._end(orderly=exc_type is None)
 
     async def _end(self, *, orderly: bool) -> None:
-        await current().finish(lambda: self._end_once(orderly))
+        if self._closed:
+            return
+        self._stopping += 1  # several may: each does the whole of it, none harms
+        try:
+            await current().finish(lambda: self._stop(orderly))
+        except BaseException:
+            self._end_now()
+            raise
+        finally:
+            self._stopping -= 1
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            if pipe is not None:
+                pipe.close()
+        self._closed = True
 
-    async def _end_once(self, orderly: bool) -> None:
-        async with self._stopping:
-            if self._closed:
-                return
-            outputs = [pipe for pipe in (self._stdout, self._stderr) if pipe]
-            pump = Pump()
-            try:
-                for pipe in outputs:
-                    if pipe.fileno() >= 0:
-                        pump.read(pipe.fileno(), _discard)
-                drained = pump.drain()
-                await stop_child(
-                    self._child,
-                    pump,
-                    self._plan,
-                    close_stdin=self._close_stdin,
-                    # P4: what it has closed says that it is on its way out; what
-                    # we have closed ourselves says nothing.
-                    orderly=orderly
-                    and drained
-                    and bool(outputs)
-                    and all(pipe.fileno() >= 0 or pipe.at_end for pipe in outputs),
-                )
-            finally:
-                pump.close()
-            for pipe in (self._stdin, *outputs):
-                if pipe is not None:
-                    pipe.close()
-            self._closed = True
+    async def _stop(self, orderly: bool) -> None:
+        outputs = [pipe for pipe in (self._stdout, self._stderr) if pipe]
+        with Pump() as pump:
+            for pipe in outputs:
+                if pipe.fileno() >= 0:
+                    pump.read(pipe.fileno(), _discard)
+            drained = pump.drain()
+            await stop_child(
+                self._child,
+                pump,
+                self._plan,
+                close_stdin=self._close_stdin,
+                # P4: what it has closed says that it is on its way out; what we
+                # have closed ourselves says nothing.
+                orderly=orderly
+                and drained
+                and bool(outputs)
+                and all(pipe.fileno() >= 0 or pipe.at_end for pipe in outputs),
+            )
 
     def _close_stdin(self) -> None:
         if self._stdin is not None:
             self._stdin.close()
 
     def _end_now(self) -> None:
+        """Without a loop, or after something went wrong with it."""
         self._closed = True
         self._child.end_now()
         for pipe in (self._stdin, self._stdout, self._stderr):
@@ -303,17 +312,12 @@ async def _start(
     from ._pipes import ReceivePipe, SendPipe
 
     await checkpoint()  # who is cancelled starts nothing
-    pipes = Pipes()
-    try:
+    with Pipes() as pipes:
         stdin, to_child = pipes.to_child(files[0])
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])
         child = Child(command, plan, stdin=stdin, stdout=stdout, stderr=stderr)
-    except BaseException:
-        pipes.close_all()
-        raise
-    pipes.started()
-    pipes.handed_over()
+        pipes.handed_over()
     output = None if from_child is None else ReceivePipe(from_child)
     return Process(
         child,

@@ -16,6 +16,7 @@ from .._timeouts import move_on_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Self
 
     Handler = Callable[[int], None]
 
@@ -39,6 +40,14 @@ class Pump:
         # with processes that we run on has epoll or kqueue.
         self._selector = selectors.DefaultSelector()
         self._reading: set[int] = set()
+        self._exit_fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.unwatch()
+        self._selector.close()
 
     def read(self, fd: int, sink: Callable[[bytes], object]) -> None:
         """Pass on to ``sink`` what ``fd`` brings, until its end."""
@@ -75,9 +84,21 @@ class Pump:
         self._selector.register(fd, selectors.EVENT_WRITE, handle)
 
     def watch(self, fd: int) -> None:
-        """Let ``fd`` end a wait when it is readable."""
-        if fd not in self._selector.get_map():
-            self._selector.register(fd, selectors.EVENT_READ, _ignore)
+        """Let a wait end when ``fd``, which tells of an exit, is readable.
+
+        A duplicate of it: whoever closes ``fd`` meanwhile must not leave us
+        waiting for nothing.
+        """
+        self.unwatch()
+        self._exit_fd = os.dup(fd)
+        self._selector.register(self._exit_fd, selectors.EVENT_READ, _ignore)
+
+    def unwatch(self) -> None:
+        """The exit is known: it would end every wait from here on."""
+        if self._exit_fd >= 0:
+            self._forget(self._exit_fd)
+            os.close(self._exit_fd)
+            self._exit_fd = -1
 
     def drain(self) -> bool:
         """Read what is there without waiting; true if every pipe is at its end."""
@@ -133,9 +154,6 @@ class Pump:
         """Leave ``fd`` alone from now on: it is about to be closed, or has been."""
         if fd >= 0 and fd in self._selector.get_map():
             self._forget(fd)
-
-    def close(self) -> None:
-        self._selector.close()
 
     def _forget(self, fd: int) -> None:
         self._reading.discard(fd)

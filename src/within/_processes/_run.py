@@ -7,7 +7,7 @@ import subprocess
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
 
-from .._errors import OutputLimitExceeded, ProcessTimeout
+from .._errors import OutputLimitExceeded, ProcessTimeout, message
 from .._timeouts import Timeout
 from ._child import Child, Usage
 from ._command import Command, Pipes, check_command
@@ -104,7 +104,7 @@ async def run(
         child = await _run(request, stop, (stdin, stdout, stderr), data or b"", capture)
     if limit.cancelled_caught:
         raise ProcessTimeout(
-            limit._message(),
+            message(limit),
             limit,
             cmd=request.args,
             timeout=seconds,
@@ -150,15 +150,13 @@ async def _run(
     data: bytes,
     capture: _Capture,
 ) -> Child:
-    pump = Pump()
-    pipes = Pipes()
-    try:
+    with Pump() as pump, Pipes() as pipes:
         stdin, to_child = pipes.to_child(files[0])
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])
         child = Child(request, plan, stdin=stdin, stdout=stdout, stderr=stderr)
-        pipes.started()
         try:
+            pipes.started()
             if to_child is not None:
                 pump.write(to_child, data, lambda: pipes.close(to_child))
             if from_child is not None:
@@ -175,9 +173,6 @@ async def _run(
             finally:
                 # P9: what it wrote before it went is in the pipes still.
                 pump.drain()
-    finally:
-        pump.close()
-        pipes.close_all()
     return child
 
 
@@ -219,13 +214,15 @@ class _Capture:
         return decoded.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _input(data: Any, *, text: bool) -> bytes | None:
+def _input(data: object, *, text: bool) -> bytes | None:
     if data is None:
         return None
     if text and isinstance(data, str):
         return data.encode()
-    if not text and isinstance(data, bytes | bytearray | memoryview):
+    if not text and isinstance(data, bytes | bytearray):
         return bytes(data)
+    if not text and isinstance(data, memoryview):
+        return data.tobytes()
     wanted, way_out = ("str", "text=False") if text else ("bytes", "text=True")
     raise TypeError(
         f"input is of type {type(data).__name__}, but text={text} takes {wanted}: "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from .._backends import current
-from .._timeouts import _seconds, move_on_at
+from .._clock import as_seconds
+from .._timeouts import move_on_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +53,13 @@ class Stop:
 
     def __post_init__(self) -> None:
         for what in ("close_stdin", "grace"):
-            seconds = _seconds(getattr(self, what), what)
+            seconds = as_seconds(getattr(self, what), what)
             if seconds < 0:
                 raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
             object.__setattr__(self, what, seconds)
-        if isinstance(self.signal, bool) or not isinstance(self.signal, int):
-            raise TypeError(f"signal is {self.signal!r}: give one of signal.Signals")
+        number: object = self.signal
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"signal is {number!r}: give one of signal.Signals")
         if self.signal not in signals.valid_signals():
             raise ValueError(f"signal is {self.signal!r}: there is no such signal")
         if self.tree not in ("child", "group", "all"):
@@ -79,16 +81,17 @@ async def stop_child(
     ``orderly`` says that the child has closed its output of its own accord, and
     so gets ``grace`` to exit by itself as well.
     """
-    try:
-        if not child.is_gone():
+    if not child.is_gone():
+        try:
             pump.watch(child.exit_fd)
             stopping = _Stopping(child, pump, plan, close_stdin, orderly)
             await current().finish(stopping.advance)
-    finally:
-        if child.exit_fd >= 0:
-            pump.forget(child.exit_fd)
-            current().notify_closing(child.exit_fd)  # for who awaits wait()
-        child.reap()
+        except BaseException:
+            # Cancelled, and done; or else out of descriptors, or of a loop: then
+            # there is no time for politeness.
+            child.end_now()
+            raise
+    child.reap()
 
 
 class _Stopping:
@@ -140,7 +143,7 @@ class _Stopping:
         if not child.is_gone():
             with move_on_at(self._deadline):
                 await self._pump.until(child.has_exited)
-                self._pump.forget(child.exit_fd)
+                self._pump.unwatch()
                 # What the child has left behind does not mind its stdin: who is
                 # not told to go is not waited for.
                 while self._signalled and (left := child.members()):

@@ -25,9 +25,7 @@ def group_members(pgid: int) -> list[int]:
     """
     if not _HAS_PROC:
         return []
-    return [
-        pid for pid in _candidates(pgid) if group_of(pid) == pgid and is_alive(pid)
-    ]
+    return [pid for pid in _candidates(pgid) if group_of(pid) == pgid and is_alive(pid)]
 
 
 def marked(mark: str) -> list[int]:

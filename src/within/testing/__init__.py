@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import TypeVarTuple, Unpack
-
-    Ts = TypeVarTuple("Ts")
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 __all__ = ["backends", "run"]
 
@@ -54,8 +52,8 @@ def backends(
 
 
 def run(
-    function: Callable[[Unpack[Ts]], Awaitable[T]],
-    *args: Unpack[Ts],
+    function: Callable[[*Ts], Awaitable[T]],
+    *args: *Ts,
     backend: str = "asyncio",
     virtual_time: bool = False,
 ) -> T:

@@ -1,0 +1,182 @@
+"""Which loop is running, where two are; and who may know of which."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import uvloop
+
+import within
+from within._backends import current
+
+SOURCE = Path(within.__file__).parent
+
+
+async def check(kind: str, sleep: Any) -> None:
+    """A block works here, and is of this loop."""
+    assert current().name == kind
+    with within.move_on_after(0.001) as limit:
+        assert within.current_effective_deadline() == limit.deadline
+        await sleep(60)
+    assert limit.cancelled_caught
+
+
+def test_plainly() -> None:
+    asyncio.run(check("asyncio", asyncio.sleep))
+    uvloop.run(check("asyncio", asyncio.sleep))
+    trio.run(check, "trio", trio.sleep)
+
+
+def test_nowhere() -> None:
+    with pytest.raises(RuntimeError, match="no event loop is running"):
+        current()
+
+
+def test_trio_in_an_asyncio_task_as_in_a_notebook() -> None:
+    async def cell() -> None:
+        trio.run(check, "trio", trio.sleep)
+        await check("asyncio", asyncio.sleep)
+
+    asyncio.run(cell())
+
+
+def test_asyncio_in_a_trio_task() -> None:
+    async def main() -> None:
+        asyncio.run(check("asyncio", asyncio.sleep))
+        await check("trio", trio.sleep)
+
+    trio.run(main)
+
+
+def test_guest_mode_of_trio_in_asyncio() -> None:
+    async def host() -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        async def guest() -> None:
+            for _ in range(3):
+                await check("trio", trio.sleep)
+
+        trio.lowlevel.start_guest_run(
+            guest,
+            run_sync_soon_threadsafe=asyncio.get_running_loop().call_soon_threadsafe,
+            done_callback=done.set_result,
+        )
+        while not done.done():
+            await check("asyncio", asyncio.sleep)
+        done.result().unwrap()
+
+    asyncio.run(host())
+
+
+_TRIO_ASYNCIO = """
+import asyncio, sys, trio, trio_asyncio
+sys.path.insert(0, sys.argv[1])
+from test_backends import check
+
+async def on_asyncio():
+    await check("asyncio", asyncio.sleep)
+    await trio_asyncio.trio_as_aio(on_trio)()
+    await check("asyncio", asyncio.sleep)
+
+async def on_trio():
+    await check("trio", trio.sleep)
+
+async def main():
+    async with trio_asyncio.open_loop():
+        await on_trio()
+        await trio_asyncio.aio_as_trio(on_asyncio)()
+        await on_trio()
+
+trio.run(main)
+"""
+
+
+def test_trio_asyncio() -> None:
+    # In a process of its own: importing it replaces parts of asyncio for good.
+    subprocess.run(
+        [sys.executable, "-c", _TRIO_ASYNCIO, str(Path(__file__).parent)], check=True
+    )
+
+
+# -- who imports what ---------------------------------------------------------
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def may_import(loop: str, path: Path) -> bool:
+    if path.parent.name != "_backends":
+        return False
+    return path.stem == "_trio" if loop == "trio" else path.stem.startswith("_asyncio")
+
+
+def test_only_the_backends_import_a_loop() -> None:
+    files = list(SOURCE.rglob("*.py"))
+    assert len(files) > 15
+    for path in files:
+        for loop in ("asyncio", "trio", "uvloop"):
+            if loop in imports(path):
+                assert may_import(loop, path), f"{path} imports {loop}"
+
+
+def test_importing_within_loads_no_loop_and_no_test_tool() -> None:
+    code = "import sys, within; print(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(SOURCE.parent)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert "within" in output
+    for name in ("asyncio", "trio", "anyio", "uvloop", "pytest", "hypothesis"):
+        assert name not in output
+
+
+def test_the_public_names_are_those_of_the_contract() -> None:
+    assert sorted(within.__all__) == sorted(
+        [
+            "Timeout",
+            "timeout",
+            "timeout_at",
+            "move_on_after",
+            "move_on_at",
+            "shield",
+            "current_time",
+            "current_effective_deadline",
+            "DeadlineExceeded",
+            "ProcessTimeout",
+            "process",
+            "run",
+            "Process",
+            "Completed",
+            "Stop",
+            "opening",
+            "running",
+        ]
+    )
+    for name in within.__all__:
+        found = getattr(within, name)
+        assert found.__module__ == "within"
+        assert found.__doc__, f"{name} is not documented"
+    public = {name for name in vars(within) if not name.startswith("_")}
+    assert public - set(within.__all__) <= {"testing"}
+
+
+def test_no_file_is_longer_than_one_sitting() -> None:
+    for path in SOURCE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path

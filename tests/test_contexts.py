@@ -1,0 +1,124 @@
+"""R1, R2: the small ones."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any, Self
+
+import pytest
+from hypothesis import given, strategies as st
+
+import within
+
+pytestmark = pytest.mark.anyio
+
+
+@given(
+    item=st.dictionaries(st.text(), st.integers()), key=st.text(), fail=st.booleans()
+)
+def test_r1_true_inside_and_false_after_whatever_happens(
+    item: dict[Any, Any], key: str, fail: bool
+) -> None:
+    rest = {k: v for k, v in item.items() if k != key}
+    try:
+        with within.running(item, key) as given_back:
+            assert given_back is item
+            assert item[key] is True
+            if fail:
+                raise KeyError(key)
+    except KeyError:
+        assert fail
+    assert item == rest | {key: False}
+
+
+async def test_r1_in_both_forms_and_more_than_once() -> None:
+    state: dict[str, bool] = {}
+    block = within.running(state)
+    for _ in range(2):
+        async with block:
+            assert state == {"running": True}
+        assert state == {"running": False}
+
+
+class Resource:
+    def __init__(self) -> None:
+        self.closed = 0
+
+
+class Sync(Resource):
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Async(Resource):
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class AsyncClose(Resource):
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Own(Async):
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+
+@within.opening
+async def door(kind: type[Resource], *, fail: bool = False) -> Resource:
+    """Opens a door."""
+    if fail:
+        raise OSError("jammed")
+    return kind()
+
+
+@pytest.mark.parametrize("kind", [Sync, Async, AsyncClose, Own])
+async def test_r2_entered_the_block_closes_it(kind: type[Resource]) -> None:
+    async with door(kind) as resource:
+        assert isinstance(resource, kind)
+        assert resource.closed == 0
+    assert resource.closed == 1
+    with pytest.raises(KeyError):
+        async with door(kind) as resource:
+            raise KeyError
+    assert resource.closed == 1
+
+
+async def test_r2_awaited_it_is_the_callers() -> None:
+    resource = await door(Sync)
+    assert resource.closed == 0
+
+
+async def test_r2_what_cannot_be_opened_raises_in_both_forms() -> None:
+    with pytest.raises(OSError, match="jammed"):
+        await door(Sync, fail=True)
+    with pytest.raises(OSError, match="jammed"):
+        async with door(Sync, fail=True):
+            pytest.fail("it was opened")
+
+
+async def test_r2_p1_twice_is_told_plainly() -> None:
+    opening = door(Sync)
+    assert repr(opening) == "<door(...) not opened yet>"
+    await opening
+    assert repr(opening) == "<door(...) opened>"
+    with pytest.raises(RuntimeError, match=r"awaited or entered before: call door"):
+        await opening
+    with pytest.raises(RuntimeError, match="awaited or entered before"):
+        async with opening:
+            pass
+
+
+async def test_r2_p1_never_is_told_plainly() -> None:
+    with pytest.warns(RuntimeWarning, match="'door' was never awaited"):
+        door(Sync)
+        gc.collect()
+
+
+def test_r2_it_is_the_function_still() -> None:
+    assert door.__name__ == "door"
+    assert door.__doc__ == "Opens a door."

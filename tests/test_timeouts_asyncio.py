@@ -1,0 +1,663 @@
+"""What only asyncio has: counted cancellation, timers, contexts, eager tasks.
+
+Synchronous tests run a loop of their own, each on asyncio and on uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import math
+import sys
+import threading
+import time
+import weakref
+from typing import Any
+
+import pytest
+import uvloop
+
+import within
+from within._backends._asyncio_virtual import VirtualTimeLoop
+
+NEVER = 1e6
+SHORT = 0.005
+
+FACTORIES: list[Any] = [asyncio.new_event_loop, uvloop.new_event_loop, VirtualTimeLoop]
+
+
+@pytest.fixture(params=FACTORIES, ids=["asyncio", "uvloop", "virtual"])
+def run(request: pytest.FixtureRequest) -> Any:
+    def run(main: Any) -> Any:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(main)
+
+    return run
+
+
+def task() -> asyncio.Task[Any]:
+    found = asyncio.current_task()
+    assert found is not None
+    return found
+
+
+# -- T6 ----------------------------------------------------------------------
+
+
+def test_t6_a_foreign_cancel_leaves_the_block(run: Any) -> None:
+    async def main() -> None:
+        async def victim(limit: within.Timeout) -> None:
+            with limit:
+                await asyncio.sleep(NEVER)
+
+        for delay in (NEVER, 0):
+            limit = within.timeout(delay)
+            child = asyncio.create_task(victim(limit))
+            await asyncio.sleep(0)
+            child.cancel("mine")
+            with pytest.raises(asyncio.CancelledError):
+                await child
+            assert not limit.cancelled_caught
+            assert child.cancelled()
+
+    run(main())
+
+
+def test_t6_both_in_one_tick_in_either_order(run: Any) -> None:
+    async def main() -> None:
+        async def victim(limit: within.Timeout) -> int:
+            with limit:
+                await asyncio.sleep(NEVER)
+            return task().cancelling()
+
+        for ours_first in (True, False):
+            limit = within.move_on_after(NEVER)
+            child = asyncio.create_task(victim(limit))
+            await asyncio.sleep(0)
+            acts = [limit.cancel, child.cancel]
+            for act in acts if ours_first else reversed(acts):
+                act()
+            with pytest.raises(asyncio.CancelledError):
+                await child
+            assert child.cancelling() == 1
+            assert not limit.cancelled_caught
+
+    run(main())
+
+
+def test_t6_a_cancelled_error_that_nobody_asked_for_passes(run: Any) -> None:
+    async def main() -> None:
+        other = asyncio.get_running_loop().create_future()
+        other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            with within.timeout(0):
+                await other
+
+    run(main())
+
+
+# -- T4 ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("completed", ["before", "in the tick"])
+def test_t4_a_completed_await_keeps_its_result(run: Any, completed: str) -> None:
+    async def main() -> None:
+        for _ in range(50):
+            result = asyncio.get_running_loop().create_future()
+            got = []
+
+            async def victim(
+                limit: within.Timeout,
+                result: asyncio.Future[int] = result,
+                got: list[int] = got,
+            ) -> None:
+                with limit:
+                    got.append(await result)
+                    await asyncio.sleep(NEVER)
+
+            limit = within.move_on_after(NEVER)
+            child = asyncio.create_task(victim(limit))
+            await asyncio.sleep(0)
+            if completed == "before":
+                result.set_result(1)
+                limit.cancel()
+            else:
+                limit.reschedule(within.current_time() + SHORT)
+                asyncio.get_running_loop().call_at(
+                    limit.deadline or 0, result.set_result, 1
+                )
+            await child
+            assert limit.cancelled_caught
+            if completed == "before":
+                assert got == [1]
+
+    run(main())
+
+
+def test_t4_a_busy_partner_does_not_starve_the_cancellation(run: Any) -> None:
+    async def main() -> None:
+        passes = 0
+        pending: list[asyncio.Future[None]] = []
+
+        async def partner() -> None:
+            nonlocal passes
+            while not victim.done():
+                if pending:
+                    pending.pop().set_result(None)
+                passes += 1
+                await asyncio.sleep(0)
+
+        async def busy() -> None:
+            with limit:
+                while True:
+                    pending.append(asyncio.get_running_loop().create_future())
+                    await pending[-1]
+
+        limit = within.move_on_after(NEVER)
+        victim = asyncio.create_task(busy())
+        other = asyncio.create_task(partner())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        before = passes
+        limit.cancel()
+        await victim
+        await other
+        assert limit.cancelled_caught
+        assert passes - before < 20
+
+    run(main())
+
+
+def test_t4_a_waiter_that_our_deadline_has_cancelled_has_not_completed(
+    run: Any,
+) -> None:
+    async def main() -> None:
+        shared = asyncio.get_running_loop().create_future()
+
+        async def victim(limit: within.Timeout) -> None:
+            with limit:
+                await shared
+
+        deadline = within.current_time() + SHORT
+        limits = [within.move_on_at(deadline) for _ in range(3)]
+        await asyncio.gather(*map(victim, limits))
+        assert all(limit.cancelled_caught for limit in limits)
+
+    run(main())
+
+
+# -- T8 ----------------------------------------------------------------------
+
+
+def test_t8_cancelling_is_what_it_was(run: Any) -> None:
+    async def main() -> None:
+        me = task()
+        me.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        for level in (False, True):
+            with within.move_on_after(SHORT, level=level):
+                with within.move_on_after(0, level=level):
+                    await asyncio.sleep(NEVER)
+                assert me.cancelling() == 1
+                await asyncio.sleep(NEVER)
+            assert me.cancelling() == 1
+        me.uncancel()
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_t8_nothing_is_pending_on_the_task(run: Any) -> None:
+    """uncancel() of 3.11 and 3.12 leaves a cancel() that was not delivered."""
+
+    async def main() -> None:
+        me = task()
+        for _ in range(10):
+            with within.move_on_after(NEVER) as limit:
+                limit.cancel()
+            assert not me._must_cancel  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+            with within.move_on_after(0):
+                pass
+            await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_t8_the_timer_keeps_nothing_alive(run: Any) -> None:
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+
+    class Canary:
+        pass
+
+    async def main() -> None:
+        async def child() -> tuple[Any, ...]:
+            canary = Canary()
+            variable.set(canary)
+            with within.timeout(NEVER) as limit:
+                await asyncio.sleep(0)
+            return weakref.ref(canary), weakref.ref(task()), limit._task
+
+        canary, child_task, kept = await asyncio.create_task(child())
+        await asyncio.sleep(0)
+        gc.collect()
+        assert (canary(), child_task(), kept) == (None, None, None)
+
+    run(main())
+
+
+def test_t8_many_blocks_do_not_make_the_heap_grow(run: Any) -> None:
+    async def main() -> None:
+        backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
+
+        async def child(number: int) -> None:
+            for _ in range(100):
+                with within.timeout(NEVER + number):
+                    await asyncio.sleep(0)
+
+        await asyncio.gather(*map(child, range(50)))
+        assert len(backend._alarm._heap) < 500
+        assert backend._innermost == {}
+        assert backend._pursuits == {}
+
+    async def outer() -> None:
+        with within.timeout(NEVER):
+            pass
+        await main()
+
+    run(outer())
+
+
+# -- T10 ---------------------------------------------------------------------
+
+
+def test_t10_the_cancellation_inside_names_the_deadline(run: Any) -> None:
+    async def main() -> None:
+        with within.move_on_after(SHORT, name="connect"):
+            try:
+                await asyncio.sleep(NEVER)
+            except asyncio.CancelledError as error:
+                assert "'connect' exceeded its limit of 0.005 s" in str(error)
+                raise
+
+    run(main())
+
+
+# -- T13 ---------------------------------------------------------------------
+
+
+def test_t13_without_a_loop_the_message_says_so() -> None:
+    with pytest.raises(RuntimeError, match="no event loop is running"):
+        within.timeout(1).__enter__()
+    with pytest.raises(RuntimeError, match="no event loop is running"):
+        within.current_time()
+
+
+def test_t13_outside_a_task_the_message_says_so(run: Any) -> None:
+    async def main() -> None:
+        def callback() -> None:
+            try:
+                within.timeout(1).__enter__()
+            except RuntimeError as error:
+                said.set_result(str(error))
+
+        said = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(callback)
+        assert "outside a task" in await said
+
+    run(main())
+
+
+def test_t13_out_of_order_says_so_and_leaves_a_sound_stack(run: Any) -> None:
+    async def main() -> None:
+        outer, middle, inner = (within.timeout(NEVER) for _ in range(3))
+        for limit in (outer, middle, inner):
+            limit.__enter__()
+        with pytest.raises(RuntimeError, match="before a block that was entered"):
+            middle.__exit__(None, None, None)
+        with pytest.raises(RuntimeError, match="before a block that was entered"):
+            outer.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+        assert within.current_effective_deadline() == math.inf
+
+    run(main())
+
+
+def test_t13_left_elsewhere_it_strikes_nobody(run: Any) -> None:
+    async def main() -> None:
+        limit = within.timeout(SHORT)
+
+        async def enter() -> str:
+            limit.__enter__()
+            await asyncio.sleep(0)
+            await asyncio.sleep(3 * SHORT)
+            return "undisturbed"
+
+        child = asyncio.create_task(enter())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="in another task"):
+            limit.__exit__(None, None, None)
+        assert await child == "undisturbed"
+        assert child.cancelling() == 0
+
+    run(main())
+
+
+def test_t13_a_dropped_generator_is_nobodys_mistake(run: Any) -> None:
+    async def main() -> None:
+        async def numbers() -> Any:
+            with within.timeout(NEVER):
+                yield 1
+                yield 2
+
+        async for _ in numbers():
+            break
+        gc.collect()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_t13_changing_it_from_another_thread_says_how_to(run: Any) -> None:
+    async def main() -> None:
+        with within.timeout(NEVER) as limit:
+            for change in (limit.cancel, lambda: limit.reschedule(None)):
+                with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
+                    await asyncio.to_thread(change)
+
+    asyncio.run(main())
+
+
+# -- T14, T16 ----------------------------------------------------------------
+
+
+def test_t14_a_bare_cancel_cannot_be_held_off(run: Any) -> None:
+    async def main() -> None:
+        async def victim() -> None:
+            with within.shield():
+                await asyncio.sleep(NEVER)
+
+        child = asyncio.create_task(victim())
+        await asyncio.sleep(0)
+        child.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await child
+
+    run(main())
+
+
+def test_t16_a_waiter_that_refuses_costs_no_cpu() -> None:
+    passes = 0
+
+    class Loop(VirtualTimeLoop):
+        def _run_once(self) -> None:
+            nonlocal passes
+            passes += 1
+            super()._run_once()  # type: ignore[misc]
+
+    async def main() -> None:
+        async def stubborn() -> None:
+            until = within.current_time() + 1000
+            while (left := until - within.current_time()) > 0:
+                try:
+                    await asyncio.sleep(left)
+                except asyncio.CancelledError:
+                    heard.append(within.current_time())
+
+        heard: list[float] = []
+        child = asyncio.create_task(stubborn())
+        with within.move_on_after(1, level=True) as limit:
+            await child
+            reached.append("the await was over")
+            await asyncio.sleep(NEVER)
+        assert limit.cancelled_caught
+        assert 5 < len(heard) < 50
+
+    reached: list[str] = []
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+    assert reached == ["the await was over"]
+    assert passes < 500
+
+
+def test_t16_the_task_is_struck_as_soon_as_a_refusing_waiter_is_done(run: Any) -> None:
+    async def main() -> None:
+        async def stubborn() -> None:
+            while not released.is_set():
+                try:
+                    await released.wait()
+                except asyncio.CancelledError:
+                    heard.append(1)
+                    if len(heard) == 4:
+                        released.set()
+
+        heard: list[int] = []
+        released = asyncio.Event()
+        child = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        with within.move_on_after(0, level=True):
+            await child
+            await asyncio.sleep(NEVER)
+        assert len(heard) == 4
+        assert task().cancelling() == 0
+
+    run(main())
+
+
+# -- T17, T20, T21 -----------------------------------------------------------
+
+
+def test_t17_two_tasks_may_share_one_context(run: Any) -> None:
+    async def main() -> None:
+        context = contextvars.copy_context()
+
+        async def child(delay: float) -> None:
+            with within.timeout(delay) as outer:
+                await asyncio.sleep(0)
+                with within.move_on_after(SHORT) as inner:
+                    await asyncio.sleep(NEVER)
+                assert inner.cancelled_caught
+                assert within.current_effective_deadline() == outer.deadline
+
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            *[loop.create_task(child(NEVER + n), context=context) for n in range(3)]
+        )
+
+    run(main())
+
+
+def test_t17_only_while_the_block_is_open(run: Any) -> None:
+    async def main() -> None:
+        seen: list[float] = []
+
+        async def look() -> None:
+            for _ in range(2):
+                seen.append(within.current_effective_deadline())
+                with within.timeout(None):
+                    await asyncio.sleep(0)
+
+        with within.timeout_at(NEVER * 10):
+            with within.timeout_at(NEVER):
+                child = asyncio.create_task(look())
+                await asyncio.sleep(0)
+            await child
+        assert seen == [NEVER, NEVER * 10]
+
+    run(main())
+
+
+def test_t17_a_chain_of_tasks_does_not_grow(run: Any) -> None:
+    """Each is started in a block of the one before, which is left thereafter."""
+
+    async def main() -> None:
+        first: list[weakref.ref[Any]] = []
+
+        async def link(left: int) -> None:
+            with within.timeout(NEVER) as limit:
+                if not first:
+                    first.append(Ref(limit))
+                following = asyncio.create_task(link(left - 1)) if left else None
+                await asyncio.sleep(0)
+            if following is not None:
+                tasks.append(following)
+
+        tasks: list[asyncio.Task[None]] = [asyncio.create_task(link(20))]
+        while tasks:
+            await tasks.pop()
+        depth, scope = 0, None
+        with within.timeout(NEVER) as limit:
+            scope = limit._parent
+            while scope is not None:
+                depth, scope = depth + 1, scope._parent
+        assert depth == 0
+
+    class Ref(list[Any]):
+        def __init__(self, limit: within.Timeout) -> None:
+            super().__init__([id(limit)])
+
+    run(main())
+
+
+@pytest.mark.parametrize("loops", [4])
+def test_t20_many_loops_in_many_threads_at_once_and_in_turn(loops: int) -> None:
+    failures: list[BaseException] = []
+
+    def work(factory: Any) -> None:
+        async def main() -> None:
+            async def child() -> None:
+                with within.move_on_after(SHORT) as inner:
+                    await asyncio.sleep(NEVER)
+                assert inner.cancelled_caught
+
+            with within.timeout(NEVER):
+                await asyncio.gather(*[child() for _ in range(20)])
+
+        try:
+            for _ in range(3):
+                with asyncio.Runner(loop_factory=factory) as runner:
+                    runner.run(main())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(factory,))
+        for factory in FACTORIES[:2]
+        for _ in range(loops // 2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_t20_a_closed_loop_is_not_kept_alive(factory: Any) -> None:
+    async def main() -> tuple[weakref.ref[Any], within.Timeout]:
+        with within.timeout(NEVER) as limit:
+            await asyncio.sleep(0)
+        return weakref.ref(asyncio.get_running_loop()), limit
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        loop, limit = runner.run(main())
+    del runner
+    gc.collect()
+    assert loop() is None
+    assert limit.expired is False
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_t21_eager_tasks(run: Any) -> None:
+    async def main() -> None:
+        def eager(loop: Any, coro: Any, **options: Any) -> asyncio.Task[Any]:
+            # Not asyncio.eager_task_factory: that of 3.13.0 refuses uvloop.
+            return asyncio.Task(coro, loop=loop, **(options | {"eager_start": True}))
+
+        asyncio.get_running_loop().set_task_factory(eager)
+        cancelled = within.move_on_after(NEVER)
+
+        async def child() -> str:
+            assert within.current_effective_deadline() == cancelled.deadline
+            with within.timeout(NEVER):
+                # Our parent is on the stack below us, and not suspended.
+                cancelled.cancel()
+            return "done"
+
+        with cancelled:
+            assert await asyncio.create_task(child()) == "done"
+        assert not cancelled.cancelled_caught
+        assert not task()._must_cancel  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        with within.move_on_after(SHORT) as limit:
+            await asyncio.create_task(asyncio.sleep(NEVER))
+        assert limit.cancelled_caught
+
+    run(main())
+
+
+def test_t21_with_asyncio_timeout_either_way_around(run: Any) -> None:
+    async def main() -> None:
+        with pytest.raises(within.DeadlineExceeded):
+            with within.timeout(SHORT):
+                async with asyncio.timeout(NEVER):
+                    await asyncio.sleep(NEVER)
+        with within.timeout(NEVER) as limit:
+            with pytest.raises(TimeoutError) as raised:
+                async with asyncio.timeout(SHORT):
+                    await asyncio.sleep(NEVER)
+            assert not isinstance(raised.value, within.DeadlineExceeded)
+        with within.timeout(NEVER) as limit:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.sleep(NEVER), SHORT)
+        assert not limit.expired
+        with within.move_on_after(SHORT) as limit:
+            await asyncio.wait_for(asyncio.sleep(NEVER), NEVER)
+        assert limit.cancelled_caught
+        assert task().cancelling() == 0
+
+    run(main())
+
+
+def test_t21_with_task_groups_either_way_around(run: Any) -> None:
+    async def main() -> None:
+        with within.move_on_after(SHORT) as limit:
+            async with asyncio.TaskGroup() as group:
+                child = group.create_task(asyncio.sleep(NEVER))
+        assert limit.cancelled_caught
+        assert child.cancelled()
+        async with asyncio.TaskGroup() as group:
+            with within.move_on_after(SHORT) as limit:
+                group.create_task(asyncio.sleep(0))
+                await asyncio.sleep(NEVER)
+        assert limit.cancelled_caught
+
+    run(main())
+
+
+def test_t1_uvloop_is_never_early() -> None:
+    """Its timers count in milliseconds, rounded to the nearest."""
+
+    async def main() -> None:
+        for n in range(20):
+            began = within.current_time()
+            with within.move_on_after(0.0005 + n / 7000) as limit:
+                await asyncio.sleep(NEVER)
+            assert within.current_time() - began >= 0.0005 + n / 7000
+            assert limit.cancelled_caught
+
+    uvloop.run(main())
+
+
+def test_t2_a_deadline_that_passed_while_the_loop_was_busy(run: Any) -> None:
+    async def main() -> None:
+        with within.move_on_after(SHORT) as limit:
+            time.sleep(2 * SHORT)
+            await asyncio.sleep(NEVER)
+        assert limit.cancelled_caught
+
+    asyncio.run(main())
+    uvloop.run(main())
