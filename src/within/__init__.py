@@ -43,4 +43,3 @@ __all__ = [
 # and in pickles.
 for _name in __all__:
     globals()[_name].__module__ = __name__
-del _name

@@ -72,7 +72,7 @@ class _UsageError(Exception):
 @dataclass
 class _Options:
     seconds: float = 0.0
-    command: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list[str])
     signal: int = signals.SIGTERM
     kill_after: float = 5.0
     verbose: bool = False

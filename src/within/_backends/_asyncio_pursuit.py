@@ -69,13 +69,12 @@ class Pursuit:
                 self._look_again()
                 return
             # Else its next step is scheduled, with no result: a bare yield.
-        elif waiter.done() and not waiter.cancelled():
+        elif waiter.done() and not waiter.cancelled() and self._passes < _PASSES:
             # T4: the await is done, and its result on the way. A cancelled
             # waiter brings none, whoever cancelled it.
-            if self._passes < _PASSES:  # two thoughts
-                self._passes += 1
-                self._look_again()
-                return
+            self._passes += 1
+            self._look_again()
+            return
         if target._counted:
             # One request at a time is enough, however often it is repeated.
             task.uncancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal as signals
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .._backends import current
 from .._clock import as_seconds
@@ -57,7 +57,7 @@ class Stop:
             if seconds < 0:
                 raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
             object.__setattr__(self, what, seconds)
-        number: object = self.signal
+        number: Any = self.signal
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"signal is {number!r}: give one of signal.Signals")
         if self.signal not in signals.valid_signals():
