@@ -11,7 +11,7 @@ import importlib.metadata
 import math
 import signal as signals
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._processes._process import process
@@ -42,8 +42,8 @@ DURATION may end in s, m, h or d; 0 is no limit.
 
 Exit status: 124 if it timed out (137 if it had to be killed), 125 if within
 itself fails, 126 if COMMAND cannot be run, 127 if it is not found, 128+n if
-signal n ended it, else COMMAND's own. Signals INT, TERM, HUP and QUIT are passed
-on, and end COMMAND as the limit does.
+signal n ended it, else COMMAND's own. The signals INT, TERM, HUP and QUIT are
+passed on, and end COMMAND as the limit does.
 """
 
 _TIMED_OUT, _FAILED, _NOT_EXECUTABLE, _NOT_FOUND, _SIGNALLED = 124, 125, 126, 127, 128
@@ -190,9 +190,13 @@ async def _supervise(options: _Options) -> int:
 
 
 async def _pass_on(received: Any, child: Process, scope: Any) -> None:
-    """The first signal that we get is what the child and its tree are ended by."""
+    """The first signal that we get goes to the tree, which is then stopped."""
     async for number in received:
-        child._plan = replace(child._plan, signal=number)
+        plan = child._plan
+        if number != plan.signal:  # else the stopping itself begins with it
+            child._child.signal_tree(number)
+            with move_on_after(plan.grace):
+                await child.wait()
         scope.cancel()
         return
 
@@ -218,6 +222,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.answer:
         print(options.answer, end="")
         return 0
+    if not options.command[0]:
+        _say("failed to run command '': No such file or directory")
+        return _NOT_FOUND
     import anyio
 
     loop = "trio" if options.backend == "trio" else "asyncio"
@@ -235,7 +242,7 @@ def main(words: Sequence[str] | None = None) -> int:
             f"{options.backend} is not installed: pip install within[{options.backend}]"
         )
         return _FAILED
-    except (NotImplementedError, ValueError) as error:
+    except NotImplementedError as error:
         _say(error)
         return _FAILED
     return status

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from sniffio import thread_local
@@ -86,16 +86,18 @@ class TrioBackend:
     # -- descriptors -------------------------------------------------------
 
     async def wait_readable(self, fd: int) -> None:
-        try:
-            await trio.lowlevel.wait_readable(fd)
-        except trio.ClosedResourceError:
-            pass
+        with _RealTime():
+            try:
+                await trio.lowlevel.wait_readable(fd)
+            except trio.ClosedResourceError:
+                pass
 
     async def wait_writable(self, fd: int) -> None:
-        try:
-            await trio.lowlevel.wait_writable(fd)
-        except trio.ClosedResourceError:
-            pass
+        with _RealTime():
+            try:
+                await trio.lowlevel.wait_writable(fd)
+            except trio.ClosedResourceError:
+                pass
 
     def notify_closing(self, fd: int) -> None:
         trio.lowlevel.notify_closing(fd)
@@ -106,6 +108,30 @@ class TrioBackend:
         with trio.CancelScope(shield=True):
             return await attempt()
         raise AssertionError("a shield without a deadline does not end its block")
+
+
+class _RealTime:
+    """While a child is waited for, a clock that jumps must not: it is at work."""
+
+    # How many wait, and what the clock is to go back to when none does.
+    _held: trio.lowlevel.RunVar[tuple[int, float]] = trio.lowlevel.RunVar(
+        "within", default=(0, math.inf)
+    )
+
+    def __enter__(self) -> None:
+        clock: Any = trio.lowlevel.current_clock()
+        if (threshold := getattr(clock, "autojump_threshold", None)) is not None:
+            waiting, before = self._held.get()
+            self._held.set((waiting + 1, before if waiting else threshold))
+            clock.autojump_threshold = math.inf
+
+    def __exit__(self, *exc: object) -> None:
+        clock: Any = trio.lowlevel.current_clock()
+        if getattr(clock, "autojump_threshold", None) is not None:
+            waiting, before = self._held.get()
+            self._held.set((waiting - 1, before))
+            if waiting == 1:
+                clock.autojump_threshold = before
 
 
 _backend = TrioBackend()

@@ -25,9 +25,10 @@ def backends(
 
     Args:
         virtual_time: Let a sleep take no time: the clock jumps when every task
-            is blocked. On asyncio it does not jump while a thread of the loop's
-            executor or a child process of ours is awaited; on trio it is
-            :class:`trio.testing.MockClock`, which jumps past both.
+            is blocked, but not while a child process of ours is awaited. On
+            asyncio nor does it while a thread of the loop's executor is at work;
+            on trio it is :class:`trio.testing.MockClock`, which jumps past
+            threads.
         uvloop: Whether to run on uvloop too; ``None`` for where it is installed.
             It has no virtual time.
 

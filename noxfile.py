@@ -1,0 +1,101 @@
+"""The jobs of this project. `./dev JOB [ARGUMENTS]` runs one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+
+# Every CPython that we support; those that are not installed are passed over.
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session, *extras: str, group: str | None = None) -> None:
+    wanted = ["-e", f".[{','.join(extras)}]" if extras else "."]
+    if group:
+        wanted += nox.project.dependency_groups(nox.project.load_toml(), group)
+    session.install(*wanted)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run a command that would outlive its limit, on each loop; show what is left."""
+    install(session, "trio", "uvloop")
+    session.run("python", "examples/nothing_left.py")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """The whole suite on the Python at hand, with coverage."""
+    install(session, "test", group="tests")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    if not session.posargs:  # a part of the suite covers a part of the code
+        session.run("coverage", "report")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole suite on each Python that is found."""
+    install(session, "test", group="tests")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def stress(session: nox.Session) -> None:
+    """The suite again and again, with every core loaded: ./dev stress 20."""
+    install(session, "test", group="tests")
+    times, *rest = session.posargs or ["20"]
+    burn = [sys.executable, "-c", "while True: pass"]
+    load = [subprocess.Popen(burn) for _ in range(os.cpu_count() or 1)]
+    try:
+        for _ in range(int(times)):
+            session.run("pytest", "-q", "-x", *rest)
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """The properties with 20,000 examples each: some minutes."""
+    install(session, "test", group="tests")
+    session.run(
+        "pytest",
+        "--hypothesis-profile=long",
+        "--timeout=0",
+        "tests/test_model.py",
+        "tests/test_alarm.py",
+        *session.posargs,
+    )
+
+
+@nox.session(name="format")
+def format_(session: nox.Session) -> None:
+    """Put every file into shape."""
+    install(session, group="lint")
+    session.run("ruff", "check", "--fix", "--quiet", ".")
+    session.run("ruff", "format", ".")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Look for what a reader would trip over."""
+    install(session, group="lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Both checkers, strictly."""
+    install(session, "test", group="types")
+    session.run("mypy")
+    session.run("pyright")

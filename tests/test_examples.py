@@ -1,0 +1,60 @@
+"""What stands in examples/ runs, and says what it should."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import within.testing
+from within.testing import backends
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+LESSON = """\
+done
+after
+timeout
+line: one
+line: two
+process ended: True
+{'running': True}
+{'running': False}
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_the_lesson(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = runpy.run_path(str(EXAMPLES / "lesson.py"))
+    if backend == "uvloop":
+        within.testing.run(lesson["main"], backend=backend)
+    else:
+        within.testing.run(lesson["main"], backend=backend, virtual_time=True)
+    assert capsys.readouterr().out == LESSON
+
+
+def test_nothing_left() -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "nothing_left.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert [line.endswith("left behind: []") for line in lines[1:4]] == [True] * 3
+    assert not lines[4].endswith("[]")
+
+
+def test_backends_are_what_anyio_takes() -> None:
+    def names(params: list[tuple[str, dict[str, Any]]]) -> list[str]:
+        return [name + "+uvloop" * ("use_uvloop" in more) for name, more in params]
+
+    assert names(backends()) == ["asyncio", "asyncio+uvloop", "trio"]
+    assert names(backends(uvloop=False)) == ["asyncio", "trio"]
+    assert names(backends(virtual_time=True)) == ["asyncio", "trio"]
+    with pytest.raises(ValueError, match="real time"):
+        backends(virtual_time=True, uvloop=True)
