@@ -40,7 +40,13 @@ class Block:
 @dataclass(frozen=True)
 class Finally:
     body: tuple[Any, ...]
-    grace: float  # seconds of clean-up, under a shield
+    seconds: float  # of clean-up
+    shielded: bool
+
+
+@dataclass(frozen=True)
+class Swallow:
+    body: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ def statements(depth: int) -> st.SearchStrategy[Any]:
     return st.one_of(
         leaves,
         st.builds(Block, _delays, st.booleans(), st.booleans(), body),
-        st.builds(Finally, body, _sleeps),
+        st.builds(Finally, body, _sleeps, st.booleans()),
+        st.builds(Swallow, body),
     )
 
 
@@ -88,6 +95,7 @@ class _Open:
     shield: bool
     deadline: float
     expired: bool = False
+    struck: bool = False  # it has been cancelled once
 
 
 class _Cancelled(BaseException):
@@ -96,6 +104,11 @@ class _Cancelled(BaseException):
 
 @dataclass
 class _Reference:
+    """`level`: whatever suspends in an expired block is cancelled, as on trio.
+    Else a block is cancelled once, as asyncio-native code expects.
+    """
+
+    level: bool
     now: float = 0.0
     trace: list[Event] = field(default_factory=list)
     open: list[_Open] = field(default_factory=list)
@@ -114,17 +127,27 @@ class _Reference:
         for scope in self.open:
             scope.expired = scope.expired or scope.deadline <= self.now
 
-    def sleep(self, seconds: float) -> None:
-        if any(scope.expired for scope in self.visible()):
+    def strike(self) -> None:
+        """Cancel the task for the outermost block that it is owed by."""
+        expired = [scope for scope in self.visible() if scope.expired]
+        unheard = [scope for scope in expired if not scope.struck]
+        if unheard or (expired and self.level):
+            for scope in expired:
+                scope.struck = True
             raise _Cancelled
+
+    def sleep(self, seconds: float) -> None:
+        self.strike()
         end = self.now + seconds
-        nearest = min([scope.deadline for scope in self.visible()], default=end + 1)
+        ahead = [scope.deadline for scope in self.visible() if not scope.expired]
+        nearest = min(ahead, default=end + 1)
         if nearest == end:
             raise Tie
         self.now = min(nearest, end)
         self.notice()
         if nearest < end:
-            raise _Cancelled
+            self.strike()
+            raise AssertionError("a deadline that has come strikes")
 
     def run(self, body: tuple[Any, ...]) -> None:
         for statement in body:
@@ -135,14 +158,21 @@ class _Reference:
             case Sleep(seconds):
                 self.sleep(seconds)
                 self.trace.append(("slept", self.now))
-            case Finally(body, grace):
+            case Finally(body, seconds, shielded):
                 try:
                     self.run(body)
                 finally:
-                    self.open.append(_Open(-1, True, float("inf")))
-                    self.sleep(grace)
-                    self.open.pop()
+                    if shielded:
+                        self.open.append(_Open(-1, True, float("inf")))
+                    self.sleep(seconds)
+                    if shielded:
+                        self.open.pop()
                     self.trace.append(("cleaned", self.now))
+            case Swallow(body):
+                try:
+                    self.run(body)
+                except _Cancelled:
+                    self.trace.append(("swallowed", self.now))
             case Reschedule(outwards, delay) if outwards < self.blocks():
                 scope = [s for s in self.open if s.number >= 0][-1 - outwards]
                 if scope.expired:
@@ -170,8 +200,11 @@ class _Reference:
             self.run(block.body)
         except _Cancelled:
             self.open.pop()
-            outer = any(s.expired for s in self.visible()) and not scope.shield
-            if not scope.expired or outer:
+            outer = [s for s in self.visible() if s.expired and not scope.shield]
+            if not (scope.expired and (scope.struck or self.level)) or outer:
+                if scope.struck:
+                    for around in outer:
+                        around.struck = True
                 self.trace.append(("through", scope.number, self.now))
                 raise
             caught = True
@@ -182,8 +215,8 @@ class _Reference:
             self.trace.append(("exceeded", scope.number))
 
 
-def expected(program: tuple[Any, ...]) -> list[Event]:
-    reference = _Reference()
+def expected(program: tuple[Any, ...], *, level: bool) -> list[Event]:
+    reference = _Reference(level)
     reference.run(program)
     return reference.trace
 
@@ -211,13 +244,18 @@ class _Run:
             case Sleep(seconds):
                 await anyio.sleep(seconds)
                 self.trace.append(("slept", self.now()))
-            case Finally(body, grace):
+            case Finally(body, seconds, shielded):
                 try:
                     await self.run(body)
                 finally:
-                    with within.shield():
-                        await anyio.sleep(grace)
+                    with within.Timeout(shield=shielded):
+                        await anyio.sleep(seconds)
                     self.trace.append(("cleaned", self.now()))
+            case Swallow(body):
+                try:
+                    await self.run(body)
+                except anyio.get_cancelled_exc_class():
+                    self.trace.append(("swallowed", self.now()))
             case Reschedule(outwards, delay) if outwards < len(self.open):
                 scope = self.open[-1 - outwards]
                 when = None if delay is None else within.current_time() + delay

@@ -75,6 +75,18 @@ def test_guest_mode_of_trio_in_asyncio() -> None:
     asyncio.run(host())
 
 
+def test_t11_on_trio_from_another_thread_it_says_how_to() -> None:
+    async def main() -> None:
+        with within.move_on_after(0.01) as limit:
+            for change in (limit.cancel, lambda: limit.reschedule(None)):
+                with pytest.raises(RuntimeError, match=r"from_thread\.run_sync"):
+                    await trio.to_thread.run_sync(change)
+            await trio.sleep(60)
+        assert limit.cancelled_caught
+
+    trio.run(main)
+
+
 _TRIO_ASYNCIO = """
 import asyncio, sys, trio, trio_asyncio
 sys.path.insert(0, sys.argv[1])

@@ -6,15 +6,19 @@ Synchronous tests run a loop of their own, each on asyncio and on uvloop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import math
+import pickle
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Coroutine
 from typing import Any
 
+import anyio
 import pytest
 import uvloop
 
@@ -187,6 +191,59 @@ def test_t4_a_waiter_that_our_deadline_has_cancelled_has_not_completed(
     run(main())
 
 
+def test_t4_a_task_that_is_waited_for_keeps_its_result_too(run: Any) -> None:
+    async def main() -> None:
+        async def child() -> str:
+            return await result
+
+        result = asyncio.get_running_loop().create_future()
+        got = []
+
+        async def victim(limit: within.Timeout) -> None:
+            with limit:
+                got.append(await asyncio.create_task(child()))
+                await asyncio.sleep(NEVER)
+
+        limit = within.move_on_after(NEVER)
+        running = asyncio.create_task(victim(limit))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        result.set_result("data")
+        limit.cancel()
+        await running
+        assert got == ["data"]
+        assert limit.cancelled_caught
+
+    run(main())
+
+
+def test_t4_a_waiter_that_somebody_else_has_cancelled_is_their_business(
+    run: Any,
+) -> None:
+    async def main() -> None:
+        future = asyncio.get_running_loop().create_future()
+        reached = []
+
+        async def victim(limit: within.Timeout) -> None:
+            with limit:
+                try:
+                    await future
+                except asyncio.CancelledError:
+                    reached.append("the future was cancelled")
+                await asyncio.sleep(NEVER)
+
+        limit = within.move_on_after(NEVER)
+        running = asyncio.create_task(victim(limit))
+        await asyncio.sleep(0)
+        future.cancel()
+        limit.cancel()
+        await running
+        assert reached == ["the future was cancelled"]
+        assert limit.cancelled_caught
+
+    run(main())
+
+
 # -- T8 ----------------------------------------------------------------------
 
 
@@ -270,7 +327,88 @@ def test_t8_many_blocks_do_not_make_the_heap_grow(run: Any) -> None:
     run(outer())
 
 
-# -- T10 ---------------------------------------------------------------------
+def test_t8_a_cancelled_block_leaves_no_entry_in_the_heap(run: Any) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            with within.move_on_after(NEVER) as limit:
+                limit.cancel()
+                await asyncio.sleep(NEVER)
+        backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
+        assert backend._alarm._heap == []
+
+    run(main())
+
+
+def test_t8_a_task_of_a_coroutine_object_that_is_no_coroutine(run: Any) -> None:
+    """Nothing tells of it that it is running: only that it is the current task."""
+
+    class Wrapped(Coroutine[Any, Any, None]):
+        def __init__(self, inner: Coroutine[Any, Any, None]) -> None:
+            self.inner = inner
+
+        def send(self, value: Any) -> Any:
+            return self.inner.send(value)
+
+        def throw(self, *exc: Any) -> Any:
+            return self.inner.throw(*exc)
+
+        def close(self) -> None:
+            self.inner.close()
+
+        def __await__(self) -> Any:
+            return self.inner.__await__()
+
+    async def body() -> None:
+        with within.move_on_after(0):
+            pass
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.get_running_loop().create_task(Wrapped(body()))
+
+    run(main())
+
+
+# -- T9, T10 -----------------------------------------------------------------
+
+
+def test_t9_an_exception_with_a_misleading_attribute(run: Any) -> None:
+    class Misleading(Exception):
+        exceptions = None
+
+        def __len__(self) -> int:
+            return 0
+
+    async def main() -> None:
+        with pytest.raises(Misleading) as raised:
+            with within.timeout(0):
+                try:
+                    await asyncio.sleep(NEVER)
+                finally:
+                    raise Misleading
+        assert isinstance(raised.value.__context__, within.DeadlineExceeded)
+
+    run(main())
+
+
+def test_t10_it_survives_a_trip_to_another_process() -> None:
+    async def main() -> None:
+        with within.timeout(0, name="nap"):
+            await asyncio.sleep(NEVER)
+
+    with pytest.raises(within.DeadlineExceeded) as raised:
+        asyncio.run(main())
+    back = pickle.loads(pickle.dumps(raised.value))
+    assert (type(back), str(back), back.scope.name) == (
+        within.DeadlineExceeded,
+        str(raised.value),
+        "nap",
+    )
+    timed_out = within.ProcessTimeout(
+        "late", raised.value.scope, cmd=("ls",), timeout=1, stdout=b"out"
+    )
+    back = pickle.loads(pickle.dumps(timed_out))
+    assert (str(back), back.cmd, back.stdout) == ("late", ("ls",), b"out")
 
 
 def test_t10_the_cancellation_inside_names_the_deadline(run: Any) -> None:
@@ -361,12 +499,45 @@ def test_t13_a_dropped_generator_is_nobodys_mistake(run: Any) -> None:
     run(main())
 
 
+def test_t13_a_dropped_shield_holds_nothing_off_any_more(run: Any) -> None:
+    async def main() -> None:
+        async def numbers() -> Any:
+            with within.shield():
+                yield 1
+                yield 2
+
+        for surroundings in (contextlib.nullcontext(), anyio.CancelScope()):
+            with surroundings, within.move_on_after(SHORT) as limit:
+                async for _ in numbers():
+                    break
+                gc.collect()
+                with anyio.move_on_after(3 * SHORT):
+                    await asyncio.sleep(NEVER)
+            assert limit.cancelled_caught
+
+    run(main())
+
+
+def test_t13_shields_left_out_of_order_say_so(run: Any) -> None:
+    async def main() -> None:
+        with anyio.CancelScope():
+            outer, inner = within.shield(), within.shield()
+            outer.__enter__()
+            inner.__enter__()
+            with pytest.raises(RuntimeError, match="before a block that was entered"):
+                outer.__exit__(None, None, None)
+            inner.__exit__(None, None, None)
+
+    run(main())
+
+
 def test_t13_changing_it_from_another_thread_says_how_to(run: Any) -> None:
     async def main() -> None:
         with within.timeout(NEVER) as limit:
             for change in (limit.cancel, lambda: limit.reschedule(None)):
                 with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
                     await asyncio.to_thread(change)
+            assert await asyncio.to_thread(lambda: limit.expired) is False
 
     asyncio.run(main())
 
@@ -443,6 +614,139 @@ def test_t16_the_task_is_struck_as_soon_as_a_refusing_waiter_is_done(run: Any) -
             await asyncio.sleep(NEVER)
         assert len(heard) == 4
         assert task().cancelling() == 0
+
+    run(main())
+
+
+def test_t16_who_waits_anew_each_time_costs_no_cpu_either() -> None:
+    """asyncio.Condition takes its lock back in a loop, come what may."""
+    passes = 0
+
+    class Loop(VirtualTimeLoop):
+        def _run_once(self) -> None:
+            nonlocal passes
+            passes += 1
+            super()._run_once()  # type: ignore[misc]
+
+    async def main() -> None:
+        async def hog() -> None:
+            await asyncio.sleep(1)
+            async with condition:
+                await asyncio.sleep(1000)
+
+        condition = asyncio.Condition()
+        child = asyncio.create_task(hog())
+        with within.move_on_after(2, level=True) as limit:
+            async with condition:
+                await condition.wait()
+        assert limit.cancelled_caught
+        assert within.current_time() < 1010
+        await child
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+    assert passes < 200
+
+
+def test_t2_a_block_entered_after_the_one_around_it_was_cancelled(run: Any) -> None:
+    """A limited clean-up: its limit counts, though the outer one has had its turn."""
+
+    async def main() -> None:
+        with within.move_on_after(0) as outer:
+            try:
+                await asyncio.sleep(NEVER)
+            finally:
+                with within.move_on_after(SHORT) as inner:
+                    await asyncio.sleep(NEVER)
+        assert (outer.cancelled_caught, inner.expired) == (True, True)
+        with within.move_on_after(0) as outer:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(NEVER)
+            with within.move_on_after(SHORT):
+                await asyncio.sleep(NEVER)
+        assert outer.cancelled_caught
+
+    run(main())
+
+
+# -- T15, T21: anyio ---------------------------------------------------------
+
+
+def test_t15_a_shielded_scope_of_anyio_inside_the_block_holds_it_off(
+    run: Any,
+) -> None:
+    async def main() -> None:
+        for level in (False, True):
+            reached = []
+            with within.move_on_after(SHORT, level=level) as limit:
+                with anyio.CancelScope(shield=True):
+                    for _ in range(3):
+                        await asyncio.sleep(SHORT)
+                    reached.append("in the shield")
+                    assert within.current_effective_deadline() == math.inf
+                assert limit.expired
+                reached.append("after it")
+                await asyncio.sleep(NEVER)
+            assert reached == ["in the shield", "after it"]
+            assert limit.cancelled_caught
+
+    run(main())
+
+
+def test_t15_one_around_the_block_changes_nothing(run: Any) -> None:
+    async def main() -> None:
+        with anyio.CancelScope(shield=True):
+            with within.move_on_after(SHORT) as limit:
+                with anyio.CancelScope():
+                    await asyncio.sleep(NEVER)
+            assert limit.cancelled_caught
+
+    run(main())
+
+
+def test_t15_anyio_keeps_its_scopes_where_we_read_them(run: Any) -> None:
+    """If this fails, a release of anyio has moved what `_asyncio_anyio` reads."""
+
+    async def main() -> None:
+        from within._backends import _asyncio_anyio
+
+        assert _asyncio_anyio.innermost(task()) is None
+        with anyio.CancelScope() as outer, anyio.CancelScope(shield=True) as inner:
+            assert _asyncio_anyio.innermost(task()) is inner
+            assert inner._parent_scope is outer  # type: ignore[attr-defined]
+            outer.cancel()
+            assert "ancel" in outer._cancel_reason  # type: ignore[attr-defined]
+            assert _asyncio_anyio.is_shielded(task(), outer)
+            assert not _asyncio_anyio.is_shielded(task(), inner)
+
+    run(main())
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+@pytest.mark.parametrize("ours_outside", [True, False])
+def test_t6_t21_a_scope_of_anyio_in_the_same_tick(
+    run: Any, ours_first: bool, ours_outside: bool
+) -> None:
+    """Whichever is struck first, the outer one is what ends the block."""
+
+    async def main() -> None:
+        async def victim() -> str:
+            with outer:
+                with inner:
+                    await asyncio.sleep(NEVER)
+                return "after the inner one"
+            return "after the outer one"
+
+        ours, theirs = within.move_on_after(NEVER), anyio.CancelScope()
+        outer, inner = (ours, theirs) if ours_outside else (theirs, ours)
+        child = asyncio.create_task(victim())
+        await asyncio.sleep(0)
+        for cancel in (ours.cancel, theirs.cancel)[:: 1 if ours_first else -1]:
+            cancel()
+        assert await child == "after the outer one"
+        assert outer.cancelled_caught
+        assert not inner.cancelled_caught
+        assert child.cancelling() == 0
 
     run(main())
 

@@ -36,6 +36,10 @@ class DeadlineExceeded(TimeoutError):
         super().__init__(message)
         self.scope = scope
 
+    def __reduce__(self) -> Any:
+        # What goes to another process is the message, and the name of the block.
+        return _unpickled, (type(self), self.args[0], self.scope.name, _rest(self))
+
 
 class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
     """:func:`within.run` did not finish within its ``timeout``.
@@ -128,7 +132,7 @@ def explain(
     group. Where there is none nothing changes, unless it is ``certain`` to be
     behind it; the answer is whether there was.
     """
-    for member in getattr(error, "exceptions", ()):  # a group's
+    for member in _members(error):
         certain = explain(member, timeout, cancelled) or certain
     seen = {id(error)}
     last: BaseException = error
@@ -144,3 +148,23 @@ def explain(
     inserted.__cause__ = inserted.__context__ = context
     last.__context__ = inserted
     return True
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _rest(error: DeadlineExceeded) -> dict[str, Any]:
+    return {name: value for name, value in vars(error).items() if name != "scope"}
+
+
+def _unpickled(
+    kind: type[DeadlineExceeded], says: str, name: str | None, rest: dict[str, Any]
+) -> DeadlineExceeded:
+    from ._timeouts import Timeout
+
+    error = kind.__new__(kind, says)
+    error.args = (says,)
+    error.scope = Timeout(name=name)
+    vars(error).update(rest)
+    return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ._backends import current
@@ -61,6 +62,7 @@ class Timeout:
     """
 
     __slots__ = (
+        "_anyio_shield",
         "_backend",
         "_cancelling",
         "_caught",
@@ -107,7 +109,8 @@ class Timeout:
         self._backend: Backend | None = None
         # Kept by the backend while the block is open: first what both use, then
         # what only asyncio needs (trio has all of it in its scope).
-        self._scope: Any = None  # trio's scope; on asyncio, anyio's shield
+        self._scope: Any = None  # trio's own; of anyio's, the one around the block
+        self._anyio_shield: Any = None  # on asyncio, the one that was opened for it
         self._task: Any = None  # the task that is in the block
         self._parent: Timeout | None = None  # the block around this one
         self._entry: Any = None  # in the alarm
@@ -145,7 +148,9 @@ class Timeout:
             if self._quiet:
                 return True
             raise exceeded(self) from exc
-        if self._expired and exc and not isinstance(exc, backend.cancelled):
+        if exc is None or not self._expired:
+            return None
+        if not isinstance(exc, backend.cancelled):
             explain(exc, self, backend.cancelled)
         return None
 
@@ -239,9 +244,10 @@ class Timeout:
         loop not have come to that yet; this is how trio's ``cancel_called`` works.
         """
         backend = self._backend
-        overdue = backend is not None and backend.current_time() >= self._when
-        if backend is not None and overdue and not self._expired:
-            backend.cancel(self)
+        if backend is not None and not self._expired:
+            with suppress(RuntimeError):  # asked from another thread
+                if backend.current_time() >= self._when:
+                    backend.cancel(self)
         return self._expired
 
     @property

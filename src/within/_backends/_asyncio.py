@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._asyncio_alarm import Alarm
-from ._asyncio_pursuit import Pursuit
+from ._asyncio_pursuit import Pursuit, hear
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +40,7 @@ class AsyncioBackend:
         self._alarm = Alarm(loop, self._expire)
         self._innermost: dict[Task, Timeout] = {}
         self._pursuits: dict[Task, Pursuit] = {}
+        self._cut_off: set[object] = set()  # waiters that we have just cancelled
         self._readers: dict[int, asyncio.Future[None]] = {}
         self._writers: dict[int, asyncio.Future[None]] = {}
 
@@ -70,8 +71,8 @@ class AsyncioBackend:
         timeout._parent = parent
         self._innermost[task] = timeout
         _inherited.set(timeout)
-        if timeout._shield:
-            timeout._scope = _shield_from_anyio()
+        if "anyio._backends._asyncio" in sys.modules:
+            self._enter_anyio(timeout, task)
         if timeout._expired or when <= now:
             self._expire([timeout])
         elif when != math.inf:
@@ -88,9 +89,7 @@ class AsyncioBackend:
                 del self._innermost[task]
         else:
             self._unlink(timeout)
-        if timeout._entry is not None:
-            self._alarm.discard(timeout._entry)
-            timeout._entry = None
+        self._disarm(timeout)
         timeout._task = None
         if parent is not None and parent._task is None:
             parent = _first_open(parent)
@@ -99,18 +98,19 @@ class AsyncioBackend:
         if not in_order or running_task() is not task:
             self._left_wrongly(timeout, task, exc, in_order)
             return False
-        _inherited.set(parent)
+        if _inherited.get() is timeout:  # else the context is another task's too
+            _inherited.set(parent)
         if timeout._shield:
             self._lower_shield(timeout, task, exc)
+        timeout._scope = None
         return timeout._expired and self._is_caught(timeout, task, exc)
 
     def reschedule(self, timeout: Timeout, deadline: float) -> bool:
         self._check_loop(timeout)
         if timeout._expired:
             return False
-        if timeout._entry is not None:
-            self._alarm.discard(timeout._entry)
-            timeout._entry = None
+        self._disarm(timeout)
+        timeout._delay = None
         timeout._when = deadline
         # T5: a deadline that has passed strikes at the first suspension, for
         # which a timer would ring one pass too late.
@@ -123,6 +123,7 @@ class AsyncioBackend:
     def cancel(self, timeout: Timeout) -> None:
         self._check_loop(timeout)
         if not timeout._expired:
+            self._disarm(timeout)
             self._expire([timeout])
 
     def effective_deadline(self) -> float:
@@ -133,13 +134,15 @@ class AsyncioBackend:
         nearest = math.inf
         while scope is not None:
             if scope._task is not None:
+                if scope._task is task and self.is_held(scope, task):
+                    break
                 if scope._expired:
                     return -math.inf
                 nearest = min(nearest, scope._when)
                 if scope._shield:
                     break
             scope = scope._parent
-        if "anyio._backends._asyncio" in sys.modules:
+        if task is not None and "anyio._backends._asyncio" in sys.modules:
             import anyio
 
             nearest = min(nearest, anyio.current_effective_deadline())
@@ -190,21 +193,19 @@ class AsyncioBackend:
 
     # -- behind the scopes -------------------------------------------------
 
-    def owed(self, task: Task) -> tuple[Timeout | None, bool]:
-        """The outermost expired block whose cancellation may reach ``task`` now,
-        and whether an expired block in force there is level-triggered.
+    def owed(self, task: Task) -> list[Timeout]:
+        """The expired blocks whose cancellation can reach ``task`` now, outermost
+        first.
         """
-        target: Timeout | None = None
-        level = False
+        found: list[Timeout] = []
         scope = self._innermost.get(task)
         while scope is not None and scope._task is task:
             if scope._expired:
-                target = scope
-                level = level or scope._level
+                found.insert(0, scope)
             if scope._shield:  # T14: holds off what is outside, not itself
                 break
             scope = scope._parent
-        return target, level
+        return found
 
     def _expire(self, timeouts: list[Timeout]) -> None:
         # T7: first all of them, then the tasks, so that a task with two blocks
@@ -235,19 +236,22 @@ class AsyncioBackend:
         if task.cancelling() > timeout._cancelling:
             return False  # T6: somebody else's as well
         if not timeout._shield:
-            outer, _ = self.owed(task)
-            if outer is not None:  # T7
-                outer._struck = True
+            if outer := self.owed(task):  # T7
+                hear(outer)
                 return False
+            if "anyio._backends._asyncio" in sys.modules:
+                from ._asyncio_anyio import claim
+
+                return not claim(task, exc)
         return True
 
     def _lower_shield(
         self, timeout: Timeout, task: Task, exc: BaseException | None
     ) -> None:
-        if timeout._scope is not None:
-            scope, timeout._scope = timeout._scope, None
-            scope.__exit__(type(exc) if exc else None, exc, None)
-        if self.owed(task)[0] is not None:  # T14: what has waited strikes now
+        if timeout._anyio_shield is not None:
+            scope, timeout._anyio_shield = timeout._anyio_shield, None
+            scope.__exit__(None if exc is None else type(exc), exc, None)
+        if self.owed(task):  # T14: what has waited strikes now
             self._pursue(task)
 
     def _left_wrongly(
@@ -258,9 +262,14 @@ class AsyncioBackend:
         if timeout._counted:
             timeout._counted = False
             task.uncancel()
-        if timeout._scope is not None and running_task() is task:
-            timeout._scope.__exit__(type(exc) if exc else None, exc, None)
+        if timeout._anyio_shield is not None:
+            from ._asyncio_anyio import abandon
+
+            abandon(task, timeout._anyio_shield)
+            timeout._anyio_shield = None
         timeout._scope = None
+        if self.owed(task):
+            self._pursue(task)
         if isinstance(exc, GeneratorExit):
             return  # a coroutine or generator dropped by its owner: nobody to tell
         if running_task() is not task:
@@ -274,6 +283,32 @@ class AsyncioBackend:
                 f"{timeout!r} was left before a block that was entered inside it: "
                 "leave blocks in the reverse order of entering them"
             ) from exc
+
+    def is_held(self, timeout: Timeout, task: Task) -> bool:
+        """Whether a shielded scope of anyio's holds ``timeout`` off (T15)."""
+        if "anyio._backends._asyncio" not in sys.modules:
+            return False
+        from ._asyncio_anyio import is_shielded
+
+        return is_shielded(task, timeout._scope)
+
+    def cut_off(self, waiter: object) -> None:
+        """Remember for this pass of the loop that we have cancelled ``waiter``."""
+        if not self._cut_off:
+            self._loop.call_soon(self._cut_off.clear, context=Context())
+        self._cut_off.add(waiter)
+
+    def _enter_anyio(self, timeout: Timeout, task: Task) -> None:
+        from ._asyncio_anyio import innermost, shield
+
+        timeout._scope = innermost(task)
+        if timeout._shield and timeout._scope is not None:
+            timeout._scope = timeout._anyio_shield = shield()  # T14
+
+    def _disarm(self, timeout: Timeout) -> None:
+        if timeout._entry is not None:
+            self._alarm.discard(timeout._entry)
+            timeout._entry = None
 
     def _unlink(self, timeout: Timeout) -> None:
         inner = self._innermost.get(cast("Task", timeout._task))
@@ -350,12 +385,3 @@ def _first_open(timeout: Timeout | None) -> Timeout | None:
 def _set_done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _shield_from_anyio() -> Any:
-    """T14: an open shield of anyio's, if anyio is in use on asyncio at all."""
-    if "anyio._backends._asyncio" not in sys.modules:
-        return None
-    import anyio
-
-    return anyio.CancelScope(shield=True).__enter__()

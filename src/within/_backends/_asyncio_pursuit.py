@@ -8,14 +8,14 @@ is suspended and nothing is on its way.
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from .._errors import reason
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Handle, Task
-
+    from .._timeouts import Timeout
     from ._asyncio import AsyncioBackend
 
 # How many passes of the loop a task is given to take a result that has arrived
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 # pass, before we can look; then it must not run on for ever.
 _PASSES = 4
 
-# After the first refusal of a waiter, in seconds; doubled with each (T16).
+# T16: how often a level-triggered block is cancelled in one pass after another.
+# Who has not left it by then refuses to, and is given pauses.
+_STRIKES = 8
+
+# The first of these pauses, in seconds; each is twice the one before.
 _FIRST_PAUSE = 0.001
 
 
@@ -37,75 +41,130 @@ class Pursuit:
         "_loop",
         "_passes",
         "_pause",
+        "_strikes",
+        "_struck",
         "_task",
-        "_waiter",
+        "_watched",
     )
 
     def __init__(
-        self, backend: AsyncioBackend, loop: AbstractEventLoop, task: Task[Any]
+        self,
+        backend: AsyncioBackend,
+        loop: asyncio.AbstractEventLoop,
+        task: asyncio.Task[Any],
     ) -> None:
         self._backend = backend
         self._loop = loop
         self._task = task
         self._context = Context()  # T8: a handle keeps the one it is made in
-        self._handle: Handle | None = None
+        self._handle: asyncio.Handle | None = None
         self._passes = 0
-        self._waiter: object = None  # what the last cancel() was passed on to
-        self._pause = 0.0
+        self._strikes = 0
+        self._pause = _FIRST_PAUSE
+        self._struck: Any = None  # the waiter that the last cancel() went to
+        self._watched: Any = None  # the waiter whose end calls us
 
     def step(self, _waiter: object = None) -> None:
         """Cancel the task if this is the moment, else look again later."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        task = self._task
-        target, level = self._backend.owed(task)
-        if target is None or (target._struck and not level) or task.done():
-            self._backend._pursuits.pop(task, None)
+        backend, task = self._backend, self._task
+        expired = backend.owed(task)
+        level = any(block._level for block in expired)
+        unheard = [block for block in expired if not block._struck]
+        if task.done() or not (unheard or level):
+            del backend._pursuits[task]
             return
+        target = (unheard or expired)[0]
         waiter: Any = getattr(task, "_fut_waiter", None)
         if waiter is None:
             if _is_running(task):
                 self._look_again()
                 return
             # Else its next step is scheduled, with no result: a bare yield.
-        elif waiter.done() and not waiter.cancelled() and self._passes < _PASSES:
-            # T4: the await is done, and its result on the way. A cancelled
-            # waiter brings none, whoever cancelled it.
+        elif self._passes < _PASSES and self._has_arrived(waiter, target):
             self._passes += 1
             self._look_again()
             return
-        if target._counted:
-            # One request at a time is enough, however often it is repeated.
-            task.uncancel()
-        target._counted = target._struck = True
-        task.cancel(reason(target))
-        self._passes = 0
-        if not level:
-            del self._backend._pursuits[task]
-        elif waiter is not None and waiter is self._waiter:
-            self._back_off(waiter)
+        if backend.is_held(target, task):
+            self._watch(waiter)  # T15: until the task has left anyio's shield
+        elif self._struck is not None and self._refuses(waiter):
+            self._struck = None
+            self._watch(waiter)
+            self._handle = self._loop.call_later(
+                self._pause, self.step, context=self._context
+            )
+            self._pause *= 2
         else:
-            self._waiter, self._pause = waiter, 0.0
-            self._look_again()
+            if target._counted:
+                # One request at a time is enough, however often it is repeated.
+                task.uncancel()
+            target._counted = True
+            task.cancel(reason(target))
+            hear(expired)
+            backend.cut_off(waiter)
+            self._passes = 0
+            if level:
+                self._struck = waiter or self
+                self._strikes += 1
+                self._look_again()
+            else:
+                del backend._pursuits[task]
 
-    def _back_off(self, waiter: Any) -> None:
-        """T16: it heard the last cancel() and waits on. Polling it burns CPU."""
-        if not self._pause:
-            waiter.add_done_callback(self.step, context=self._context)
-        self._pause = self._pause * 2 or _FIRST_PAUSE
-        self._handle = self._loop.call_later(
-            self._pause, self.step, context=self._context
-        )
+    def _has_arrived(self, waiter: Any, target: Timeout) -> bool:
+        """T4: whether the await is done, and its result on the way.
+
+        Also where the task waits for a task whose own await is done. A waiter that
+        was cancelled together with the task, or by us for another block, brings
+        no result; one that somebody has cancelled by itself brings just that.
+        """
+        while isinstance(waiter, asyncio.Task) and not waiter.done():
+            waiter = getattr(waiter, "_fut_waiter", None)
+        if waiter is None or not waiter.done():
+            return False
+        if waiter.cancelled() and self._task.cancelling() > target._cancelling:
+            return False
+        return waiter not in self._backend._cut_off
+
+    def _refuses(self, waiter: object) -> bool:
+        """It waits on where it was, or over and over: polling it would burn CPU."""
+        return waiter is self._struck or self._strikes >= _STRIKES
 
     def _look_again(self) -> None:
         """In the next pass; whatever the task is owed by now comes before."""
         self._handle = self._loop.call_soon(self.step, context=self._context)
 
+    def _watch(self, waiter: Any) -> None:
+        """Look again as soon as ``waiter`` is done, right after the task has run.
 
-def _is_running(task: Task[Any]) -> bool:
+        Its callbacks are called in the order in which they were added, and the
+        first was the task's own.
+        """
+        if waiter is None:
+            self._look_again()
+        elif waiter is not self._watched:
+            self._watched = waiter
+            waiter.add_done_callback(self._on_done, context=self._context)
+
+    def _on_done(self, waiter: object) -> None:
+        if waiter is self._watched:
+            self._watched = None
+            if self._backend._pursuits.get(self._task) is self:
+                self.step()
+
+
+def hear(expired: list[Timeout]) -> None:
+    """One cancellation is heard by all the blocks that have expired by then."""
+    for block in expired:
+        block._struck = True
+
+
+def _is_running(task: asyncio.Task[Any]) -> bool:
     """On the stack, maybe below an eager task that it has started.
 
     A task that is suspended at a bare yield has no waiter either.
     """
+    if asyncio.current_task() is task:
+        return True
     return getattr(task.get_coro(), "cr_running", False) is True

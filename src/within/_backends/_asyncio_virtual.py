@@ -53,7 +53,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if self._in_threads or (backend and (backend._readers or backend._writers)):
             return False  # a thread or a child, in real time
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
-        if timers:
+        if timers and timers[0].when() < math.inf:
             self._now = max(self._now, timers[0].when())
             return True
         # One descriptor is the loop's own, by which other threads wake it.

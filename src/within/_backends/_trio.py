@@ -51,7 +51,7 @@ class TrioBackend:
         scope: trio.CancelScope = timeout._scope
         timeout._scope = None
         try:
-            caught = scope.__exit__(type(exc) if exc else None, exc, None)
+            caught = scope.__exit__(None if exc is None else type(exc), exc, None)
         except BaseException as rest:
             # Misnesting, or what is left of a group once trio has taken the
             # cancellations out of it.
@@ -65,18 +65,21 @@ class TrioBackend:
         return exc is not None and caught
 
     def reschedule(self, timeout: Timeout, deadline: float) -> bool:
+        self._check_run(timeout)
         scope: trio.CancelScope = timeout._scope
         # While the deadline lies ahead, `cancel_called` tells whether the loop
         # has noticed the old one; otherwise asking would make it notice (T11).
         scope.deadline = math.inf
         if scope.cancel_called:
             return False
+        timeout._delay = None
         scope.deadline = timeout._when = deadline
         if deadline <= trio.current_time():
             self.cancel(timeout)  # T5: expired at once, as at entry
         return True
 
     def cancel(self, timeout: Timeout) -> None:
+        self._check_run(timeout)
         timeout._expired = True
         timeout._scope.cancel()
 
@@ -108,6 +111,15 @@ class TrioBackend:
         with trio.CancelScope(shield=True):
             return await attempt()
         raise AssertionError("a shield without a deadline does not end its block")
+
+    # -- behind the scopes -------------------------------------------------
+
+    def _check_run(self, timeout: Timeout) -> None:
+        if not trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                f"{timeout!r} can be changed only on the loop that it runs on: from "
+                "another thread, use trio.from_thread.run_sync()"
+            )
 
 
 class _RealTime:
