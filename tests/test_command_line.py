@@ -174,6 +174,42 @@ def test_a_signal_is_passed_on_to_the_tree_which_is_stopped(
     assert not is_alive(pid)
 
 
+def test_signals_are_passed_on_while_it_is_being_stopped() -> None:
+    script = "trap 'echo told' TERM; trap 'echo int; exit 6' INT; while :; do sleep 0.1; done"
+    child = subprocess.Popen(
+        [*WITHIN, "0.1", "-k", "0", "sh", "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "told\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "int\n"
+    assert child.returncode == 124
+
+
+def test_sigchld_inherited_as_ignored_does_not_hide_the_status() -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    done = within("60", "sh", "-c", "exit 3", preexec_fn=ignore)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_a_real_time_signal_has_a_number_for_a_name() -> None:
+    number = signal.SIGRTMIN + 2
+    done = within("0.1", "-v", "-s", str(int(number)), "sleep", FOREVER)
+    assert done.returncode == 124
+    assert done.stderr == f"within: sending signal {int(number)} to command 'sleep'\n"
+
+
+def test_a_stderr_that_is_full_changes_nothing() -> None:
+    with open("/dev/full", "w") as full:
+        words = [*WITHIN, "0.1", "-v", "sleep", FOREVER]
+        done = subprocess.run(words, stderr=full, check=False)
+    assert done.returncode == 124
+
+
 def test_in_the_foreground_the_group_is_ours() -> None:
     ps = ["ps", "-o", "pgid=", "-p"]
     script = " ".join([*ps, "$$"])

@@ -7,8 +7,10 @@ that one is gone by asking the kernel for its number.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -360,6 +362,71 @@ async def test_p3_dropped_while_open_it_is_killed_and_said() -> None:
     assert not alive(pid)
 
 
+async def test_p3_cancelled_on_the_way_out_nobody_is_left_waiting(
+    on_asyncio: bool,
+) -> None:
+    """Who reads is told, and the descriptor's number is free for the next child."""
+    script = "trap '' TERM; echo ready; while :; do sleep 0.01; done"
+    told = []
+
+    async def read() -> None:
+        with pytest.raises((anyio.EndOfStream, anyio.ClosedResourceError)):
+            while True:
+                assert child.stderr is not None
+                await child.stderr.receive()
+        told.append(True)
+
+    child = await process("sh", "-c", script, stop=QUICK, stderr=subprocess.PIPE)
+    await line(child)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        if on_asyncio:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await child.aclose()
+        else:
+            with within.move_on_after(0):
+                await child.aclose()
+    assert told == [True]
+    assert child.returncode == -signal.SIGKILL
+    for _ in range(3):
+        async with process("echo", "next") as following:
+            assert await line(following) == "next"
+
+
+def test_p3_one_that_is_open_when_the_program_ends() -> None:
+    code = (
+        "import asyncio, within\n"
+        "async def main():\n"
+        f"    global child; child = await within.process('sleep', '{FOREVER}')\n"
+        "    print(child.pid)\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-Wd", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not alive(int(done.stdout))
+    assert "dropped while open" in done.stderr
+
+
+def test_p3_a_fork_does_not_end_its_parents_children() -> None:
+    async def main() -> None:
+        async with process("cat") as child:
+            fork = os.fork()
+            if not fork:
+                child._dropped()
+                os._exit(0)
+            os.waitpid(fork, 0)
+            assert child.stdin is not None
+            await child.stdin.send(b"alive\n")
+            assert await line(child) == "alive"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork()
+        asyncio.run(main())
+
+
 # -- P5, P6 ------------------------------------------------------------------
 
 
@@ -481,6 +548,28 @@ async def test_p9_a_failure_carries_the_end_of_stderr() -> None:
     assert (await run("sh", "-c", script, check=False)).returncode == 3
 
 
+async def test_p9_output_that_is_no_text_does_not_hide_a_failure() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        await run("sh", "-c", "printf 'a\\377'; exit 3", text=True)
+    assert (raised.value.returncode, raised.value.stdout) == (3, "a\ufffd")
+    with pytest.raises(UnicodeDecodeError):
+        await run("printf", "\\377", text=True)
+
+
+async def test_p2_who_is_cancelled_starts_nothing(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for _ in range(10):
+        with within.move_on_after(0):
+            await run("touch", made)
+        with pytest.raises(within.ProcessTimeout) as raised:
+            await run("touch", made, timeout=0)
+        assert (raised.value.stdout, raised.value.stderr) == (b"", b"")
+        with within.move_on_after(0):
+            async with process("touch", made):
+                pass
+    assert not made.exists()
+
+
 async def test_p12_max_output_stops_it_and_keeps_what_there_is() -> None:
     with pytest.raises(
         subprocess.CalledProcessError, match="max_output=1000"
@@ -520,6 +609,8 @@ async def test_run_text_and_streams() -> None:
         ({"input": 5}, TypeError, "int"),
         ({"input": b"", "stdin": 0}, ValueError, "exclude each other"),
         ({"max_output": -1}, ValueError, "-1"),
+        ({"max_output": 2.5}, TypeError, "2.5"),
+        ({"stop": 5}, TypeError, "within.Stop"),
         ({"timeout": "5"}, TypeError, "'5'"),
         ({"timeout": float("nan")}, ValueError, "NaN"),
     ],
@@ -591,6 +682,21 @@ async def test_p10_max_line_bounds_them() -> None:
             await line(p)
     with pytest.raises(ValueError, match="0"):
         process("true", max_line=0)
+
+
+async def test_p10_what_cannot_be_decoded_is_told_after_what_can() -> None:
+    async with process("printf", "one\ntwo\n\\377bad\nthree\n") as p:
+        got = []
+        for _ in range(2):
+            with pytest.raises(UnicodeDecodeError):
+                async for found in p:
+                    got.append(found)
+    assert got == ["one\n", "two\n"]
+
+
+async def test_p10_max_line_does_not_count_the_line_ending() -> None:
+    async with process("printf", "abc\nabc", max_line=3) as p:
+        assert [found async for found in p] == ["abc\n", "abc"]
 
 
 async def test_p10_lines_need_a_pipe_and_a_known_encoding() -> None:
@@ -771,8 +877,37 @@ async def test_p16_sigchld_is_ignored() -> None:
             async with process("sleep", FOREVER) as child:
                 pass
         assert not alive(child.pid)
+        with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
+            done = await run("sh", "-c", f"sleep {FOREVER} & echo $!", check=False)
+        assert not alive(int(done.stdout))
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+async def test_p16_descriptors_run_out_while_it_runs() -> None:
+    """There is no politeness without descriptors; but nobody survives either."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hog: list[int] = []
+    script = f"sleep {FOREVER} & echo $!; read x"
+    for tree in ("group", "all"):
+        stop = Stop(tree=tree)  # type: ignore[arg-type]
+        child = await process("sh", "-c", script, stop=stop)
+        pid = int(await line(child))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+            with contextlib.suppress(OSError):
+                while True:
+                    hog.append(os.open(os.devnull, os.O_RDONLY))
+            with contextlib.suppress(OSError):
+                await child.aclose()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            while hog:
+                os.close(hog.pop())
+        assert not alive(child.pid)
+        with within.timeout(60):  # killed with its group, not waited for
+            while alive(pid):
+                await anyio.sleep(0)
 
 
 async def test_p16_no_descriptor_is_left_for_the_exit(

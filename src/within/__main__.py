@@ -9,11 +9,14 @@ from __future__ import annotations
 import getopt
 import importlib.metadata
 import math
+import os
 import signal as signals
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ._clock import current_time
 from ._processes._process import process
 from ._processes._stop import Stop
 from ._timeouts import move_on_after
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._processes._process import Process
+    from ._timeouts import Timeout
 
 _USAGE = "usage: within SECONDS [options] [--] COMMAND [ARG]..."
 _HELP = f"""\
@@ -165,21 +169,24 @@ async def _supervise(options: _Options) -> int:
         tree="child" if options.foreground else "group",
     )
     limit = move_on_after(options.seconds or None)
+    signalled = move_on_after(None)
     listened = [getattr(signals, name) for name in _PASSED_ON]
     with anyio.open_signal_receiver(*listened) as received:
-        async with process(
+        child = await process(
             *options.command, stdin=None, stdout=None, stderr=None, stop=stop
-        ) as child:
-            if options.verbose:
-                child._child.on_signal = lambda number: _say(
-                    f"sending signal {signals.Signals(number).name[3:]} to command "
-                    f"{options.command[0]!r}"
-                )
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_pass_on, received, child, tasks.cancel_scope)
-                with limit:
+        )
+        # Around the block, so that signals are passed on while it is being left.
+        async with anyio.create_task_group() as tasks:
+            async with child:
+                if options.verbose:
+                    child._child.on_signal = lambda number: _say(
+                        f"sending signal {_name(number)} to command "
+                        f"{options.command[0]!r}"
+                    )
+                tasks.start_soon(_pass_on, received, child, stop, signalled)
+                with limit, signalled:
                     await child.wait()
-                tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()
     if options.usage and (used := child.usage):
         _say(
             f"wall {used.wall:.3f} s, user {used.user:.3f} s, system {used.system:.3f} "
@@ -189,16 +196,18 @@ async def _supervise(options: _Options) -> int:
     return _status(child.returncode, options, timed_out=limit.cancelled_caught)
 
 
-async def _pass_on(received: Any, child: Process, scope: Any) -> None:
-    """The first signal that we get goes to the tree, which is then stopped."""
+async def _pass_on(
+    received: Any, child: Process, stop: Stop, signalled: Timeout
+) -> None:
+    """Signals that we get go to the tree; with the first, its time is running."""
     async for number in received:
-        plan = child._plan
-        if number != plan.signal:  # else the stopping itself begins with it
+        if number != stop.signal or signalled.expired:
             child._child.signal_tree(number)
-            with move_on_after(plan.grace):
-                await child.wait()
-        scope.cancel()
-        return
+        if signalled.deadline is None and not signalled.expired:
+            # The stop begins with stop.signal: that one is not sent twice.
+            patience = 0 if number == stop.signal else stop.grace
+            with suppress(RuntimeError):  # it is being stopped already
+                signalled.reschedule(current_time() + patience)
 
 
 def _status(returncode: int, options: _Options, *, timed_out: bool) -> int:
@@ -208,8 +217,16 @@ def _status(returncode: int, options: _Options, *, timed_out: bool) -> int:
     return returncode if returncode >= 0 else _SIGNALLED - returncode
 
 
+def _name(number: int) -> str:
+    try:
+        return signals.Signals(number).name[3:]
+    except ValueError:  # one of the real-time signals
+        return str(number)
+
+
 def _say(words: object) -> None:
-    print(f"within: {words}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # closed, or full
+        os.write(2, f"within: {words}\n".encode())
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -227,6 +244,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _NOT_FOUND
     import anyio
 
+    if hasattr(signals, "SIGCHLD"):  # inherited as ignored, it would hide the status
+        signals.signal(signals.SIGCHLD, signals.SIG_DFL)
     loop = "trio" if options.backend == "trio" else "asyncio"
     own: dict[str, Any] = {"use_uvloop": True} if options.backend == "uvloop" else {}
     try:

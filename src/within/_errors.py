@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._backends import current
 
@@ -151,7 +151,8 @@ def explain(
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:
-    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    is_group = isinstance(error, BaseExceptionGroup)
+    return cast("BaseExceptionGroup[Any]", error).exceptions if is_group else ()
 
 
 def _rest(error: DeadlineExceeded) -> dict[str, Any]:

@@ -134,7 +134,8 @@ class AsyncioBackend:
         nearest = math.inf
         while scope is not None:
             if scope._task is not None:
-                if scope._task is task and self.is_held(scope, task):
+                own = task is not None and scope._task is task
+                if own and self.is_held(scope, scope._task):
                     break
                 if scope._expired:
                     return -math.inf

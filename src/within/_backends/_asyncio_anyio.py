@@ -12,13 +12,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
+from anyio._backends import _asyncio
 
 if TYPE_CHECKING:
     from asyncio import CancelledError, Task
 
-_states: Any = {}
-with contextlib.suppress(ImportError):
-    from anyio._backends._asyncio import _task_states as _states
+# By task: what `cancel_scope` of it is the innermost.
+_states: Any = getattr(_asyncio, "_task_states", {})
 
 
 def innermost(task: Task[Any]) -> Any:

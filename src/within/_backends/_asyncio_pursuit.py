@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._errors import reason
 
@@ -120,7 +120,7 @@ class Pursuit:
         no result; one that somebody has cancelled by itself brings just that.
         """
         while isinstance(waiter, asyncio.Task) and not waiter.done():
-            waiter = getattr(waiter, "_fut_waiter", None)
+            waiter = getattr(cast("Any", waiter), "_fut_waiter", None)
         if waiter is None or not waiter.done():
             return False
         if waiter.cancelled() and self._task.cancelling() > target._cancelling:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 # What to report for a child that somebody else has reaped, as asyncio does.
 _UNKNOWN = 255
 
+# PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
+_TO_GROUP = 4
+
+# How long to block, at most, where nothing can be awaited. In seconds.
+_BLOCKING = 2.0
+
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -85,7 +91,8 @@ class Child:
         self.usage: Usage | None = None
         self.on_signal: Callable[[int], None] | None = None
         self._ended: float | None = None
-        self._reaped = False  # by us or, with SIGCHLD ignored, behind our back
+        self._reaped = False
+        self._lost = False  # reaped behind our back
         try:
             self.exit_fd = open_exit(self.pid)
         except BaseException:
@@ -94,7 +101,7 @@ class Child:
             raise
 
     def __repr__(self) -> str:
-        return f"child {self.pid} {self.args!r}"
+        return f"child {self.pid} {' '.join(map(str, self.args))!r}"
 
     # -- its end -----------------------------------------------------------
 
@@ -105,7 +112,7 @@ class Child:
         try:
             result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            self._lost()
+            self._lose()
             return True
         if result is None:
             return False
@@ -118,9 +125,11 @@ class Child:
         """Who of its tree is left, itself apart."""
         found: set[int] = set()
         if self._own_group and not self._reaped:
-            found.update(group_members(self.pid))
+            young = time.monotonic() - self._began < 1
+            found.update(group_members(self.pid, young=young))
         if self._mark is not None:
-            found.update(marked(self._mark))
+            # Twice: one that forks and goes while we look is seen the next time.
+            found.update(marked(self._mark) or marked(self._mark))
         found.discard(self.pid)
         return sorted(found)
 
@@ -130,21 +139,24 @@ class Child:
 
     def reap(self) -> None:
         """Take it off the kernel's books. From here on its number is free (P5)."""
-        if not self._reaped:
-            if self._own_group:
-                # By now nobody should be left; who slipped in unseen goes too.
-                _ignoring_missing(os.killpg, self.pid, signals.SIGKILL)
-            self._reaped = True
-            try:
-                pid, status, used = os.wait4(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                self._lost()
-            else:
-                if pid:  # else the kernel holds it up, and Popen reaps it one day
-                    self._note(status, used)
+        if self._reaped:
+            return
+        if self._own_group:
+            # Who has slipped in unseen goes too.
+            self._signal_group(signals.SIGKILL)
+        self._reaped = True
         if self.exit_fd >= 0:
             os.close(self.exit_fd)
             self.exit_fd = -1
+        if self._lost:
+            return
+        try:
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self._lose()
+        else:
+            if pid:  # else the kernel holds it up, and Popen reaps it one day
+                self._note(status, used)
 
     def _note(self, status: int, used: resource.struct_rusage) -> None:
         ended = self._ended or time.monotonic()
@@ -158,10 +170,14 @@ class Child:
 
     def end_now(self) -> None:
         """Kill and reap without a loop: for who cannot await any more."""
-        self.signal_tree(signals.SIGKILL, report=False)
-        if not self._reaped and self.returncode is None:
-            with suppress(ChildProcessError):
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if self._reaped:
+            return
+        with suppress(OSError):  # of descriptors, to look for marked ones
+            self.signal_tree(signals.SIGKILL, report=False)
+        # No longer than this: somebody who may not be killed must not hold us.
+        until = time.monotonic() + _BLOCKING
+        while not self.has_exited() and time.monotonic() < until:
+            time.sleep(0.0005)
         self.reap()
 
     # -- signals -----------------------------------------------------------
@@ -180,7 +196,7 @@ class Child:
         if report and self.on_signal is not None:
             self.on_signal(number)
         if self._own_group:
-            _ignoring_missing(os.killpg, self.pid, number)
+            self._signal_group(number)
         else:
             self.signal(number)
         if self._mark is not None:
@@ -188,17 +204,26 @@ class Child:
                 if not (self._own_group and group_of(pid) == self.pid):
                     _signal_marked(pid, number, self._mark)
 
-    def _lost(self) -> None:
+    def _signal_group(self, number: int) -> None:
+        if not self._lost:
+            _ignoring_missing(os.killpg, self.pid, number)
+            return
+        try:  # by the pidfd, for the number may be anybody's by now
+            signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
+        except (OSError, AttributeError):
+            self._own_group = False  # nobody left, or a kernel that cannot
+
+    def _lose(self) -> None:
         """Somebody else has reaped it: SIGCHLD is ignored, or a wait() too many."""
-        self._reaped = True
-        if self._popen.returncode is None:
+        self._lost = True
+        if self.returncode is None:
+            self.returncode = self._popen.returncode = _UNKNOWN
             warnings.warn(
                 f"{self!r} was reaped by somebody else (is SIGCHLD ignored?): its "
                 f"exit status is unknown, {_UNKNOWN} is reported",
                 RuntimeWarning,
                 stacklevel=3,
             )
-            self.returncode = self._popen.returncode = _UNKNOWN
 
 
 def _signal_marked(pid: int, number: int, mark: str) -> None:

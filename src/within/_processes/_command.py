@@ -30,7 +30,6 @@ _PASSED = frozenset(
         "user",
         "group",
         "extra_groups",
-        "pipesize",
     }
 )
 _REFUSED = {
@@ -69,6 +68,14 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     if not checked[0]:
         raise ValueError("the program is empty: give its name or path")
     return Command(checked, {k: v for k, v in options.items() if v is not None})
+
+
+def check_stop(stop: object) -> None:
+    """The error for what is no :class:`Stop`."""
+    from ._stop import Stop
+
+    if not isinstance(stop, Stop):
+        raise TypeError(f"stop is {stop!r}: give within.Stop(...)")
 
 
 def _check_word(arg: Word, place: int) -> str | bytes:

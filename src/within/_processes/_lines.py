@@ -34,6 +34,7 @@ class Lines:
         self._pieces: list[str] = []
         self._held = 0  # characters in the pieces
         self._at_end = False
+        self._error: UnicodeDecodeError | None = None
 
     def __aiter__(self) -> Lines:
         return self
@@ -42,11 +43,14 @@ class Lines:
         # Nothing is in a local variable while we wait: a cancelled read leaves
         # all that has come where the next one finds it (P11).
         while not self._lines:
+            if self._error is not None:
+                raise self._error
             if self._at_end:
                 raise StopAsyncIteration
             self._check(self._held)
             await self._more()
-        self._check(len(self._lines[0]))
+        line = self._lines[0]
+        self._check(len(line) - line.endswith("\n"))
         return self._lines.popleft()
 
     async def _more(self) -> None:
@@ -55,10 +59,9 @@ class Lines:
         try:
             data = await self._pipe.receive()
         except EndOfStream:
-            text = self._decoder.decode(b"", final=True)
+            data = b""
             self._at_end = True
-        else:
-            text = self._decoder.decode(data)
+        text = self._decode(data)
         head, *rest = text.split("\n")
         self._pieces.append(head)
         self._held += len(head)
@@ -70,6 +73,16 @@ class Lines:
             self._held = len(tail)
         if self._at_end and self._held:
             self._lines.append("".join(self._pieces))
+
+    def _decode(self, data: bytes) -> str:
+        try:
+            return self._decoder.decode(data, final=self._at_end)
+        except UnicodeDecodeError as error:
+            # What came before it is good, and is given first; then the error,
+            # each time, for nobody knows where the text goes on.
+            self._error = error
+            self._decoder.reset()
+            return self._decoder.decode(error.object[: error.start])
 
     def _check(self, length: int) -> None:
         if self._max_line is not None and length > self._max_line:

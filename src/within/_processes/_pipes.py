@@ -7,6 +7,7 @@ a process is opened.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from anyio import (
@@ -43,13 +44,9 @@ class _Pipe:
     def close(self) -> None:
         """Close at once; who waits on it gets ``ClosedResourceError``."""
         if self._fd >= 0:
-            self._backend.notify_closing(self._fd)
-            self.release()
-
-    def release(self) -> None:
-        """Close where no loop is left that anybody could wait in."""
-        if self._fd >= 0:
             fd, self._fd = self._fd, -1
+            with suppress(RuntimeError):  # no loop left that anybody waits in
+                self._backend.notify_closing(fd)
             os.close(fd)
 
     async def aclose(self) -> None:
@@ -103,7 +100,7 @@ class SendPipe(_Pipe, ByteSendStream):
         """
         with self._guard:
             await checkpoint()
-            rest = memoryview(item)
+            rest = memoryview(item).cast("B")
             while True:
                 if self._fd < 0:
                     raise ClosedResourceError

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import signal as signals
-import sys
 import warnings
 from codecs import lookup
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from .._backends import current
 from .._contexts import opening
 from ._child import Child, Usage
-from ._command import Command, Pipes, check_command
+from ._command import Command, Pipes, check_command, check_stop
 from ._pump import Pump
 from ._stop import Stop, stop_child
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -52,8 +52,10 @@ class Process:
         self._stdout = stdout
         self._stderr = stderr
         self._lines = lines
+        self._pipes = [pipe for pipe in (stdin, stdout, stderr) if pipe is not None]
         self._stopping = 0
         self._closed = False
+        self._dropped = finalize(self, _drop, os.getpid(), child, self._pipes)
 
     # -- what it is --------------------------------------------------------
 
@@ -189,16 +191,10 @@ class Process:
             return
         self._stopping += 1  # several may: each does the whole of it, none harms
         try:
-            await current().finish(lambda: self._stop(orderly))
-        except BaseException:
-            self._end_now()
-            raise
+            await self._stop(orderly)
         finally:
             self._stopping -= 1
-        for pipe in (self._stdin, self._stdout, self._stderr):
-            if pipe is not None:
-                pipe.close()
-        self._closed = True
+            self._end_now()
 
     async def _stop(self, orderly: bool) -> None:
         outputs = [pipe for pipe in (self._stdout, self._stderr) if pipe]
@@ -225,20 +221,23 @@ class Process:
             self._stdin.close()
 
     def _end_now(self) -> None:
-        """Without a loop, or after something went wrong with it."""
         self._closed = True
-        self._child.end_now()
-        for pipe in (self._stdin, self._stdout, self._stderr):
-            if pipe is not None:
-                pipe.release()
+        self._dropped.detach()
+        _release(self._child, self._pipes)
 
-    def __del__(self) -> None:
-        if sys.is_finalizing() or self._closed:
-            return
-        was = repr(self)
-        self._end_now()  # first: the warning may be an error
+
+def _release(child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
+    child.end_now()  # nothing, once it is reaped
+    for pipe in pipes:
+        pipe.close()
+
+
+def _drop(owner: int, child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
+    """Nobody has it any more, or the interpreter exits (not that of a fork)."""
+    if os.getpid() == owner:
+        _release(child, pipes)  # first: the warning may be an error
         warnings.warn(
-            f"{was} was dropped while open: leave its block, or await aclose()",
+            f"{child!r} was dropped while open: leave its block, or await aclose()",
             ResourceWarning,
             stacklevel=2,
         )
@@ -274,7 +273,7 @@ def process(
         popen_options: Passed on to :class:`subprocess.Popen`: ``executable``,
             ``close_fds``, ``pass_fds``, ``restore_signals``,
             ``start_new_session``, ``preexec_fn``, ``umask``, ``user``, ``group``,
-            ``extra_groups``, ``pipesize``.
+            ``extra_groups``.
 
     Raises:
         OSError: If it cannot be started, with the file or the cwd named.
@@ -293,6 +292,7 @@ def process(
     'two\\n'
     0
     """
+    check_stop(stop)
     checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     lookup(encoding)
     if max_line is not None and max_line < 1:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import OutputLimitExceeded, ProcessTimeout, message
 from .._timeouts import Timeout
 from ._child import Child, Usage
-from ._command import Command, Pipes, check_command
+from ._command import Command, Pipes, check_command, check_stop
 from ._pump import Pump
 from ._stop import Stop, stop_child
 
@@ -88,18 +88,23 @@ async def run(
     >>> asyncio.run(main())
     'HELLO'
     """
+    check_stop(stop)
     request = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     data = _input(input, text=text)
     if data is not None:
         if stdin not in (DEVNULL, PIPE):
             raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
         stdin = PIPE
+    bound: Any = max_output
+    if isinstance(bound, bool) or not isinstance(bound, int | None):
+        raise TypeError(f"max_output is {bound!r}: give a number of bytes, or None")
     if max_output is not None and max_output < 0:
         raise ValueError(f"max_output is {max_output!r}: give 0 or more, or None")
     limit = Timeout(timeout, quiet=True, name=os.fsdecode(request.args[0]))
     seconds = limit.remaining()
 
-    capture = _Capture(max_output)
+    piped = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
+    capture = _Capture([name for name in piped if piped[name]], max_output)
     with limit:
         child = await _run(request, stop, (stdin, stdout, stderr), data or b"", capture)
     if limit.cancelled_caught:
@@ -113,7 +118,8 @@ async def run(
             stderr=capture.get("stderr", text=text, errors="replace"),
         )
     returncode = child.returncode
-    assert returncode is not None
+    if returncode is None:
+        raise RuntimeError(f"{child!r} could not be ended; see the ResourceWarning")
     if capture.over:
         assert max_output is not None
         raise OutputLimitExceeded(
@@ -123,14 +129,17 @@ async def run(
             capture.get("stdout", text=text, errors="replace"),
             capture.get("stderr", text=text, errors="replace"),
         )
+    failed = check and returncode != 0
+    # P9: that it failed matters more than what is wrong with its output.
+    errors = "replace" if failed else "strict"
     completed = Completed(
         request.args,
         returncode,
-        capture.get("stdout", text=text),
-        capture.get("stderr", text=text),
+        capture.get("stdout", text=text, errors=errors),
+        capture.get("stderr", text=text, errors=errors),
         child.usage,
     )
-    if check and returncode:
+    if failed:
         error = subprocess.CalledProcessError(
             returncode, request.args, completed.stdout, completed.stderr
         )
@@ -150,6 +159,9 @@ async def _run(
     data: bytes,
     capture: _Capture,
 ) -> Child:
+    from anyio.lowlevel import checkpoint
+
+    await checkpoint()  # who is cancelled starts nothing
     with Pump() as pump, Pipes() as pipes:
         stdin, to_child = pipes.to_child(files[0])
         stdout, from_child = pipes.from_child(files[1])
@@ -185,13 +197,13 @@ def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:
 class _Capture:
     """What comes out of the pipes, up to a limit for all of them."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, names: list[str], limit: int | None) -> None:
         self.over = False
         self._room = limit
-        self._kept: dict[str, list[bytes]] = {}
+        self._kept: dict[str, list[bytes]] = {name: [] for name in names}
 
     def sink(self, name: str) -> Callable[[bytes], object]:
-        chunks = self._kept[name] = []
+        chunks = self._kept[name]
         if self._room is None:
             return chunks.append
         return lambda data: chunks.append(self._fitting(data))

@@ -81,17 +81,17 @@ async def stop_child(
     ``orderly`` says that the child has closed its output of its own accord, and
     so gets ``grace`` to exit by itself as well.
     """
-    if not child.is_gone():
-        try:
+    stopping = _Stopping(child, pump, plan, close_stdin, orderly)
+    try:
+        if not child.is_gone():
             pump.watch(child.exit_fd)
-            stopping = _Stopping(child, pump, plan, close_stdin, orderly)
             await current().finish(stopping.advance)
-        except BaseException:
-            # Cancelled, and done; or else out of descriptors, or of a loop: then
-            # there is no time for politeness.
+        stopping.over = True
+    finally:
+        if stopping.over:
+            child.reap()
+        else:  # out of descriptors, or of a loop: no time for politeness
             child.end_now()
-            raise
-    child.reap()
 
 
 class _Stopping:
@@ -107,7 +107,8 @@ class _Stopping:
     ) -> None:
         self._child = child
         self._pump = pump
-        self._signalled = False
+        self._signalled = 0  # the last one sent
+        self.over = False
         self._deadline = -1.0
         patience = max(plan.close_stdin, plan.grace) if orderly else plan.close_stdin
         # What to do next, and for how long to wait after it.
@@ -126,13 +127,14 @@ class _Stopping:
                     ResourceWarning,
                     stacklevel=2,
                 )
-                return
+                break
             act, patience = self._steps.pop(0)
             act()
             self._deadline = current().current_time() + patience
+        self.over = True
 
     def _signal(self, number: int) -> None:
-        self._signalled = True
+        self._signalled = number
         self._child.signal_tree(number)
         if number != signals.SIGKILL:
             # One that is stopped takes no signal but SIGKILL until it runs on.
@@ -147,5 +149,7 @@ class _Stopping:
                 # What the child has left behind does not mind its stdin: who is
                 # not told to go is not waited for.
                 while self._signalled and (left := child.members()):
+                    if self._signalled == signals.SIGKILL:  # who is born meanwhile
+                        child.signal_tree(signals.SIGKILL, report=False)
                     await self._pump.until_one_ends(left)
         return child.is_gone()

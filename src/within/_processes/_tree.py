@@ -18,14 +18,19 @@ _HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/stat")
 _FEW_BIRTHS = 500
 
 
-def group_members(pgid: int) -> list[int]:
-    """The living processes of a group.
+def group_members(pgid: int, *, young: bool) -> list[int]:
+    """The living processes of a group, whose leader is not reaped.
 
-    Call it only while the leader, whose number the group has, is not reaped.
+    ``young`` says that it was started a moment ago, so that the numbers cannot
+    have gone full circle since.
     """
     if not _HAS_PROC:
         return []
-    return [pid for pid in _candidates(pgid) if group_of(pid) == pgid and is_alive(pid)]
+    return [
+        pid
+        for pid in _candidates(pgid, young)
+        if group_of(pid) == pgid and is_alive(pid)
+    ]
 
 
 def marked(mark: str) -> list[int]:
@@ -55,11 +60,11 @@ def is_alive(pid: int) -> bool:
     return bool(state) and state[0] not in (b"Z", b"X")
 
 
-def _candidates(leader: int) -> range | list[int]:
+def _candidates(leader: int, young: bool) -> range | list[int]:
     # Whoever is in the group was born after its leader, and numbers are given
     # out in order. The last one given stands in /proc/loadavg: for a short
     # command, the list to go through is a handful and not the whole machine.
-    load = _read("/proc/loadavg").split()
+    load = _read("/proc/loadavg").split() if young else []
     newest = int(load[-1]) if load else 0
     if leader <= newest <= leader + _FEW_BIRTHS:
         return range(leader, newest + 1)
