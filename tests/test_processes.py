@@ -884,6 +884,28 @@ async def test_p16_sigchld_is_ignored() -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
+async def test_p16_sigchld_is_ignored_and_it_was_gone_before_we_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pidfd_open, opened = os.pidfd_open, []
+
+    def late(pid: int) -> int:
+        if not opened:
+            opened.append(pid)
+            while alive(pid):
+                pass
+        return pidfd_open(pid)
+
+    monkeypatch.setattr(os, "pidfd_open", late)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
+            done = await run("sh", "-c", f"sleep {FOREVER} & echo $!", check=False)
+        assert not alive(int(done.stdout))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 async def test_p16_descriptors_run_out_while_it_runs() -> None:
     """There is no politeness without descriptors; but nobody survives either."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -58,18 +58,19 @@ async def test_t1_t2_a_block_that_takes_too_long_raises(way: Any, ticks: Ticks) 
             await anyio.sleep(ticks.long)
     assert raised.value.scope is limit
     assert (limit.expired, limit.cancelled_caught) == (True, True)
-    assert within.current_time() - began >= ticks.short
+    assert limit.deadline is not None
+    assert within.current_time() >= limit.deadline
     if ticks.virtual:
         assert within.current_time() == began + ticks.short
 
 
 @pytest.mark.parametrize("way", QUIET_WAYS)
 async def test_t1_t2_a_quiet_block_is_left_quietly(way: Any, ticks: Ticks) -> None:
-    began = within.current_time()
     with way(ticks.short) as limit:
         await anyio.sleep(ticks.long)
     assert (limit.expired, limit.cancelled_caught) == (True, True)
-    assert within.current_time() - began >= ticks.short
+    assert limit.deadline is not None
+    assert within.current_time() >= limit.deadline
 
 
 @pytest.mark.parametrize("way", [*WAYS, *QUIET_WAYS])
@@ -203,7 +204,7 @@ async def test_t5_a_delay_counts_from_entry(ticks: Ticks) -> None:
     with limit:
         assert limit.deadline is not None
         assert limit.deadline >= within.current_time() + ticks.long - ticks.short
-        assert 0 < limit.remaining() <= ticks.long
+        assert 0 < limit.remaining() < ticks.long + ticks.short
 
 
 # -- T6, T7: whose cancellation ---------------------------------------------
@@ -432,7 +433,6 @@ async def test_t11_too_late_is_a_runtime_error(ticks: Ticks) -> None:
 async def test_t11_to_the_past_strikes_at_the_next_suspension(ticks: Ticks) -> None:
     with within.move_on_after(ticks.long) as limit:
         limit.reschedule(-1)
-        assert limit.expired
         await anyio.lowlevel.checkpoint()
         pytest.fail("it should have been cancelled")
     assert limit.cancelled_caught

@@ -16,7 +16,7 @@ from ._asyncio_pursuit import Pursuit, hear
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import FrameType
+    from types import FrameType, ModuleType
 
     from .._timeouts import Timeout
 
@@ -43,6 +43,7 @@ class AsyncioBackend:
         self._cut_off: set[object] = set()  # waiters that we have just cancelled
         self._readers: dict[int, asyncio.Future[None]] = {}
         self._writers: dict[int, asyncio.Future[None]] = {}
+        self._anyio: ModuleType | None = None  # what knows of anyio's scopes
 
     def current_time(self) -> float:
         return self._loop.time()
@@ -71,8 +72,10 @@ class AsyncioBackend:
         timeout._parent = parent
         self._innermost[task] = timeout
         _inherited.set(timeout)
-        if "anyio._backends._asyncio" in sys.modules:
-            self._enter_anyio(timeout, task)
+        if (anyio := self._anyio or self._load_anyio()) is not None:
+            timeout._scope = anyio.innermost(task)
+            if timeout._shield and timeout._scope is not None:
+                timeout._scope = timeout._anyio_shield = anyio.shield()  # T14
         if timeout._expired or when <= now:
             self._expire([timeout])
         elif when != math.inf:
@@ -143,9 +146,7 @@ class AsyncioBackend:
                 if scope._shield:
                     break
             scope = scope._parent
-        if task is not None and "anyio._backends._asyncio" in sys.modules:
-            import anyio
-
+        if task is not None and (anyio := self._anyio or self._load_anyio()):
             nearest = min(nearest, anyio.current_effective_deadline())
         return nearest
 
@@ -240,10 +241,8 @@ class AsyncioBackend:
             if outer := self.owed(task):  # T7
                 hear(outer)
                 return False
-            if "anyio._backends._asyncio" in sys.modules:
-                from ._asyncio_anyio import claim
-
-                return not claim(task, exc)
+            if self._anyio is not None:
+                return not self._anyio.claim(task, exc)
         return True
 
     def _lower_shield(
@@ -264,9 +263,8 @@ class AsyncioBackend:
             timeout._counted = False
             task.uncancel()
         if timeout._anyio_shield is not None:
-            from ._asyncio_anyio import abandon
-
-            abandon(task, timeout._anyio_shield)
+            assert self._anyio is not None
+            self._anyio.abandon(task, timeout._anyio_shield)
             timeout._anyio_shield = None
         timeout._scope = None
         if self.owed(task):
@@ -287,11 +285,8 @@ class AsyncioBackend:
 
     def is_held(self, timeout: Timeout, task: Task) -> bool:
         """Whether a shielded scope of anyio's holds ``timeout`` off (T15)."""
-        if "anyio._backends._asyncio" not in sys.modules:
-            return False
-        from ._asyncio_anyio import is_shielded
-
-        return is_shielded(task, timeout._scope)
+        anyio = self._anyio or self._load_anyio()
+        return anyio is not None and anyio.is_shielded(task, timeout._scope)
 
     def cut_off(self, waiter: object) -> None:
         """Remember for this pass of the loop that we have cancelled ``waiter``."""
@@ -299,12 +294,13 @@ class AsyncioBackend:
             self._loop.call_soon(self._cut_off.clear, context=Context())
         self._cut_off.add(waiter)
 
-    def _enter_anyio(self, timeout: Timeout, task: Task) -> None:
-        from ._asyncio_anyio import innermost, shield
+    def _load_anyio(self) -> ModuleType | None:
+        """Where nobody has imported anyio, there are no scopes to know of."""
+        if "anyio._backends._asyncio" in sys.modules:
+            from . import _asyncio_anyio
 
-        timeout._scope = innermost(task)
-        if timeout._shield and timeout._scope is not None:
-            timeout._scope = timeout._anyio_shield = shield()  # T14
+            self._anyio = _asyncio_anyio
+        return self._anyio
 
     def _disarm(self, timeout: Timeout) -> None:
         if timeout._entry is not None:

@@ -11,11 +11,20 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from anyio import CancelScope
+from anyio import CancelScope, current_effective_deadline
 from anyio._backends import _asyncio
 
 if TYPE_CHECKING:
     from asyncio import CancelledError, Task
+
+__all__ = [
+    "abandon",
+    "claim",
+    "current_effective_deadline",
+    "innermost",
+    "is_shielded",
+    "shield",
+]
 
 # By task: what `cancel_scope` of it is the innermost.
 _states: Any = getattr(_asyncio, "_task_states", {})

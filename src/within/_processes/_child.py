@@ -199,19 +199,23 @@ class Child:
             self._signal_group(number)
         else:
             self.signal(number)
-        if self._mark is not None:
-            for pid in marked(self._mark):
+        if (mark := self._mark) is not None:
+            for pid in marked(mark):
                 if not (self._own_group and group_of(pid) == self.pid):
-                    _signal_marked(pid, number, self._mark)
+                    _signal_held(pid, number, lambda pid: bears(pid, mark))
 
     def _signal_group(self, number: int) -> None:
         if not self._lost:
             _ignoring_missing(os.killpg, self.pid, number)
             return
-        try:  # by the pidfd, for the number may be anybody's by now
+        # Its number may be anybody's by now. The pidfd still knows the group; where
+        # there is none (it was gone before we had one) or the kernel is older than
+        # that, the members are held one by one.
+        try:
             signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
-        except (OSError, AttributeError):
-            self._own_group = False  # nobody left, or a kernel that cannot
+        except OSError:
+            for pid in group_members(self.pid, young=False):
+                _signal_held(pid, number, lambda pid: group_of(pid) == self.pid)
 
     def _lose(self) -> None:
         """Somebody else has reaped it: SIGCHLD is ignored, or a wait() too many."""
@@ -226,14 +230,14 @@ class Child:
             )
 
 
-def _signal_marked(pid: int, number: int, mark: str) -> None:
-    """Signal a process only if, held by a descriptor, it bears the mark still."""
+def _signal_held(pid: int, number: int, is_meant: Callable[[int], bool]) -> None:
+    """Signal a process only if, held by a descriptor, it is who is meant still."""
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
         return
     try:
-        if bears(pid, mark):
+        if is_meant(pid):
             _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
     finally:
         os.close(pidfd)
