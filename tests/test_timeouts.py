@@ -83,8 +83,8 @@ async def test_t3_a_block_that_ends_in_time_is_left_alone(
 
 
 async def test_t3_done_is_done_however_late() -> None:
-    with within.timeout(0.001) as limit:
-        time.sleep(0.002)
+    with within.timeout(0.1) as limit:
+        time.sleep(0.11)
     await anyio.lowlevel.checkpoint()
     assert (limit.expired, limit.cancelled_caught) == (False, False)
 
@@ -201,9 +201,10 @@ async def test_t5_a_delay_counts_from_entry(ticks: Ticks) -> None:
     limit = within.timeout(ticks.long)
     assert limit.deadline is None
     await anyio.sleep(ticks.short)
+    before = within.current_time()
     with limit:
         assert limit.deadline is not None
-        assert limit.deadline >= within.current_time() + ticks.long - ticks.short
+        assert limit.deadline >= before + ticks.long
         assert 0 < limit.remaining() < ticks.long + ticks.short
 
 
@@ -251,7 +252,7 @@ async def test_t8_no_reference_cycle_remains(ticks: Ticks) -> None:
 
     async def expire() -> None:
         canary = Canary()
-        with within.timeout(ticks.short) as limit:
+        with within.timeout(ticks.long) as limit:
             limit.reschedule(within.current_time() + ticks.short)
             await anyio.sleep(ticks.long)
         del canary
@@ -382,8 +383,8 @@ async def test_t10_an_explicit_cancel_says_so() -> None:
 
 
 async def test_t11_a_keep_alive(ticks: Ticks) -> None:
-    with within.move_on_after(ticks.short) as limit:
-        limit.reschedule(within.current_time() + ticks.long)
+    with within.move_on_after(ticks.long) as limit:
+        limit.reschedule(within.current_time() + 2 * ticks.long)
         await ticks.pass_by()
         limit.deadline = None
         assert (limit.deadline, limit.remaining()) == (None, math.inf)
