@@ -37,7 +37,7 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_124_when_it_times_out_and_nothing_is_left(backend: str) -> None:
     script = f"sleep {FOREVER} & echo $!; sleep {FOREVER} & echo $!; wait"
-    done = within("0.5", "--backend", backend, "--", "sh", "-c", script)
+    done = within("1", "--backend", backend, "--", "sh", "-c", script)
     assert done.returncode == 124
     pids = [int(word) for word in done.stdout.split()]
     assert len(pids) == 2
@@ -69,14 +69,14 @@ CASES: list[tuple[int, list[str]]] = [
     (137, ["-s", "KILL", "0.1", "sleep", FOREVER]),
     (
         137,
-        ["-k", "0.1", "0.1", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
+        ["-k", "0.1", "1", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
     ),
     (143, ["--preserve-status", "0.1", "sleep", FOREVER]),
     (
         3,
         [
             "--preserve-status",
-            "0.1",
+            "1",
             "sh",
             "-c",
             "trap 'exit 3' TERM; sleep 600 & wait",
@@ -131,7 +131,7 @@ def test_options_may_follow_the_seconds() -> None:
 
 def test_verbose_says_what_is_sent() -> None:
     script = "trap '' TERM; while :; do sleep 0.1; done"
-    done = within("0.1", "-v", "-k", "0.1", "sh", "-c", script)
+    done = within("1", "-v", "-k", "0.1", "sh", "-c", script)
     assert done.stderr.splitlines() == [
         "within: sending signal TERM to command 'sh'",
         "within: sending signal KILL to command 'sh'",
@@ -177,7 +177,7 @@ def test_a_signal_is_passed_on_to_the_tree_which_is_stopped(
 def test_signals_are_passed_on_while_it_is_being_stopped() -> None:
     script = "trap 'echo told' TERM; trap 'echo int; exit 6' INT; while :; do sleep 0.1; done"
     child = subprocess.Popen(
-        [*WITHIN, "0.1", "-k", "0", "sh", "-c", script],
+        [*WITHIN, "1", "-k", "0", "sh", "-c", script],
         stdout=subprocess.PIPE,
         text=True,
     )
