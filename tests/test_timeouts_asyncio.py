@@ -305,6 +305,19 @@ def test_t8_the_timer_keeps_nothing_alive(run: Any) -> None:
     run(main())
 
 
+def test_t8_no_block_stays_in_the_context(run: Any) -> None:
+    async def main() -> None:
+        with within.timeout(NEVER):
+            with within.timeout(NEVER):
+                pass
+            with within.move_on_after(0):
+                await asyncio.sleep(NEVER)
+        values = contextvars.copy_context().values()
+        assert not any(isinstance(value, within.Timeout) for value in values)
+
+    run(main())
+
+
 def test_t8_many_blocks_do_not_make_the_heap_grow(run: Any) -> None:
     async def main() -> None:
         backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
