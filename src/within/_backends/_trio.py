@@ -37,15 +37,13 @@ class TrioBackend:
     # -- scopes ------------------------------------------------------------
 
     def enter(self, timeout: Timeout) -> None:
-        now = trio.current_time()
         if timeout._delay is not None:
-            timeout._when = now + timeout._delay
+            timeout._when = trio.current_time() + timeout._delay
         scope = trio.CancelScope(deadline=timeout._when, shield=timeout._shield)
         if timeout._expired:  # T12: cancelled before it was entered
             scope.cancel()
         scope.__enter__()
         timeout._scope = scope
-        timeout._expired = timeout._expired or timeout._when <= now
 
     def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
         scope: trio.CancelScope = timeout._scope
