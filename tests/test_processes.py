@@ -118,6 +118,18 @@ async def test_p2_a_bad_command_is_told_before_anything_starts(
         await run(*command)
 
 
+async def test_p2_where_there_are_no_processes_it_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "waitid")
+    with pytest.raises(NotImplementedError, match="waitid"):
+        process("true")
+    monkeypatch.setattr(sys, "platform", "win32")
+    for start in (process, run):
+        with pytest.raises(NotImplementedError, match="POSIX"):
+            await start("true")
+
+
 @pytest.mark.parametrize("start", [process, run])
 async def test_p2_what_cannot_be_started_is_the_kernels_error(
     start: Any, tmp_path: Path

@@ -58,6 +58,10 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
         raise NotImplementedError(
             "child processes need POSIX: on Windows within has its timeouts only"
         )
+    if not hasattr(os, "waitid"):  # by which we hear of an exit without reaping
+        raise NotImplementedError(
+            "child processes need os.waitid(), which CPython has on macOS since 3.13"
+        )
     for name in options:
         if name not in _PASSED:
             hint = _REFUSED.get(name, "see subprocess.Popen for those there are")
