@@ -25,7 +25,7 @@ import anyio
 import pytest
 from anyio.streams.text import TextReceiveStream
 from conftest import Leftovers, Ticks
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 import within
 from within import Stop, process, run
@@ -641,6 +641,7 @@ async def test_run_bad_arguments(
     max_examples=15,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+@example(text="a\r\nb\rc\n\n\u2028ä", cuts=[2, 11])
 @given(
     text=st.text(
         st.one_of(
