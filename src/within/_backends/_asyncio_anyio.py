@@ -9,22 +9,26 @@ It is imported only where anyio runs on asyncio.
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, current_effective_deadline
 from anyio._backends import _asyncio
 
 if TYPE_CHECKING:
-    from asyncio import CancelledError, Task
+    from asyncio import AbstractEventLoop, CancelledError, Task
 
 __all__ = [
     "abandon",
     "claim",
     "current_effective_deadline",
+    "has_thread_at_work",
     "innermost",
     "is_shielded",
     "shield",
 ]
+
+_WorkerThread: Any = getattr(_asyncio, "WorkerThread", ())
 
 # By task: what `cancel_scope` of it is the innermost.
 _states: Any = getattr(_asyncio, "_task_states", {})
@@ -83,6 +87,16 @@ def claim(task: Task[Any], exc: CancelledError) -> bool:
     says = getattr(scope, "_cancel_reason", None)
     exc.args = (says or f"Cancelled by cancel scope {id(scope):x}",)
     return True
+
+
+def has_thread_at_work(loop: AbstractEventLoop) -> bool:
+    """Whether a worker thread of anyio's has something to do for ``loop``."""
+    threads: list[Any] = threading.enumerate()
+    return any(
+        thread.queue.unfinished_tasks > 0
+        for thread in threads
+        if isinstance(thread, _WorkerThread) and thread.loop is loop
+    )
 
 
 def _parent(scope: Any) -> Any:

@@ -1,36 +1,37 @@
-"""An asyncio loop on virtual time: a sleep of an hour takes none.
-
-The clock stands still while anything runs, and jumps to the next timer when
-every task is blocked.
-"""
+"""An asyncio loop in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import selectors
-from typing import TYPE_CHECKING, Any, cast
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ..testing._clock import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock starts at ``start`` and never waits."""
 
     def __init__(self, start: float = 0.0) -> None:
-        self._now = start
+        self.virtual_clock = VirtualClock(start)
         self._in_threads = 0
         super().__init__(_Selector(self))
 
     def time(self) -> float:
-        return self._now
+        return self.virtual_clock._now
 
     # The loop runs a timer that lies less than this ahead. With less than one
     # step of the clock none would ever be due, with more some would be early.
     @property
     def _clock_resolution(self) -> float:
-        return math.ulp(self._now)
+        return math.ulp(self.virtual_clock._now)
 
     @_clock_resolution.setter
     def _clock_resolution(self, value: float) -> None:
@@ -47,23 +48,30 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _back_from_thread(self, future: asyncio.Future[Any]) -> None:
         self._in_threads -= 1
 
-    def _jump(self) -> bool:
-        """Nothing is ready: go to the next timer, unless work goes on elsewhere."""
+    def _is_at_work(self) -> bool:
+        """Whether a thread or a child that somebody waits for is at work."""
         backend = getattr(self, "_within_backend", None)
         if self._in_threads or (backend and (backend._readers or backend._writers)):
-            return False  # a thread or a child, in real time
+            return True
+        if "anyio._backends._asyncio" not in sys.modules:
+            return False
+        from ._asyncio_anyio import has_thread_at_work
+
+        return has_thread_at_work(self)
+
+    def _jump(self) -> bool:
+        """Go to the next timer; false if there is none, but a descriptor to wait for."""
+        clock = self.virtual_clock
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
         if timers and timers[0].when() < math.inf:
-            self._now = max(self._now, timers[0].when())
+            clock._now = max(clock._now, timers[0].when())
             return True
         # One descriptor is the loop's own, by which other threads wake it.
-        if len(self._selector.get_map()) > 1:  # type: ignore[attr-defined]
+        watched = len(self._selector.get_map())  # type: ignore[attr-defined]
+        if watched > 1 or clock.is_reachable():
             return False
-        tasks = [_where(task) for task in asyncio.all_tasks(self)]
-        raise RuntimeError(
-            f"deadlock at {self._now:g} s of virtual time: nothing is left that could "
-            "ever wake\n  " + "\n  ".join(sorted(tasks))
-        )
+        tasks = asyncio.all_tasks(self)
+        return clock.deadlock((task.get_name(), task.get_coro()) for task in tasks)
 
 
 class _Selector(selectors.DefaultSelector):
@@ -72,19 +80,31 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        # Asked for before we look: what ends in between can be seen then.
+        at_work = self._loop._is_at_work()
         ready = super().select(0)
-        if ready or (timeout is not None and timeout <= 0) or self._loop._jump():
+        if ready or (not at_work and self._loop._jump()):
             return ready
-        return super().select(timeout)
+        # `timeout` is in virtual seconds, of which none pass here.
+        return super().select(None)
 
 
-def _where(task: asyncio.Task[Any]) -> str:
-    """A task, and the line of code at which it waits."""
-    frame: Any = None
-    waiting: Any = task.get_coro()
-    while (inner := getattr(waiting, "cr_frame", None)) is not None:
-        frame, waiting = inner, waiting.cr_await
-    if frame is None:
-        return task.get_name()
-    code = frame.f_code
-    return f"{task.get_name()}: {code.co_filename}:{frame.f_lineno} in {code.co_name}"
+async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) -> T:
+    """Await ``function()``; a deadlock ends it and is raised here."""
+    clock, task = running_clock(), asyncio.current_task()
+    assert clock is not None
+    assert task is not None
+    requests = task.cancelling()
+    try:
+        with clock.guard(task.cancel):
+            return await function(*args, **kw)
+    finally:
+        while clock._deadlock is not None and task.cancelling() > requests:
+            task.uncancel()
+
+
+def running_clock() -> VirtualClock | None:
+    """The clock of the running loop, if it is in virtual time."""
+    return getattr(asyncio._get_running_loop(), "virtual_clock", None)

@@ -1,6 +1,6 @@
 """The trio backend: a block is a cancel scope, and trio does the rest.
 
-This module is the only one that imports trio.
+Only the modules of this folder named ``_trio…`` import trio.
 """
 
 from __future__ import annotations
@@ -178,10 +178,3 @@ def _nearest() -> bool:
             return True
         frame = frame.f_back
     return True
-
-
-def virtual_clock() -> trio.abc.Clock:
-    """A clock that jumps to the next deadline when every task is blocked."""
-    import trio.testing
-
-    return trio.testing.MockClock(autojump_threshold=0)

@@ -1,36 +1,48 @@
 """For the test suites of code that runs on several loops.
 
-:func:`backends` makes one test run on each loop, in real or in virtual time;
-:func:`run` does the same outside pytest.
+:func:`backends` makes one test run on each loop, in real or in virtual time, and
+:func:`run` does so outside pytest. In virtual time a sleep of an hour takes none:
+the clock (:func:`virtual_clock`) moves only when every task is blocked, and a
+program that nothing can wake is a :exc:`Deadlock` and not a hang.
+
+The plugin for pytest adds the marker ``virtual_time`` and the fixture
+``virtual_clock``. Random programs, and what must become of them, are in
+:mod:`within.testing.model`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple
+
+from ._clock import Deadlock, VirtualClock, virtual_clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
-__all__ = ["backends", "run"]
+__all__ = ["Deadlock", "VirtualClock", "backends", "run", "virtual_clock"]
 
 
 def backends(
-    virtual_time: bool = False, *, uvloop: bool | None = None
+    virtual_time: bool = False, *, uvloop: bool | None = None, start: float = 0.0
 ) -> list[tuple[str, dict[str, Any]]]:
     """The parameters for anyio's pytest plugin: a test on each loop.
 
     Args:
-        virtual_time: Let a sleep take no time: the clock jumps when every task
-            is blocked, but not while a child process of ours is awaited. On
-            asyncio nor does it while a thread of the loop's executor is at work;
-            on trio it is :class:`trio.testing.MockClock`, which jumps past
-            threads.
+        virtual_time: Let a sleep take no time: the clock jumps to the next
+            deadline when every task is blocked, but not while one waits for a
+            thread, or for a child process of ours.
         uvloop: Whether to run on uvloop too; ``None`` for where it is installed.
             It has no virtual time.
+        start: What a virtual clock shows at first, in seconds.
+
+    Raises:
+        ValueError: For uvloop in virtual time.
 
     >>> from within.testing import backends
     >>> [name for name, options in backends(virtual_time=True)]
@@ -42,13 +54,13 @@ def backends(
         def anyio_backend(request):
             return request.param
     """
-    found = [("asyncio", _options("asyncio", virtual_time))]
+    found = [("asyncio", _options("asyncio", virtual_time, start))]
     if uvloop and virtual_time:
         raise ValueError("uvloop=True: uvloop keeps real time, there is no virtual one")
     if uvloop or (uvloop is None and not virtual_time and _installed("uvloop")):
-        found.append(("asyncio", _options("uvloop", virtual_time)))
+        found.append(("asyncio", _options("uvloop", False, start)))
     if _installed("trio"):
-        found.append(("trio", _options("trio", virtual_time)))
+        found.append(("trio", _options("trio", virtual_time, start)))
     return found
 
 
@@ -57,6 +69,7 @@ def run(
     *args: *Ts,
     backend: str = "asyncio",
     virtual_time: bool = False,
+    start: float = 0.0,
 ) -> T:
     """Run a coroutine function on a loop of its own.
 
@@ -64,6 +77,11 @@ def run(
         function: Called with ``args`` and awaited.
         backend: ``"asyncio"``, ``"uvloop"`` or ``"trio"``.
         virtual_time: As for :func:`backends`.
+        start: As for :func:`backends`.
+
+    Raises:
+        Deadlock: In virtual time, when nothing is left that could wake a task.
+        ValueError: For another backend, and for uvloop in virtual time.
 
     >>> import anyio, within
     >>> async def nap():
@@ -79,15 +97,40 @@ def run(
         raise ValueError(f"backend is {backend!r}: give asyncio, uvloop or trio")
     if backend == "uvloop" and virtual_time:
         raise ValueError("virtual_time=True: uvloop keeps real time, use asyncio")
+    if virtual_time:
+        function = guarded(function, backend)
     return anyio.run(
         function,
         *args,
         backend="trio" if backend == "trio" else "asyncio",
-        backend_options=_options(backend, virtual_time),
+        backend_options=_options(backend, virtual_time, start),
     )
 
 
-def _options(backend: str, virtual_time: bool) -> dict[str, Any]:
+def guarded(
+    function: Callable[P, Awaitable[T]], backend: str
+) -> Callable[P, Awaitable[T]]:
+    """``function``, from which a deadlock in virtual time is raised.
+
+    For who starts the loop by other means than :func:`run` and the plugin.
+    """
+    if backend == "trio":
+        from .._backends._trio_virtual import guarded as guard
+    else:
+        from .._backends._asyncio_virtual import guarded as guard
+
+    @functools.wraps(function)
+    async def guarded_function(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await guard(function, *args, **kwargs)
+
+    return guarded_function
+
+
+class VirtualTime(dict[str, Any]):
+    """What anyio is to start a loop with that keeps virtual time."""
+
+
+def _options(backend: str, virtual_time: bool, start: float) -> dict[str, Any]:
     """What anyio is to start the loop with."""
     if backend == "uvloop":
         return {"use_uvloop": True}
@@ -96,10 +139,10 @@ def _options(backend: str, virtual_time: bool) -> dict[str, Any]:
     if backend == "asyncio":
         from .._backends._asyncio_virtual import VirtualTimeLoop
 
-        return {"loop_factory": VirtualTimeLoop}
-    from .._backends._trio import virtual_clock
+        return VirtualTime(loop_factory=functools.partial(VirtualTimeLoop, start))
+    from .._backends._trio_virtual import VirtualTrioClock
 
-    return {"clock": virtual_clock()}
+    return VirtualTime(clock=VirtualTrioClock(start))
 
 
 def _installed(name: str) -> bool:
