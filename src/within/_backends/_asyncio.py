@@ -63,7 +63,9 @@ class AsyncioBackend:
         if timeout._delay is not None:
             timeout._when = when = now + timeout._delay
         timeout._task = task
-        timeout._cancelling = task.cancelling()
+        timeout._cancelling = requests = task.cancelling()
+        if requests and getattr(task, "_must_cancel", False):
+            timeout._cancelling -= 1  # T6: one that is yet to be heard, in the block
         parent = self._innermost.get(task)
         if parent is None:
             parent = _inherited.get()
@@ -235,15 +237,14 @@ class AsyncioBackend:
             task.uncancel()
         if not timeout._struck or not isinstance(exc, asyncio.CancelledError):
             return False
-        if task.cancelling() > timeout._cancelling:
-            return False  # T6: somebody else's as well
+        foreign = task.cancelling() > timeout._cancelling  # T6
         if not timeout._shield:
-            if outer := self.owed(task):  # T7
+            if not foreign and (outer := self.owed(task)):  # T7
                 hear(outer)
                 return False
-            if self._anyio is not None:
-                return not self._anyio.claim(task, exc)
-        return True
+            if self._anyio is not None and self._anyio.claim(task, exc):
+                return False
+        return not foreign
 
     def _lower_shield(
         self, timeout: Timeout, task: Task, exc: BaseException | None

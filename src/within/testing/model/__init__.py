@@ -1,0 +1,101 @@
+"""Random programs of blocks, and what must become of them.
+
+This is how the rules of :mod:`within` are held: Hypothesis draws a
+:class:`Program`, it is run on a loop in virtual time, and what each of its tasks
+did, line by line, must be among the :meth:`~Program.outcomes` of a reference that
+knows of no loop. A program prints as the code that it is, so that a failing one
+is a bug report.
+
+With ``calls`` the programs await functions of yours in the midst of deadlines,
+shields and cancellations of every kind. Then there is no reference, but
+your own invariants can be checked after each:
+
+>>> import anyio
+>>> from hypothesis import given, settings
+>>> from within.testing import run
+>>> from within.testing.model import programs
+>>> async def use():
+...     async with slots:
+...         await anyio.sleep(1)
+>>> @settings(max_examples=20, database=None)
+... @given(program=programs(calls=[use]))
+... def test_no_slot_is_lost(program):
+...     async def main():
+...         global slots
+...         slots = anyio.Semaphore(1)
+...         with anyio.move_on_after(1000):  # some programs wait for ever
+...             await program.run()
+...         return slots.value
+...     assert run(main, backend="trio", virtual_time=True) == 1
+>>> test_no_slot_is_lost()
+
+Programs can be written down, too:
+
+>>> from within.testing.model import Block, Program, Sleep
+>>> program = Program((Block(2.5, quiet=True, shield=False, body=(Sleep(4),)), Sleep(1)))
+>>> print(program.source[program.source.index("async def"):])
+async def main():
+    async with within.move_on_after(2.5, name="block_0") as block_0:
+        await anyio.sleep(4)
+    await anyio.sleep(1)
+<BLANKLINE>
+>>> trace = run(program.run, backend="trio", virtual_time=True)
+>>> trace["main"]
+[(10, 2.5, '', True, True), (12, 3.5), ('end', 3.5, '')]
+>>> trace in program.outcomes("trio")
+True
+"""
+
+from ._program import Program, Trace, Undecided
+from ._scopes import Unanswerable
+from ._statements import (
+    Ask,
+    Block,
+    Call,
+    Cancel,
+    CancelGroup,
+    CancelScope,
+    CancelTask,
+    Catch,
+    Fail,
+    Finally,
+    Get,
+    Group,
+    Put,
+    Reschedule,
+    Scope,
+    Set,
+    Sleep,
+    Statement,
+    Swallow,
+    Wait,
+)
+from ._strategies import programs
+
+__all__ = [
+    "Ask",
+    "Block",
+    "Call",
+    "Cancel",
+    "CancelGroup",
+    "CancelScope",
+    "CancelTask",
+    "Catch",
+    "Fail",
+    "Finally",
+    "Get",
+    "Group",
+    "Program",
+    "Put",
+    "Reschedule",
+    "Scope",
+    "Set",
+    "Sleep",
+    "Statement",
+    "Swallow",
+    "Trace",
+    "Unanswerable",
+    "Undecided",
+    "Wait",
+    "programs",
+]

@@ -1,0 +1,265 @@
+"""A program: how it is run, and what may become of it."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.lowlevel
+
+from ..._clock import current_time
+from ..._errors import DeadlineExceeded
+from ._reference import Reference
+from ._scopes import Event
+from ._source import Writer, marked
+from ._statements import Call, fresh, walk
+
+# By task, what it did.
+Trace = dict[str, list[Event]]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from types import CodeType
+
+    from ._statements import Body, Statement
+
+# How many orders of what happens at one instant are tried before it is given up.
+_ORDERS = 20_000
+
+
+class Undecided(Exception):
+    """There are too many orders in which the program may run to try them all."""
+
+
+class Program:
+    """A coroutine function made of statements; its ``repr`` is its source.
+
+    Args:
+        body: The statements.
+        level: Make its blocks level-triggered, as on trio all are.
+
+    Raises:
+        ValueError: For a block, scope or group that is in it twice.
+    """
+
+    def __init__(self, body: Body, *, level: bool = False) -> None:
+        self.body = fresh(body)
+        self.level = level
+        self._writer = Writer(self.body, level)
+
+    @property
+    def source(self) -> str:
+        """The code, as a module with an ``async def main()``."""
+        return "\n".join(self._writer.lines) + "\n"
+
+    def statements(self) -> Iterator[Statement]:
+        """All of them, in the order in which they are written down."""
+        return walk(self.body)
+
+    def __repr__(self) -> str:
+        return "\n" + self.source
+
+    # -- running it ----------------------------------------------------------
+
+    async def run(self) -> Trace:
+        """Run it on the loop at hand, which should be in virtual time.
+
+        Returns:
+            For each task, what it did: the number of a line, the time at which it
+            was done, in seconds since the start, and what came of it: the item
+            that was received, the deadline that was asked for; for a block what
+            left it, whether it had been cancelled and whether that ended it.
+            Last, what ended the task.
+        """
+        recorder = _Recorder()
+        names: dict[str, Any] = {
+            "_at": recorder.at,
+            "_left": recorder.left,
+            "_task": recorder.task,
+            "print": _Printed.of,  # for `_at` to keep
+        }
+        for statement in self.statements():
+            if isinstance(statement, Call):
+                names[statement.function.__name__] = statement.function
+        exec(self._code, names)
+        main: Any = names["main"]
+        # A `Task.cancel()` that has found nothing more to cancel strikes in the second.
+        for step in (main, anyio.lowlevel.checkpoint):
+            try:
+                await step()
+            except BaseException as exc:
+                if not _is_of_program(exc):
+                    raise
+        return recorder.traces
+
+    @functools.cached_property
+    def _code(self) -> CodeType:
+        return compile(marked(self.source), "<program>", "exec")
+
+    # -- what may become of it -----------------------------------------------
+
+    def outcomes(self, backend: str) -> Iterator[Trace]:
+        """Each trace that is right, once.
+
+        There is more than one only where things happen at one and the same
+        instant in different tasks, or a wait ends at the very instant of a
+        deadline: what comes first is then the loop's choice.
+
+        Args:
+            backend: ``"asyncio"`` or ``"trio"``.
+
+        Raises:
+            ValueError: For another backend.
+            Unanswerable: Where the program hangs for ever or calls functions.
+            Undecided: Where there are too many orders to try.
+        """
+        found: list[Trace] = []
+        for trace in self._orders(backend, None):
+            if trace not in found:
+                found.append(trace)
+                yield trace
+
+    def allows(self, trace: Trace, backend: str) -> bool:
+        """Whether ``trace`` is one of the :meth:`outcomes`; cheaper than asking them.
+
+        Args and errors as for :meth:`outcomes`.
+        """
+        return any(found == trace for found in self._orders(backend, trace))
+
+    def _orders(self, backend: str, wanted: Trace | None) -> Iterator[Trace]:
+        if backend not in ("asyncio", "trio"):
+            raise ValueError(f"backend is {backend!r}: give asyncio or trio")
+        choices: list[tuple[int, int]] = []  # what was chosen, of how many
+        for _ in range(_ORDERS):
+            order = _Order(choices, wanted)
+            traces = Reference(
+                self.body,
+                self._writer,
+                trio=backend == "trio",
+                level=self.level,
+                choose=order.choose,
+                accept=order.accept,
+            ).run()
+            if traces is not None:
+                yield traces
+            choices = order.taken
+            while choices and choices[-1][0] + 1 == choices[-1][1]:
+                choices.pop()
+            if not choices:
+                return
+            chosen, many = choices.pop()
+            choices.append((chosen + 1, many))
+        raise Undecided(f"after {_ORDERS:,} orders")
+
+
+class _Order:
+    """Which of all orders is simulated, and whether it is of interest still."""
+
+    def __init__(self, choices: list[tuple[int, int]], wanted: Trace | None) -> None:
+        self._ahead = choices
+        self.taken: list[tuple[int, int]] = []
+        self._wanted = wanted
+        self._count: dict[str, int] = {}
+
+    def choose(self, many: int) -> int:
+        made = len(self.taken)
+        chosen = self._ahead[made][0] if made < len(self._ahead) else 0
+        self.taken.append((chosen, many))
+        return chosen
+
+    def accept(self, task: str, event: Event) -> bool:
+        if self._wanted is None:
+            return True
+        count = self._count[task] = self._count.get(task, 0) + 1
+        trace = self._wanted.get(task, [])
+        return len(trace) >= count and trace[count - 1] == event
+
+
+class _Printed(tuple[Any, ...]):
+    """What the program has printed."""
+
+    @classmethod
+    def of(cls, *values: Any) -> _Printed:
+        return cls(values)
+
+
+_task: ContextVar[str] = ContextVar("the task of a program")
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self._began = current_time()
+        self.traces: Trace = {}
+
+    def _log(self, *what: Any) -> None:
+        event = (what[0], current_time() - self._began, *what[1:])
+        self.traces[_task.get()].append(event)
+
+    def at(self, line: int, value: Any = None) -> None:
+        if type(value) is _Printed:
+            began = self._began
+            self._log(line, *(v - began if type(v) is float else v for v in value))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            self._log(line, value)
+        else:
+            self._log(line)
+
+    @contextmanager
+    def task(self, name: str) -> Generator[None]:
+        token = _task.set(name)
+        self.traces[name] = []
+        end = ""
+        try:
+            yield
+        except BaseException as exc:
+            end = _describe(exc)
+            raise
+        finally:
+            self._log("end", end)
+            _task.reset(token)
+
+    @contextmanager
+    def left(self, line: int, scope: Callable[[], Any]) -> Generator[None]:
+        end = ""
+        try:
+            yield
+        except BaseException as exc:
+            end = _describe(exc)
+            raise
+        finally:
+            block = scope()
+            if hasattr(block, "cancelled_caught"):
+                called = (
+                    block.expired if hasattr(block, "expired") else block.cancel_called
+                )
+                self._log(line, end, called, block.cancelled_caught)
+            else:
+                self._log(line, end)
+
+
+def _describe(exc: BaseException) -> str:
+    """As the reference does; of a group what is no cancellation."""
+    if isinstance(exc, anyio.get_cancelled_exc_class()):
+        return "Cancelled"
+    if isinstance(exc, DeadlineExceeded):
+        return f"DeadlineExceeded({exc.scope.name})"
+    if isinstance(exc, BaseExceptionGroup):
+        # trio keeps the cancellations in it up to the scope that they are of.
+        inside = [_describe(member) for member in _members(exc)]
+        rest = sorted(text for text in inside if text != "Cancelled")
+        return f"group({', '.join(rest)})" if rest else "Cancelled"
+    return type(exc).__name__
+
+
+def _members(group: Any) -> Sequence[BaseException]:
+    return cast("Sequence[BaseException]", group.exceptions)
+
+
+def _is_of_program(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return all(map(_is_of_program, _members(exc)))
+    kinds = (anyio.get_cancelled_exc_class(), DeadlineExceeded, ValueError)
+    return isinstance(exc, kinds)

@@ -1,0 +1,162 @@
+"""Tasks, and the scopes that they are in: who is cancelled, and who catches it.
+
+These are the rules T6, T7, T14 and T15 as the reference knows them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._statements import Block, Statement
+
+Event = tuple[Any, ...]
+Steps = Generator["Suspended", Any, None]
+
+
+class Unanswerable(Exception):
+    """The program hangs for ever, or calls what the reference does not know."""
+
+
+class Cancelled(BaseException):
+    """``foreign``: by a scope of anyio's, which knows its own."""
+
+    def __init__(self, *, foreign: bool) -> None:
+        self.foreign = foreign
+
+
+class Exceeded(Exception):
+    def __str__(self) -> str:
+        return f"DeadlineExceeded({self.args[0]})"
+
+
+class Failed(Exception):
+    def __str__(self) -> str:
+        return "ValueError"
+
+
+class Several(Exception):
+    """What a task group raises."""
+
+    def __str__(self) -> str:
+        return f"group({', '.join(sorted(map(describe, self.args)))})"
+
+
+RAISED = (Cancelled, Exceeded, Failed, Several)
+
+
+def describe(exc: BaseException | None) -> str:
+    if exc is None:
+        return ""
+    return "Cancelled" if isinstance(exc, Cancelled) else str(exc)
+
+
+@dataclass(eq=False)
+class Node:
+    """A block, a scope or a group that can be cancelled."""
+
+    kind: type[Statement]
+    name: str
+    shield: bool = False
+    delay: float | None = None  # until it is entered
+    deadline: float = math.inf
+    cancelled: bool = False
+    struck: bool = False  # ours: the task has been cancelled for it
+    counted: bool = False  # ours: and that request is not taken back yet
+    state: str = "created"
+    parent: Node | None = None
+    task: Task | None = None
+    requests: int = 0  # of its task when it was entered
+    alive: int = 0  # a group's child tasks
+    errors: list[Exception] = field(default_factory=list[Exception])  # of those
+    passed_on: Cancelled | None = None  # a cancellation of one of those
+
+
+@dataclass(eq=False)
+class Suspended:
+    """What a task waits for."""
+
+    until: float = math.inf
+    event: int | None = None
+    queue: int | None = None
+    group: Node | None = None
+    # The next turn of the task; a cancellation in between is still heard.
+    checkpoint: bool = False
+    held: bool = False  # not to be cancelled
+    is_tie: bool = False  # over at the very instant of a deadline: either may win
+
+
+@dataclass(eq=False)
+class Task:
+    name: str
+    node: Node | None
+    steps: Steps = field(init=False)
+    trace: list[Event] = field(default_factory=list[Event])
+    requests: int = 0  # as Task.cancelling() counts them
+    suspended: Suspended | None = None
+    ready: bool = True
+    value: Any = None
+    throw: Cancelled | None = None
+    must_cancel: bool = False  # at its next suspension, come what may
+
+
+def visible(node: Node | None) -> list[Node]:
+    """From the innermost outwards, up to a shield (T14)."""
+    found: list[Node] = []
+    while node is not None:
+        found.append(node)
+        if node.shield:
+            break
+        node = node.parent
+    return found
+
+
+def owed(task: Task, node: Node | None) -> list[Node]:
+    """asyncio: the expired blocks of ours that may cancel this task."""
+    return [
+        one
+        for one in visible(node)
+        if one.kind is Block and one.task is task and one.cancelled
+    ]
+
+
+def is_cancelled(trio: bool, node: Node | None) -> bool:
+    """By a foreign scope; on trio ours are no different."""
+    return any(
+        one.cancelled and (trio or one.kind is not Block) for one in visible(node)
+    )
+
+
+def enter(task: Task, node: Node, now: float) -> None:
+    if node.delay is not None:
+        node.deadline = now + node.delay
+    node.state, node.task, node.parent = "open", task, task.node
+    node.requests = task.requests
+    node.cancelled = node.cancelled or node.deadline <= now
+    task.node = node
+
+
+def leave(trio: bool, task: Task, node: Node, exc: BaseException | None) -> bool:
+    """Whether the cancellation in flight ends here."""
+    node.state, task.node = "left", node.parent
+    if node.counted:
+        node.counted = False
+        task.requests -= 1
+    if not isinstance(exc, Cancelled) or not node.cancelled:
+        return False
+    outside = None if node.shield else node.parent
+    around = is_cancelled(trio, outside)
+    if trio:
+        return not around
+    if node.kind is not Block:
+        return exc.foreign and not around and task.requests <= node.requests
+    if not node.struck or task.requests > node.requests:
+        return False  # T6
+    if outer := owed(task, outside):  # T7
+        for one in outer:
+            one.struck = True
+        return False
+    exc.foreign = exc.foreign or around  # T6: given to who else has cancelled it
+    return not around

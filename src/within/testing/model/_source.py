@@ -1,0 +1,296 @@
+"""A program as the code that a user would write, and as what is run.
+
+Both are one text: what is run is what is shown, with a mark after each line.
+"""
+
+from __future__ import annotations
+
+import ast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ._statements import (
+    Ask,
+    Block,
+    Body,
+    Call,
+    Cancel,
+    CancelGroup,
+    CancelScope,
+    CancelTask,
+    Catch,
+    Fail,
+    Finally,
+    Get,
+    Group,
+    Put,
+    Reschedule,
+    Scope,
+    Set,
+    Sleep,
+    Statement,
+    Swallow,
+    Wait,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+IMPORTS = """\
+import math
+from contextlib import suppress
+
+import anyio
+
+import within
+
+"""
+
+
+class Writer:
+    """Writes the source of one program, and the line of each statement into it."""
+
+    def __init__(self, body: Body, level: bool) -> None:
+        self._level = level
+        self.lines = [*IMPORTS.splitlines()]
+        self.blocks = [s for s in walk(body) if isinstance(s, Block)]
+        self.scopes = [s for s in walk(body) if isinstance(s, Scope)]
+        self.groups = [s for s in walk(body) if isinstance(s, Group)]
+        # Blocks and scopes that a statement outside of them speaks of, and which
+        # are made at the beginning for it.
+        self.early: set[int] = set()
+        self._find_early(body, ())
+        self.tasks: dict[int, list[str]] = {}  # by the id of their group
+        self._tasks = 0
+        self._depth = 0
+        self._write_main(body)
+
+    # -- who speaks of whom --------------------------------------------------
+
+    def target(self, statement: Statement) -> Block | Scope | None:
+        """Which block or scope a statement speaks of."""
+        match statement:
+            case Reschedule(number) | Cancel(number) if self.blocks:
+                return self.blocks[number % len(self.blocks)]
+            case CancelScope(number) if self.scopes:
+                return self.scopes[number % len(self.scopes)]
+            case _:
+                return None
+
+    def _find_early(self, body: Body, inside: tuple[Statement, ...]) -> None:
+        for statement in body:
+            target = self.target(statement)
+            if target is not None and not any(target is one for one in inside):
+                self.early.add(id(target))
+            for inner in statement.bodies():
+                self._find_early(inner, (*inside, statement))
+            if isinstance(statement, Group):
+                for child in statement.children:
+                    self._find_early(child, ())
+
+    def name(self, statement: Statement) -> str:
+        for kind, known in (
+            ("block", self.blocks),
+            ("scope", self.scopes),
+            ("group", self.groups),
+        ):
+            for number, one in enumerate(known):
+                if one is statement:
+                    return f"{kind}_{number}"
+        raise LookupError(statement)
+
+    # -- writing -------------------------------------------------------------
+
+    def _line(self, text: str, statement: Statement | None = None) -> None:
+        self.lines.append("    " * self._depth + text)
+        if statement is not None:
+            object.__setattr__(statement, "line", len(self.lines))
+
+    @contextmanager
+    def _indented(
+        self, text: str, statement: Statement | None = None
+    ) -> Generator[None]:
+        self._line(text, statement)
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    def _write_main(self, body: Body) -> None:
+        events = sorted({s.event for s in walk(body) if isinstance(s, Wait | Set)})
+        queues = sorted({s.queue for s in walk(body) if isinstance(s, Put | Get)})
+        self._line("")
+        with self._indented("async def main():"):
+            if any(isinstance(s, CancelTask) for s in walk(body)):
+                self.lines.insert(0, "import asyncio")
+                self._line("main_task = asyncio.current_task()")
+            for number in events:
+                self._line(f"event_{number} = anyio.Event()")
+            made: list[Block | Scope] = [*self.blocks, *self.scopes]
+            for one in made:
+                if id(one) in self.early:
+                    self._line(f"{self.name(one)} = {self._make(one)}")
+            depth = self._depth
+            for number in queues:
+                self._line(
+                    f"put_{number}, get_{number} = "
+                    "anyio.create_memory_object_stream(math.inf)"
+                )
+                self._line(f"with put_{number}, get_{number}:")
+                self._depth += 1
+            self._write(body, ())
+            self._depth = depth
+
+    def _write(self, body: Body, groups: tuple[Group, ...]) -> None:
+        if not body:
+            self._line("pass")
+        for statement in body:
+            self._write_one(statement, groups)
+
+    def _write_one(self, statement: Statement, groups: tuple[Group, ...]) -> None:
+        match statement:
+            case Sleep(seconds):
+                self._line(f"await anyio.sleep({seconds:g})", statement)
+            case Wait(event):
+                self._line(f"await event_{event}.wait()", statement)
+            case Set(event):
+                self._line(f"event_{event}.set()", statement)
+            case Put(queue):
+                number = len(self.lines) + 1
+                self._line(f"put_{queue}.send_nowait({number})", statement)
+            case Get(queue):
+                self._line(f"await get_{queue}.receive()", statement)
+            case Fail():
+                self._line("raise ValueError", statement)
+            case Ask():
+                self._line("print(within.current_effective_deadline())", statement)
+            case Call(function):
+                self._line(f"await {function.__name__}()", statement)
+            case Reschedule(_, delay):
+                if (target := self.target(statement)) is None:
+                    self._line("pass")
+                    return
+                when = "None" if delay is None else _later(delay)
+                with self._indented("with suppress(RuntimeError):"):
+                    self._line(f"{self.name(target)}.reschedule({when})", statement)
+            case Cancel() | CancelScope():
+                if (target := self.target(statement)) is None:
+                    self._line("pass")
+                    return
+                self._line(f"{self.name(target)}.cancel()", statement)
+            case CancelTask():
+                self._line("main_task.cancel()", statement)
+            case CancelGroup(outwards):
+                if not groups:
+                    self._line("pass")
+                    return
+                group = groups[-1 - outwards % len(groups)]
+                self._line(f"{self.name(group)}.cancel_scope.cancel()", statement)
+            case Block(body=body) | Scope(body=body):
+                name, word = self.name(statement), "async with"
+                if isinstance(statement, Scope):
+                    word = "with"
+                made = name if id(statement) in self.early else ""
+                made = made or f"{self._make(statement)} as {name}"
+                with self._indented(f"{word} {made}:", statement):
+                    self._write(body, groups)
+            case Group(children, body):
+                self._write_group(statement, children, body, groups)
+            case Finally(body, cleanup):
+                with self._indented("try:", statement):
+                    self._write(body, groups)
+                with self._indented("finally:"):
+                    self._write(cleanup, groups)
+            case Swallow(body):
+                with self._indented("try:"):
+                    self._write(body, groups)
+                with self._indented("except anyio.get_cancelled_exc_class():"):
+                    self._line('print("swallowed")', statement)
+            case Catch(body):
+                with self._indented("try:"):
+                    self._write(body, groups)
+                with self._indented("except within.DeadlineExceeded as error:"):
+                    self._line('print("caught", error.scope.name)', statement)
+            case _:
+                raise TypeError(f"no statement of a program: {statement!r}")
+
+    def _write_group(
+        self,
+        group: Group,
+        children: tuple[Body, ...],
+        body: Body,
+        groups: tuple[Group, ...],
+    ) -> None:
+        name, inside = self.name(group), (*groups, group)
+        tasks = self.tasks[id(group)] = []
+        for child in children:
+            tasks.append(f"task_{self._tasks}")
+            self._tasks += 1
+            with self._indented(f"async def {tasks[-1]}():"):
+                self._write(child, inside)
+        with self._indented(f"async with anyio.create_task_group() as {name}:", group):
+            for task in tasks:
+                self._line(f"{name}.start_soon({task})")
+            self._write(body, inside)
+
+    def _make(self, one: Block | Scope) -> str:
+        delay = "None" if one.delay is None else f"{one.delay:.12g}"
+        options = ["shield=True"] if one.shield else []
+        if isinstance(one, Scope):
+            if one.delay is None:
+                return f"anyio.CancelScope({', '.join(options)})"
+            return f"anyio.move_on_after({', '.join([delay, *options])})"
+        if self._level:
+            options.append("level=True")
+        options.append(f'name="{self.name(one)}"')
+        way = "move_on_after" if one.quiet else "timeout"
+        return f"within.{way}({', '.join([delay, *options])})"
+
+
+def _later(delay: float) -> str:
+    sign, size = ("-", -delay) if delay < 0 else ("+", delay)
+    return f"within.current_time() {sign} {size:.12g}"
+
+
+# -- with marks ----------------------------------------------------------------
+
+
+class _Marks(ast.NodeTransformer):
+    """Calls ``_at(line, …)`` when a line is done, ``_left(line, …)`` after a block."""
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
+        self.generic_visit(node)
+        inside = ast.parse(f"with _task({node.name!r}):\n    pass").body[0]
+        assert isinstance(inside, ast.With)
+        inside.body, node.body = node.body, [inside]
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        if "start_soon" in ast.unparse(node):
+            return node
+        call = ast.parse(f"_at({node.lineno})").body[0]
+        assert isinstance(call, ast.Expr)
+        assert isinstance(call.value, ast.Call)
+        call.value.args.append(node.value)
+        return call
+
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> Any:
+        self.generic_visit(node)
+        item = node.items[0]
+        name = item.optional_vars or item.context_expr
+        if len(node.items) > 1 or not isinstance(name, ast.Name):
+            return node  # a suppress(), or the queues
+        text = f"with _left({node.lineno}, lambda: {name.id}):\n    pass"
+        around = ast.parse(text).body[0]
+        assert isinstance(around, ast.With)
+        around.body = [node]
+        return around
+
+    visit_AsyncWith = visit_With  # noqa: N815
+
+
+def marked(source: str) -> ast.Module:
+    """The source with marks, to be compiled."""
+    tree = ast.parse(source)
+    _Marks().visit(tree)
+    return ast.fix_missing_locations(tree)

@@ -1,0 +1,133 @@
+"""Programs as Hypothesis draws them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from ._program import Program
+from ._statements import (
+    Ask,
+    Block,
+    Call,
+    Cancel,
+    CancelGroup,
+    CancelScope,
+    CancelTask,
+    Catch,
+    Fail,
+    Finally,
+    Get,
+    Group,
+    Put,
+    Reschedule,
+    Scope,
+    Set,
+    Sleep,
+    Statement,
+    Swallow,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ._statements import Body
+
+# Sleeps are whole seconds and most deadlines odd multiples of 1/64, so that sums are
+# exact; some deadlines are whole too, and fall on the very end of a sleep.
+_sleeps = st.integers(0, 6).map(float)
+_few = st.integers(0, 7)
+_delays = st.one_of(
+    st.none(),
+    st.integers(-8, 256).map(lambda n: (2 * n + 1) / 64),
+    st.integers(0, 6).map(float),
+)
+
+Leaves = list[st.SearchStrategy[Any]]
+
+_leaves: Leaves = [
+    st.builds(Sleep, _sleeps),
+    st.builds(Reschedule, _few, _delays),
+    st.builds(Cancel, _few),
+    st.builds(CancelScope, _few),
+    st.builds(Ask),
+    st.builds(Fail),
+]
+_either = st.integers(0, 1)
+_leaves_of_tasks: Leaves = [
+    st.builds(Wait, _either),
+    st.builds(Set, _either),
+    st.builds(Put, _either),
+    st.builds(Get, _either),
+    st.builds(CancelGroup, _few),
+]
+
+
+def programs(
+    *,
+    level: bool | None = None,
+    calls: Sequence[Callable[[], Awaitable[object]]] = (),
+    depth: int = 3,
+    tasks: bool = True,
+    native: bool = False,
+) -> st.SearchStrategy[Program]:
+    """Programs of nested blocks, scopes, groups and what happens in them.
+
+    Args:
+        level: Whether blocks are level-triggered; ``None`` to draw that.
+        calls: Coroutine functions of yours, each with a name of its own, to be
+            awaited somewhere in the program.
+        depth: How deeply statements are nested.
+        tasks: Whether there are task groups with child tasks.
+        native: Whether ``Task.cancel()`` is called, which only asyncio has.
+
+    >>> from hypothesis import find
+    >>> from within.testing.model import Sleep, programs
+    >>> program = find(programs(), lambda program: "timeout(" in program.source)
+    >>> print(program.source[program.source.index("async def"):])
+    async def main():
+        async with within.timeout(None, name="block_0") as block_0:
+            pass
+    <BLANKLINE>
+    """
+    leaves = [*_leaves, *_leaves_of_tasks] if tasks else [*_leaves]
+    if native:
+        leaves.append(st.builds(CancelTask))
+    if calls:
+        leaves += [st.builds(Call, st.sampled_from(calls))] * len(leaves)
+    body = _bodies(depth, leaves, tasks, min_size=1, max_size=4)
+    levels = st.booleans() if level is None else st.just(level)
+
+    @st.composite  # so that it is shown as what it is, and not as how it was made
+    def program(draw: st.DrawFn) -> Program:
+        return Program(draw(body), level=draw(levels))
+
+    return program()
+
+
+def _bodies(
+    depth: int, leaves: Leaves, tasks: bool, min_size: int = 0, max_size: int = 3
+) -> st.SearchStrategy[Body]:
+    statement = _statements(depth, leaves, tasks)
+    return st.lists(statement, min_size=min_size, max_size=max_size).map(tuple)
+
+
+def _statements(
+    depth: int, leaves: Leaves, tasks: bool
+) -> st.SearchStrategy[Statement]:
+    if depth == 0:
+        return st.one_of(leaves)
+    body = _bodies(depth - 1, leaves, tasks)
+    nested: Leaves = [
+        st.builds(Block, _delays, st.booleans(), st.booleans(), body),
+        st.builds(Scope, _delays, st.booleans(), body),
+        st.builds(Finally, body, body),
+        st.builds(Swallow, body),
+        st.builds(Catch, body),
+    ]
+    if tasks:
+        children = st.lists(body, min_size=1, max_size=2).map(tuple)
+        nested.append(st.builds(Group, children, body))
+    return st.one_of(*leaves, *nested)
