@@ -77,6 +77,13 @@ def long(session: nox.Session) -> None:
     )
 
 
+@nox.session
+def mutate(session: nox.Session) -> None:
+    """Break the timeouts in each way that is written down; see what catches it."""
+    install(session, "test", group="tests")
+    session.run("python", "tests/mutations.py", *session.posargs)
+
+
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
     """Put every file into shape."""

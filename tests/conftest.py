@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from within.testing import backends
 
@@ -21,6 +21,13 @@ settings.register_profile(
 )
 settings.register_profile(
     "long", parent=settings.get_profile("within"), max_examples=20_000
+)
+settings.register_profile(
+    "mutate",
+    parent=settings.get_profile("within"),
+    max_examples=500,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],  # what fails need not be small
 )
 settings.load_profile("within")
 

@@ -86,6 +86,10 @@ BOTH_IN_ONE_GO = Program(
 # A scope of anyio's and a block in it are cancelled in one pass: the cancellation
 # says that it is ours, and the scope must know it for its own all the same (T6).
 BOTH_IN_ONE_PASS = Program((scope(-1 / 64, Cancel(0), block(None, Sleep(0))),))
+# What a shield of anyio's holds off must not hold off what is inside of it (T15).
+ONE_IS_HELD = Program(
+    (block(1, scope(None, block(1, Sleep(3), quiet=False), shield=True), quiet=False),)
+)
 # A Task.cancel() from before the block, of which the task has not heard yet (T6).
 CANCELLED_BEFORE = Program((CancelTask(), Cancel(0), block(None, Sleep(0))))
 
@@ -94,6 +98,7 @@ def drawn(**options: Any) -> SearchStrategy[Program]:
     return programs(depth=3, **options)
 
 
+@example(program=ONE_IS_HELD)
 @example(program=BOTH_IN_ONE_PASS)
 @example(program=BOTH_IN_ONE_GO)
 @given(program=drawn(level=False, tasks=False))

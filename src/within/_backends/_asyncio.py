@@ -197,14 +197,14 @@ class AsyncioBackend:
 
     # -- behind the scopes -------------------------------------------------
 
-    def owed(self, task: Task) -> list[Timeout]:
+    def owed(self, task: Task, *, held: bool = False) -> list[Timeout]:
         """The expired blocks whose cancellation can reach ``task`` now, outermost
-        first.
+        first; with ``held`` those as well that a shield of anyio's holds off (T15).
         """
         found: list[Timeout] = []
         scope = self._innermost.get(task)
         while scope is not None and scope._task is task:
-            if scope._expired:
+            if scope._expired and (held or not self.is_held(scope, task)):
                 found.insert(0, scope)
             if scope._shield:  # T14: holds off what is outside, not itself
                 break
@@ -252,7 +252,7 @@ class AsyncioBackend:
         if timeout._anyio_shield is not None:
             scope, timeout._anyio_shield = timeout._anyio_shield, None
             scope.__exit__(None if exc is None else type(exc), exc, None)
-        if self.owed(task):  # T14: what has waited strikes now
+        if self.owed(task, held=True):  # T14: what has waited strikes now
             self._pursue(task)
 
     def _left_wrongly(
@@ -268,7 +268,7 @@ class AsyncioBackend:
             self._anyio.abandon(task, timeout._anyio_shield)
             timeout._anyio_shield = None
         timeout._scope = None
-        if self.owed(task):
+        if self.owed(task, held=True):
             self._pursue(task)
         if isinstance(exc, GeneratorExit):
             return  # a coroutine or generator dropped by its owner: nobody to tell

@@ -70,14 +70,18 @@ class Pursuit:
             self._handle.cancel()
             self._handle = None
         backend, task = self._backend, self._task
-        expired = backend.owed(task)
-        level = any(block._level for block in expired)
-        unheard = [block for block in expired if not block._struck]
-        if task.done() or not (unheard or level):
+        waiter: Any = getattr(task, "_fut_waiter", None)
+        everything = backend.owed(task, held=True)
+        if task.done() or not _is_due(everything):
             del backend._pursuits[task]
             return
+        expired = backend.owed(task)
+        if not _is_due(expired):
+            self._watch(waiter)  # T15: until the task has left anyio's shield
+            return
+        level = any(block._level for block in expired)
+        unheard = [block for block in expired if not block._struck]
         target = (unheard or expired)[0]
-        waiter: Any = getattr(task, "_fut_waiter", None)
         if waiter is None:
             if _is_running(task):
                 self._look_again()
@@ -87,9 +91,7 @@ class Pursuit:
             self._passes += 1
             self._look_again()
             return
-        if backend.is_held(target, task):
-            self._watch(waiter)  # T15: until the task has left anyio's shield
-        elif self._struck is not None and self._refuses(waiter):
+        if self._struck is not None and self._refuses(waiter):
             self._struck = None
             self._watch(waiter)
             self._handle = self._loop.call_later(
@@ -108,6 +110,7 @@ class Pursuit:
             if level:
                 self._struck = waiter or self
                 self._strikes += 1
+            if _is_due(everything):
                 self._look_again()
             else:
                 del backend._pursuits[task]
@@ -152,6 +155,10 @@ class Pursuit:
             self._watched = None
             if self._backend._pursuits.get(self._task) is self:
                 self.step()
+
+
+def _is_due(expired: list[Timeout]) -> bool:
+    return any(block._level or not block._struck for block in expired)
 
 
 def hear(expired: list[Timeout]) -> None:

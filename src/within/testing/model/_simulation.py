@@ -87,7 +87,7 @@ class Simulation:
     def _may_run(self, task: Task) -> bool:
         # asyncio: between its turns a task is cancelled before the next.
         waiting = task.suspended
-        is_between = waiting is not None and waiting.checkpoint
+        is_between = waiting is not None and waiting.checkpoint and task.throw is None
         return task.ready and not (is_between and self._strikes(task))
 
     def _advance(self) -> None:
@@ -166,8 +166,13 @@ class Simulation:
     def _strikes(self, task: Task) -> list[Callable[[Task], None]]:
         """asyncio: the cancellations that may reach a suspended task next."""
         waiting = task.suspended
-        if waiting is None or waiting.held or task.throw is not None:
+        if waiting is None or waiting.held:
             return []
+        if task.throw is not None:
+            # A Task.cancel() and ours in one pass are heard as one, and ours may
+            # come after it.
+            unheard = not task.throw.foreign and self._unheard(task, once=True)
+            return [self._strike_for_blocks] if unheard else []
         if task.ready and not waiting.checkpoint and not waiting.is_tie:
             return []  # T4: what it waited for is there
         found: list[Callable[[Task], None]] = []
@@ -177,9 +182,11 @@ class Simulation:
             found.append(lambda task: self._throw(task, foreign=True))
         return found
 
-    def _unheard(self, task: Task) -> list[Node]:
+    def _unheard(self, task: Task, *, once: bool = False) -> list[Node]:
         expired = owed(task, task.node)
-        return expired if self.level else [one for one in expired if not one.struck]
+        if self.level and not once:
+            return expired
+        return [one for one in expired if not one.struck]
 
     def _strike_for_blocks(self, task: Task) -> None:
         unheard = self._unheard(task)

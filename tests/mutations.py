@@ -1,0 +1,362 @@
+"""Break the timeouts in ways that a maintainer might, and see what notices.
+
+    ./dev mutate [WORDS…]     all of them, or those whose name has the words
+
+Each mutation is made in a copy of the source. First the properties are run on it,
+then the other tests of timeouts; the first that fails has caught it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+PROPERTIES = ["tests/test_model.py", "tests/test_alarm.py"]
+EXAMPLES = [
+    "tests/test_timeouts.py",
+    "tests/test_timeouts_asyncio.py",
+    "tests/test_neighbours.py",
+    "tests/test_httpx.py",
+]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    file: str  # below src/within
+    old: str
+    new: str
+
+
+TIMEOUTS = "_timeouts.py"
+ASYNCIO = "_backends/_asyncio.py"
+ALARM = "_backends/_asyncio_alarm.py"
+PURSUIT = "_backends/_asyncio_pursuit.py"
+ANYIO = "_backends/_asyncio_anyio.py"
+TRIO = "_backends/_trio.py"
+
+MUTATIONS = [
+    Mutation(
+        "T1: ring early",
+        ALARM,
+        "elif deadline > now:",
+        "elif deadline > now + 1:",
+    ),
+    Mutation(
+        "T2: do not set the timer for what comes next",
+        ALARM,
+        "if heap:\n            self._set(",
+        "if not heap:\n            self._set(",
+    ),
+    Mutation(
+        "T2: do not set the timer for an earlier deadline",
+        ALARM,
+        "if deadline < self._set_for:",
+        "if self._set_for == math.inf:",
+    ),
+    Mutation(
+        "T3: a block that has ended was late all the same",
+        ASYNCIO,
+        "if not timeout._struck or not isinstance(exc, asyncio.CancelledError):",
+        "if not timeout._struck and timeout._when > self._loop.time():",
+    ),
+    Mutation(
+        "T4: strike a finished waiter",
+        PURSUIT,
+        "if waiter is None or not waiter.done():\n            return False",
+        "return False",
+    ),
+    Mutation(
+        "T4: a waiter that we have cancelled has arrived",
+        PURSUIT,
+        "return waiter not in self._backend._cut_off",
+        "return True",
+    ),
+    Mutation(
+        "T4: let a busy partner starve the deadline",
+        PURSUIT,
+        "_PASSES = 4",
+        "_PASSES = 1_000_000",
+    ),
+    Mutation(
+        "T5: count from construction",
+        TIMEOUTS,
+        'else as_seconds(delay, "delay")',
+        'else as_seconds(delay, "delay") - 1 / 64',
+    ),
+    Mutation(
+        "T5: a deadline that has passed at entry comes a pass later",
+        ASYNCIO,
+        "if timeout._expired or when <= now:",
+        "if timeout._expired:",
+    ),
+    Mutation(
+        "T6: forget that somebody else has cancelled",
+        ASYNCIO,
+        "foreign = task.cancelling() > timeout._cancelling  # T6",
+        "foreign = False",
+    ),
+    Mutation(
+        "T6: compare >= for >",
+        ASYNCIO,
+        "foreign = task.cancelling() > timeout._cancelling  # T6",
+        "foreign = task.cancelling() >= timeout._cancelling",
+    ),
+    Mutation(
+        "T6: do not give the cancellation to the scope that it is of",
+        ASYNCIO,
+        "if self._anyio is not None and self._anyio.claim(task, exc):",
+        "if False:",
+    ),
+    Mutation(
+        "T6: give it away only where no Task.cancel() is pending",
+        ASYNCIO,
+        "if self._anyio is not None and self._anyio.claim(task, exc):",
+        "if not foreign and self._anyio and self._anyio.claim(task, exc):",
+    ),
+    Mutation(
+        "T6: take an unheard Task.cancel() for one from before",
+        ASYNCIO,
+        "timeout._cancelling -= 1",
+        "pass",
+    ),
+    Mutation(
+        "T7: forget the outer block",
+        ASYNCIO,
+        "if not foreign and (outer := self.owed(task)):  # T7",
+        "if outer := []:",
+    ),
+    Mutation(
+        "T7: cancel for the outer block once more",
+        ASYNCIO,
+        "hear(outer)\n                return False",
+        "return False",
+    ),
+    Mutation(
+        "T8: drop the uncancel",
+        ASYNCIO,
+        "timeout._counted = False\n            task.uncancel()\n        if not timeout._str",
+        "timeout._counted = False\n        if not timeout._str",
+    ),
+    Mutation(
+        "T8: keep the context in the timer's handle",
+        ALARM,
+        "self._context = Context()",
+        "from contextvars import copy_context; self._context = copy_context()",
+    ),
+    Mutation(
+        "T8: keep a block in the heap after it was left",
+        ALARM,
+        "entry[2] = None",
+        "pass",
+    ),
+    Mutation(
+        "T8: leave the block in the context",
+        ASYNCIO,
+        "_inherited.set(parent)",
+        "pass",
+    ),
+    Mutation(
+        "T8: count each repeated request",
+        PURSUIT,
+        "if target._counted:\n",
+        "if False:\n",
+    ),
+    Mutation(
+        "T9: say nothing of the deadline behind another exception",
+        TIMEOUTS,
+        "explain(exc, self, backend.cancelled)",
+        "pass",
+    ),
+    Mutation(
+        "T10: raise for the wrong block",
+        "_errors.py",
+        "return DeadlineExceeded(message(timeout), timeout)",
+        "return DeadlineExceeded(message(timeout), timeout._parent or timeout)",
+    ),
+    Mutation(
+        "T11: leave the old deadline armed",
+        ASYNCIO,
+        "self._disarm(timeout)\n        timeout._delay = None",
+        "timeout._delay = None",
+    ),
+    Mutation(
+        "T11: move a deadline that has expired",
+        ASYNCIO,
+        "if timeout._expired:\n            return False\n        self._disarm",
+        "self._disarm",
+    ),
+    Mutation(
+        "T11: what is moved into the past strikes a pass later",
+        ASYNCIO,
+        "if deadline <= self._loop.time():",
+        "if False:",
+    ),
+    Mutation(
+        "T12: forget a cancel() from before entry",
+        TIMEOUTS,
+        "elif self._state is _CREATED:\n            self._expired = True",
+        "elif self._state is _CREATED:\n            pass",
+    ),
+    Mutation(
+        "T13: let a block be entered twice",
+        TIMEOUTS,
+        "if self._state is not _CREATED:",
+        "if False:",
+    ),
+    Mutation(
+        "T14: look through shields",
+        ASYNCIO,
+        "if scope._shield:  # T14: holds off what is outside, not itself",
+        "if False:",
+    ),
+    Mutation(
+        "T14: what a shield has held off is forgotten",
+        ASYNCIO,
+        "if self.owed(task):  # T14: what has waited strikes now",
+        "if False:",
+    ),
+    Mutation(
+        "T14: do not enter anyio's shield",
+        ASYNCIO,
+        "if timeout._shield and timeout._scope is not None:",
+        "if False:",
+    ),
+    Mutation(
+        "T14: the shield's own deadline does not count on trio",
+        TRIO,
+        "deadline=timeout._when, shield=timeout._shield",
+        "deadline=math.inf if timeout._shield else timeout._when, "
+        "shield=timeout._shield",
+    ),
+    Mutation(
+        "T15: strike within anyio's shields",
+        ASYNCIO,
+        "if scope._expired and (held or not self.is_held(scope, task)):",
+        "if scope._expired:",
+    ),
+    Mutation(
+        "T15: whoever is held off holds off those inside",
+        PURSUIT,
+        "if not _is_due(expired):",
+        "if len(expired) < len(everything):",
+    ),
+    Mutation(
+        "T15: forget who was held off once another has struck",
+        PURSUIT,
+        "if _is_due(everything):\n                self._look",
+        "if level:\n                self._look",
+    ),
+    Mutation(
+        "T15: be held by a shield around the block",
+        ANYIO,
+        "while scope is not None and scope is not outer:\n        if scope.shield:",
+        "while scope is not None:\n        if scope.shield:",
+    ),
+    Mutation(
+        "T16: cancel once only",
+        PURSUIT,
+        "level = any(block._level for block in expired)",
+        "level = False",
+    ),
+    Mutation(
+        "T16: poll who refuses",
+        PURSUIT,
+        "return waiter is self._struck or self._strikes >= _STRIKES",
+        "return False",
+    ),
+    Mutation(
+        "T17: forget what the task was started in",
+        ASYNCIO,
+        "scope = _inherited.get()\n        nearest",
+        "pass\n        nearest",
+    ),
+    Mutation(
+        "T17: see through shields",
+        ASYNCIO,
+        "if scope._shield:\n                    break\n            scope = scope._parent",
+        "scope = scope._parent",
+    ),
+    Mutation(
+        "T17: a cancelled block has time left",
+        ASYNCIO,
+        "if scope._expired:\n                    return -math.inf",
+        "",
+    ),
+    Mutation(
+        "T20: one backend for all loops",
+        ASYNCIO,
+        "backend = AsyncioBackend(loop)\n",
+        "backend = AsyncioBackend(loop)\n"
+        "        asyncio.AbstractEventLoop._within_backend = backend\n",
+    ),
+    Mutation(
+        "quiet: raise all the same",
+        TIMEOUTS,
+        "if self._quiet:\n                return True",
+        "if False:\n                return True",
+    ),
+]
+
+
+def main(words: list[str]) -> int:
+    chosen = [m for m in MUTATIONS if all(word in m.name for word in words)]
+    survived = 0
+    for mutation in chosen:
+        caught_by = try_out(mutation)
+        survived += caught_by is None
+        print(f"{mutation.name:62} {caught_by or '*** SURVIVED ***'}", flush=True)
+    print(f"{len(chosen) - survived} of {len(chosen)} caught")
+    return survived
+
+
+def try_out(mutation: Mutation) -> str | None:
+    """The first test that fails with the mutation in place."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory, "src")
+        shutil.copytree(ROOT / "src", copy)
+        file = copy / "within" / mutation.file
+        text = file.read_text()
+        if text.count(mutation.old) != 1:
+            sys.exit(f"{mutation.name}: {mutation.old!r} is not once in {file.name}")
+        file.write_text(text.replace(mutation.old, mutation.new))
+        for tests in (PROPERTIES, EXAMPLES):
+            if caught_by := first_failure(copy, tests):
+                return caught_by
+    return None
+
+
+def first_failure(source: Path, tests: list[str]) -> str | None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header"),
+            *("--tb=no", "--timeout=60", "--hypothesis-profile=mutate", *tests),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    failed = re.search(
+        r"^(?:FAILED|ERROR) \S*?([^/\s]+\.py)(\S*)", done.stdout, re.MULTILINE
+    )
+    if failed:
+        return failed[1] + failed[2]
+    if "Timeout" in done.stdout + done.stderr:
+        return "a test that hangs"
+    sys.exit(done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
