@@ -37,6 +37,19 @@ def test_the_lesson(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == LESSON
 
 
+@pytest.mark.parametrize("name", ["retry", "rate_limiter", "heartbeat"])
+def test_an_example_says_the_same_on_each_loop(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    said: list[str] = []
+    for backend in ("asyncio", "trio"):
+        within.testing.run(example["main"], backend=backend, virtual_time=True)
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert "exceeded its" in said[0]
+
+
 def test_nothing_left() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "nothing_left.py")],

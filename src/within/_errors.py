@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class DeadlineExceeded(TimeoutError):
     """A block did not end before its deadline.
 
+    A ``TimeoutError``, and by that an ``OSError``, as those of sockets are.
     ``scope`` is the :class:`~within.Timeout` whose block ended, so that one
     timeout can be told from another, and from a socket's:
 
@@ -98,18 +99,19 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
 def reason(timeout: Timeout) -> str:
     """What the cancellation inside the block says, where the loop lets it speak."""
     name = "a block" if timeout._name is None else repr(timeout._name)
+    left = timeout._when - current().current_time()
+    if left > 0:
+        rest = "" if left == math.inf else f", {left:.3g} s before its deadline"
+        return f"{name} was ended by cancel(){rest}"
     if timeout._delay is not None:
         return f"{name} exceeded its limit of {timeout._delay:g} s"
-    if timeout._when == math.inf:
-        return f"{name} was ended"
     return f"{name} exceeded its deadline {timeout._when:.12g}"
 
 
 def message(timeout: Timeout) -> str:
     """Name, limit and lateness (T10)."""
     late = current().current_time() - timeout._when
-    how = f"ended {late:.3g} s late" if late >= 0 else "by cancel()"
-    return f"{reason(timeout)} ({how})"
+    return reason(timeout) + (f" (ended {late:.3g} s late)" if late >= 0 else "")
 
 
 def exceeded(timeout: Timeout) -> DeadlineExceeded:

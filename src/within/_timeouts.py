@@ -184,7 +184,8 @@ class Timeout:
         """Move the deadline: earlier, later, or to ``None`` for never.
 
         Anyone on the same loop may, before entry and until expiry; a keep-alive
-        is written with it.
+        is written with it. What arrives just as the deadline is noticed keeps its
+        result, and finds the block expired: ask :attr:`expired` first.
 
         Args:
             deadline: Seconds on the clock that :func:`current_time` reads.

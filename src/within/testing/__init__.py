@@ -5,9 +5,25 @@
 the clock (:func:`virtual_clock`) moves only when every task is blocked, and a
 program that nothing can wake is a :exc:`Deadlock` and not a hang.
 
-The plugin for pytest adds the marker ``virtual_time`` and the fixture
-``virtual_clock``. Random programs, and what must become of them, are in
-:mod:`within.testing.model`.
+The plugin for pytest adds the marker ``virtual_time``, which runs an async test on
+asyncio and trio (or on those that it names), and the fixture ``virtual_clock``::
+
+    @pytest.mark.virtual_time
+    async def test_keep_alive(virtual_clock):
+        with within.move_on_after(3600) as limit:
+            await anyio.sleep(7200)
+        assert limit.cancelled_caught
+        assert virtual_clock.now == 3600
+
+The mark serves an async test of Hypothesis as well. There call :func:`virtual_clock`
+in place of the fixture, which Hypothesis takes exception to, and count from what it
+shows at first: an async fixture keeps one loop, and its time, for all examples.
+
+Where a wait ends at the very instant of a deadline, either may win, by the loop.
+In tests choose times that cannot meet: odd multiples of 1/64 for deadlines and
+whole seconds for the rest, which are exact in floating point.
+
+Random programs, and what must become of them, are in :mod:`within.testing.model`.
 """
 
 from __future__ import annotations
