@@ -25,7 +25,7 @@ settings.register_profile(
 settings.register_profile(
     "mutate",
     parent=settings.get_profile("within"),
-    max_examples=500,
+    max_examples=200,
     database=None,
     phases=[Phase.explicit, Phase.generate],  # what fails need not be small
 )

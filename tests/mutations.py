@@ -141,6 +141,24 @@ MUTATIONS = [
         "return False",
     ),
     Mutation(
+        "T7: cancel for the innermost block",
+        PURSUIT,
+        "target = (unheard or expired)[0]",
+        "target = (unheard or expired)[-1]",
+    ),
+    Mutation(
+        "T7: one cancellation is heard by one block only",
+        PURSUIT,
+        "hear(expired)\n            backend",
+        "hear([target])\n            backend",
+    ),
+    Mutation(
+        "T7: of those due in one pass, strike for each by itself",
+        ASYNCIO,
+        "            timeout._entry = None\n        for timeout in timeouts:\n",
+        "            timeout._entry = None\n",
+    ),
+    Mutation(
         "T8: drop the uncancel",
         ASYNCIO,
         "timeout._counted = False\n            task.uncancel()\n        if not timeout._str",

@@ -184,8 +184,8 @@ class Timeout:
         """Move the deadline: earlier, later, or to ``None`` for never.
 
         Anyone on the same loop may, before entry and until expiry; a keep-alive
-        is written with it. What arrives just as the deadline is noticed keeps its
-        result, and finds the block expired: ask :attr:`expired` first.
+        is written with it. What arrives just as the deadline does may find the
+        block expired: ask :attr:`expired` first.
 
         Args:
             deadline: Seconds on the clock that :func:`current_time` reads.
@@ -229,8 +229,7 @@ class Timeout:
     def cancel(self) -> None:
         """End the block as if its deadline had just passed.
 
-        Before entry it counts from entry; after exit, or a second time, it does
-        nothing.
+        Before entry it counts from entry; after exit, or again, it does nothing.
         """
         if self._backend is not None:
             self._backend.cancel(self)

@@ -7,15 +7,18 @@ one run to the next, and adds up differences, which loses digits.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
+import trio.testing
 
-from ..testing._clock import VirtualClock, frames
+from ..testing._clock import GLANCE, VirtualClock, frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from types import FrameType
 
 T = TypeVar("T")
 
@@ -24,7 +27,7 @@ class VirtualTrioClock(trio.abc.Clock):
     """To be given to any number of runs; each counts from ``start``."""
 
     def __init__(self, start: float = 0.0) -> None:
-        self._start = start
+        self._start = VirtualClock(start).now
 
     def start_clock(self) -> None:
         run = _Run(VirtualClock(self._start))
@@ -53,7 +56,9 @@ class _Run(trio.abc.Instrument):
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.threshold = 0.0
-        self._has_looked = False  # for ready descriptors, since a task last ran
+        # For ready descriptors since a task last ran; and what was found before.
+        self._has_looked = False
+        self._held = 0.0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
@@ -64,20 +69,39 @@ class _Run(trio.abc.Instrument):
         if deadline <= clock._now:
             return 0
         if not self._has_looked:
+            # In this order: what ends in between has made a descriptor ready.
+            self._held = self._held_for(deadline)
             self._has_looked = True
             return 0
-        if self.threshold > 0 or _has_thread_at_work() or _someone_waits_for_idle():
-            return math.inf
+        if self._held:
+            self._has_looked = False
+            return self._held
         if deadline < math.inf:
             clock._now = deadline
             return 0
-        if _descriptors_waited_for() or clock.is_reachable():
-            return math.inf
         tasks = ((task.name, task.coro) for task in _tasks())
         return 0 if clock.deadlock(tasks) else math.inf
 
+    def _held_for(self, deadline: float) -> float:
+        """For how long the clock must not move; infinity until trio is woken."""
+        if self.threshold > 0 or _has_thread_at_work() or _someone_waits_for_idle():
+            return math.inf
+        if deadline < math.inf:
+            return 0
+        if self.clock.is_reachable():
+            return GLANCE
+        return math.inf if _descriptors_waited_for() else 0
+
 
 _running: trio.lowlevel.RunVar[_Run] = trio.lowlevel.RunVar("within virtual time")
+
+
+_active_thread_count: Any = getattr(trio.testing, "active_thread_count", None)
+_run_sync: Any = trio.to_thread.run_sync.__code__
+# In a thread, the function around the one that it was given.
+_worker: Any = next(
+    (x for x in _run_sync.co_consts if getattr(x, "co_name", "") == "worker_fn"), None
+)
 
 
 def _has_thread_at_work() -> bool:
@@ -86,8 +110,22 @@ def _has_thread_at_work() -> bool:
     if threading.active_count() == 1:
         return False
     # One with a limiter of its own is seen by who waits for it.
-    code = trio.to_thread.run_sync.__code__
-    return any(frame.f_code is code for task in _tasks() for frame in frames(task.coro))
+    if _active_thread_count is not None:
+        if _active_thread_count():
+            return True
+    elif any(
+        frame.f_code is _run_sync for task in _tasks() for frame in frames(task.coro)
+    ):
+        return True
+    # And where nobody does, by what it runs.
+    token = trio.lowlevel.current_trio_token()
+    for innermost in sys._current_frames().values():
+        frame: FrameType | None = innermost
+        while frame is not None and frame.f_code is not _worker:
+            frame = frame.f_back
+        if frame is not None and frame.f_locals.get("current_trio_token") is token:
+            return True
+    return False
 
 
 def _someone_waits_for_idle() -> bool:

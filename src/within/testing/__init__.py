@@ -52,7 +52,8 @@ def backends(
     Args:
         virtual_time: Let a sleep take no time: the clock jumps to the next
             deadline when every task is blocked, but not while one waits for a
-            thread, or for a child process of ours.
+            thread, or for a child process of ours. So a limit on such a wait
+            does not run out, and nor does the ``grace`` of a stubborn child.
         uvloop: Whether to run on uvloop too; ``None`` for where it is installed.
             It has no virtual time.
         start: What a virtual clock shows at first, in seconds.

@@ -6,6 +6,7 @@ does not ask. Running the tests is the matter of anyio's plugin.
 
 from __future__ import annotations
 
+import functools
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +37,25 @@ async def virtual_clock(anyio_backend: Any) -> VirtualClock:
 def pytest_pycollect_makeitem(
     collector: Any, name: str, obj: Any
 ) -> Generator[None, Any, Any]:
-    inner = obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
-    if iscoroutinefunction(inner):
+    # Asked first: what else stands in a module may not bear to be looked at.
+    is_test = collector.istestfunction(obj, name)
+    if is_test and iscoroutinefunction(_written(obj)):
         marks = [*collector.iter_markers(), *getattr(obj, "pytestmark", ())]
         if any(mark.name == "virtual_time" for mark in marks):
             pytest.mark.anyio(obj)
     return (yield)
+
+
+# Kept, because pytest makes a fixture anew for a test whose parameter is another
+# object: one of a module's scope would not outlive a test.
+@functools.cache
+def _loops(**options: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {found[0]: found for found in backends(virtual_time=True, **options)}
+
+
+def _written(obj: Any) -> Any:
+    """The test as it was written: one of Hypothesis is a function around it."""
+    return obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -49,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("virtual_time")
     if mark is None or "anyio_backend" not in metafunc.fixturenames:
         return  # none, or one on a whole module, and a test that is not async
-    found = dict(backends(virtual_time=True, **mark.kwargs))
+    found = _loops(**mark.kwargs)
     for name in mark.args:
         if name not in found:
             raise pytest.UsageError(
@@ -57,7 +71,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 f"that are installed, {' and '.join(found)} have virtual time"
             )
     names = mark.args or found
-    params = [pytest.param((name, found[name]), id=name) for name in names]
+    params = [pytest.param(found[name], id=name) for name in names]
     # As a mark, before pytest looks for those: then the parameters of the fixture
     # do not count. Its scope is the one that it has in anyio's plugin.
     metafunc.definition.add_marker(
@@ -65,13 +79,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
+def _virtual(backend: Any) -> str | None:
+    """The name of the loop, if it is one in virtual time."""
+    match backend:
+        case (str() as name, VirtualTime()):
+            return name
+        case _:
+            return None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Have a deadlock raised from the test itself, which leaves the loop usable."""
-    backend: Any = pyfuncitem.funcargs.get("anyio_backend")
-    if not (type(backend) is tuple and type(backend[1]) is VirtualTime):
+    backend = _virtual(pyfuncitem.funcargs.get("anyio_backend"))
+    if backend is None:
         return (yield)
-    # A test of Hypothesis is a plain function around the one that was written.
     owner: Any = getattr(pyfuncitem.obj, "hypothesis", pyfuncitem)
     name = "obj" if owner is pyfuncitem else "inner_test"
     test = getattr(owner, name)
@@ -79,7 +101,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     test = getattr(test, "_anyio_original_func", test)
     if not iscoroutinefunction(test):
         return (yield)
-    setattr(owner, name, guarded(test, backend[0]))
+    setattr(owner, name, guarded(test, backend))
     try:
         return (yield)
     finally:

@@ -12,6 +12,7 @@ import anyio.lowlevel
 
 from ..._clock import current_time
 from ..._errors import DeadlineExceeded
+from ..._timeouts import Timeout
 from ._reference import Reference
 from ._scopes import Event
 from ._source import Writer, marked
@@ -71,7 +72,7 @@ class Program:
             For each task, what it did: the number of a line, the time at which it
             was done, in seconds since the start, and what came of it: the item
             that was received, the deadline that was asked for; for a block what
-            left it, whether it had been cancelled and whether that ended it.
+            left it, whether it had been cancelled and, of ours, whether that ended it.
             Last, what ended the task.
         """
         recorder = _Recorder()
@@ -231,11 +232,10 @@ class _Recorder:
             raise
         finally:
             block = scope()
-            if hasattr(block, "cancelled_caught"):
-                called = (
-                    block.expired if hasattr(block, "expired") else block.cancel_called
-                )
-                self._log(line, end, called, block.cancelled_caught)
+            if isinstance(block, Timeout):
+                self._log(line, end, block.expired, block.cancelled_caught)
+            elif isinstance(block, anyio.CancelScope):
+                self._log(line, end, block.cancel_called)
             else:
                 self._log(line, end)
 

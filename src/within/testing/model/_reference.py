@@ -219,7 +219,9 @@ class Reference(Simulation):
             end = None
             if isinstance(statement, Block) and not statement.quiet:
                 end = Exceeded(node.name)
-        self.log(task, statement.line, describe(end), node.cancelled, caught)
+        # Of a scope of anyio's, trio says "caught" of a part of a group as well.
+        ours = [caught] if isinstance(statement, Block) else []
+        self.log(task, statement.line, describe(end), node.cancelled, *ours)
         if end is not None:
             raise end
 

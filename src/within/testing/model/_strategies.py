@@ -96,7 +96,8 @@ def programs(
     if native:
         leaves.append(st.builds(CancelTask))
     if calls:
-        leaves += [st.builds(Call, st.sampled_from(calls))] * len(leaves)
+        # As often as all the others; of one strategy Hypothesis would see only one.
+        leaves += [st.builds(Call, st.sampled_from(calls)) for _ in leaves]
     body = _bodies(depth, leaves, tasks, min_size=1, max_size=4)
     levels = st.booleans() if level is None else st.just(level)
 

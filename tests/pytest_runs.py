@@ -1,0 +1,80 @@
+"""Test suites, each run by a pytest process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+# Makes modules as if they were not installed, before anything is imported.
+HIDE = """\
+import sys
+class Finder:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+    def find_spec(self, name, *args):
+        if name.partition(".")[0] not in {hidden!r}:
+            return self.finder.find_spec(name, *args)
+sys.meta_path = [Finder(finder) for finder in sys.meta_path]
+import pytest
+sys.exit(pytest.main())
+"""
+
+
+HEADER = """\
+import anyio, pytest, within.testing
+async def hour(start=0):
+    await anyio.sleep(3600)
+    assert within.testing.virtual_clock().now == start + 3600
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What pytest said of the tests, in the order in which they ran."""
+
+    tests: list[tuple[str, str]]
+    text: str
+
+    @property
+    def passed(self) -> list[str]:
+        assert {outcome for _, outcome in self.tests} == {"PASSED"}, self.text
+        return [name for name, _ in self.tests]
+
+
+def run_pytest(
+    path: Path,
+    source: str | dict[str, str],
+    *options: str,
+    hidden: tuple[str, ...] = (),
+) -> Outcome:
+    (path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    sources = {"it": source} if isinstance(source, str) else source
+    for name, text in sources.items():
+        (path / f"test_{name}.py").write_text(HEADER + dedent(text))
+    how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
+    options = ("-v", "-p", "no:cacheprovider", "--timeout=120", *options)
+    # Nothing of how this very run was started.
+    names = ("PYTEST_", "PYTHONWARNINGS", "HYPOTHESIS")
+    done = subprocess.run(
+        [sys.executable, *how, *options],
+        check=False,
+        cwd=path,
+        env={k: v for k, v in os.environ.items() if not k.startswith(names)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    line = re.compile(r"test_(\S+)\.py::(.+?) ([A-Z]+)\b.*%\]$", re.MULTILINE)
+    tests = [
+        (test if name == "it" else f"{name}: {test}", outcome)
+        for name, test, outcome in line.findall(done.stdout)
+    ]
+    return Outcome(tests, done.stdout)

@@ -1,0 +1,256 @@
+"""Virtual time is exact and in order, and each run has its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import accumulate
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+from hypothesis import example, given, strategies as st
+from virtual_runs import LOOPS, each_loop, virtually
+
+import within
+from within._backends._asyncio_virtual import VirtualTimeLoop
+from within.testing import backends, virtual_clock
+
+starts = st.sampled_from([0.0, 1e9, 1e15 / 3, -1.0, -1e9 / 7])
+seconds = st.floats(0, 1e6)
+
+
+# -- exact, and in order -------------------------------------------------------
+
+
+@each_loop
+@given(start=starts, naps=st.lists(seconds, min_size=1, max_size=8))
+@example(start=-1.0, naps=[0.7, 10 / 3])  # where a sum of differences goes wrong
+def test_v2_sleepers_wake_in_order_each_at_its_very_time(
+    loop: str, start: float, naps: list[float]
+) -> None:
+    woken: list[tuple[float, float]] = []
+
+    async def sleeper(nap: float) -> None:
+        await anyio.sleep(nap)
+        woken.append((within.current_time(), start + nap))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for nap in naps:
+                group.start_soon(sleeper, nap)
+
+    virtually(loop, main, start=start)
+    assert [now for now, due in woken] == [due for now, due in woken]
+    assert [now for now, due in woken] == sorted(start + nap for nap in naps)
+
+
+@each_loop
+@given(start=starts, naps=st.lists(seconds, max_size=8))
+def test_v2_sleeps_and_advances_add_up_as_floats_do(
+    loop: str, start: float, naps: list[float]
+) -> None:
+    async def main() -> list[float]:
+        shown = [virtual_clock().now]
+        for index, nap in enumerate(naps):
+            if index % 2:
+                virtual_clock().advance(nap)
+            else:
+                await anyio.sleep(nap)
+            shown.append(virtual_clock().now)
+        return shown
+
+    assert virtually(loop, main, start=start) == list(accumulate(naps, initial=start))
+
+
+@pytest.mark.parametrize("now", [-1.0, -4.0, 0.0, 1.0, 2.0**52, 1e15 / 3])
+def test_v2_no_timer_is_early_by_a_single_step_of_the_clock(now: float) -> None:
+    due = math.nextafter(now, math.inf)
+
+    async def main() -> list[float]:
+        loop, rang = asyncio.get_running_loop(), list[float]()
+        loop.call_at(due, lambda: rang.append(loop.time()))
+        await asyncio.sleep(0)  # a pass of the loop in which no time passes
+        await asyncio.sleep(1)
+        return rang
+
+    assert virtually("asyncio", main, start=now) == [due]
+
+
+@each_loop
+def test_v2_a_sleep_that_rounding_swallows_is_no_hang(loop: str) -> None:
+    async def main() -> float:
+        for _ in range(10):
+            await anyio.sleep(1)
+        return virtual_clock().now
+
+    assert virtually(loop, main, start=1e17) == 1e17
+
+
+@each_loop
+def test_v2_deadlines_may_be_as_far_as_floats_go(loop: str) -> None:
+    async def main() -> list[float]:
+        shown = list[float]()
+        for deadline in (1e9, 1e308, sys.float_info.max):
+            with within.move_on_at(deadline):
+                await anyio.sleep_forever()
+            shown.append(virtual_clock().now)
+        return shown
+
+    assert virtually(loop, main) == [1e9, 1e308, sys.float_info.max]
+
+
+def test_v2_a_timer_in_the_past_does_not_turn_time_back() -> None:
+    async def main() -> float:
+        rang = asyncio.Event()
+        asyncio.get_running_loop().call_at(-100.0, rang.set)
+        await rang.wait()
+        return virtual_clock().now
+
+    assert virtually("asyncio", main, start=5) == 5
+
+
+# -- a clock for each run ------------------------------------------------------
+
+
+async def an_hour() -> tuple[float, float]:
+    began = virtual_clock().now
+    await anyio.sleep(3600)
+    return began, virtual_clock().now
+
+
+@pytest.mark.parametrize("backend", backends(virtual_time=True, start=7))
+def test_v2_each_run_starts_anew(backend: tuple[str, dict[str, Any]]) -> None:
+    name, options = backend
+    for _ in range(3):
+        assert anyio.run(an_hour, backend=name, backend_options=options) == (7, 3607)
+
+
+@pytest.mark.parametrize("backend", backends(virtual_time=True))
+def test_v2_runs_in_two_threads_do_not_share_a_clock(
+    backend: tuple[str, dict[str, Any]],
+) -> None:
+    both = threading.Barrier(2)
+
+    async def main(nap: float) -> float:
+        both.wait()  # the other loop runs as well
+        for _ in range(50):
+            await anyio.sleep(nap)
+        return virtual_clock().now
+
+    def in_thread(nap: float) -> float:
+        return anyio.run(main, nap, backend=backend[0], backend_options=backend[1])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(in_thread, [1, 1000])) == [50, 50_000]
+
+
+def test_v2_a_loop_that_runs_again_goes_on_where_it_was() -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(an_hour()) == (0, 3600)
+        assert runner.run(an_hour()) == (3600, 7200)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new in 3.12")
+def test_v2_eager_tasks_keep_virtual_time() -> None:
+    async def main() -> list[Any]:
+        factory = asyncio.eager_task_factory  # type: ignore[attr-defined]
+        asyncio.get_running_loop().set_task_factory(factory)
+        tasks = [asyncio.create_task(an_hour()) for _ in range(2)]
+        return [await task for task in tasks]
+
+    assert virtually("asyncio", main) == [(0, 3600)] * 2
+
+
+def test_v2_asyncio_inside_trio_keeps_its_virtual_time() -> None:
+    trio_asyncio = pytest.importorskip("trio_asyncio")
+
+    async def main() -> float:
+        async with trio_asyncio.open_loop():
+            await trio_asyncio.aio_as_trio(asyncio.sleep)(3600)
+        return virtual_clock().now
+
+    assert virtually("trio", main) == 3600
+
+
+@each_loop
+@pytest.mark.parametrize("start", [math.nan, math.inf, -math.inf, "1", True, None])
+def test_v2_a_clock_starts_at_a_finite_number(loop: str, start: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="start is"):
+        virtually(loop, an_hour, start=start)
+
+
+# -- advance -------------------------------------------------------------------
+
+
+@each_loop
+def test_v2_advance_makes_all_due_at_once_and_t3_what_is_done_stays_so(
+    loop: str,
+) -> None:
+    async def sleeper(nap: float, woken: list[tuple[float, float]]) -> None:
+        await anyio.sleep(nap)
+        woken.append((nap, virtual_clock().now))
+
+    async def main() -> None:
+        woken: list[tuple[float, float]] = []
+        async with anyio.create_task_group() as group:
+            for nap in (1, 2, 3, 60):
+                group.start_soon(sleeper, nap, woken)
+            await anyio.sleep(0.5)
+            with within.move_on_after(5) as late:
+                virtual_clock().advance(timedelta(seconds=9))
+            with within.move_on_after(5) as expired:
+                virtual_clock().advance(9)
+                await anyio.sleep(1)
+        assert not late.expired
+        assert expired.cancelled_caught
+        assert sorted(woken) == [(1, 18.5), (2, 18.5), (3, 18.5), (60, 60)]
+
+    virtually(loop, main)
+
+
+@each_loop
+@pytest.mark.parametrize("value", [-1, -1e-9, math.nan, math.inf, 1e400, "1", True])
+def test_v2_advance_takes_a_finite_time_forwards(loop: str, value: Any) -> None:
+    async def main() -> None:
+        clock = virtual_clock()
+        with pytest.raises((ValueError, TypeError), match="seconds is"):
+            clock.advance(value)
+        assert clock.now == 3
+        clock.advance(1e308)
+        with pytest.raises(ValueError, match="finite"):
+            clock.advance(1e308)
+
+    virtually(loop, main, start=3)
+
+
+@each_loop
+def test_v2_advance_is_for_the_loop_whose_clock_it_is(loop: str) -> None:
+    async def main(other: Any) -> Any:
+        clock = virtual_clock()
+        if other is not None:
+            with pytest.raises(RuntimeError, match="not running here"):
+                other.advance(1)
+        with pytest.raises(RuntimeError, match="not running here"):
+            await anyio.to_thread.run_sync(clock.advance, 1)
+        await anyio.to_thread.run_sync(anyio.from_thread.run_sync, clock.advance, 1)
+        assert clock.now == 1
+        return clock
+
+    clock = virtually(loop, functools.partial(main, None))
+    for again in LOOPS:
+        virtually(again, functools.partial(main, clock))
+    with pytest.raises(RuntimeError, match="not running here"):
+        clock.advance(1)
+    assert clock.now == 1
+    assert repr(clock) == "<VirtualClock now=1.0>"
+    with pytest.raises(RuntimeError, match="time is real"):
+        virtual_clock()
