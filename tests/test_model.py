@@ -18,6 +18,7 @@ from within.testing.model import (
     Ask,
     Block,
     Cancel,
+    CancelGroup,
     CancelScope,
     CancelTask,
     Catch,
@@ -86,6 +87,14 @@ BOTH_IN_ONE_GO = Program(
 # A scope of anyio's and a block in it are cancelled in one pass: the cancellation
 # says that it is ours, and the scope must know it for its own all the same (T6).
 BOTH_IN_ONE_PASS = Program((scope(-1 / 64, Cancel(0), block(None, Sleep(0))),))
+# An event that is set after the cancellation, by the same task, comes too late.
+CANCELLED_THEN_SET = Program(
+    (Group(((CancelGroup(0), Set(0)),), (block(None, Wait(0)), Sleep(0))),)
+)
+# A Task.cancel() from before the block is heard, and swallowed, in the block.
+HEARD_INSIDE = Program(
+    (CancelTask(), block(1, Swallow((Sleep(0),)), Sleep(2), quiet=False))
+)
 # What a shield of anyio's holds off must not hold off what is inside of it (T15).
 ONE_IS_HELD = Program(
     (block(1, scope(None, block(1, Sleep(3), quiet=False), shield=True), quiet=False),)
@@ -111,11 +120,13 @@ def test_t16_level_triggered_on_asyncio(program: Program) -> None:
     runs_as_the_reference_says(program, "asyncio")
 
 
+@example(program=CANCELLED_THEN_SET)
 @given(program=drawn())
 def test_t4_t19_with_tasks_on_asyncio(program: Program) -> None:
     runs_as_the_reference_says(program, "asyncio")
 
 
+@example(program=HEARD_INSIDE)
 @example(program=CANCELLED_BEFORE)
 @given(program=drawn(native=True))
 def test_t6_with_task_cancel_on_asyncio(program: Program) -> None:
@@ -128,6 +139,7 @@ def test_t1_t2_t3_t5_t6_t7_t11_t12_t14_t17_on_trio(program: Program) -> None:
     runs_as_the_reference_says(program, "trio")
 
 
+@example(program=CANCELLED_THEN_SET)
 @given(program=drawn())
 def test_t19_with_tasks_on_trio(program: Program) -> None:
     runs_as_the_reference_says(program, "trio")

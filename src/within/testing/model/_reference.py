@@ -121,7 +121,7 @@ class Reference(Simulation):
             case Cancel() | CancelScope():
                 if (target := self.writer.target(statement)) is not None:
                     if self.known[id(target)].state != "left":
-                        self.known[id(target)].cancelled = True
+                        self.cancel(self.known[id(target)])
                     self.log(task, line)
             case CancelTask():
                 self.log(task, line)
@@ -129,7 +129,7 @@ class Reference(Simulation):
             case CancelGroup(outwards):
                 groups = self._groups(task)
                 if groups:
-                    groups[outwards % len(groups)].cancelled = True
+                    self.cancel(groups[outwards % len(groups)])
                     self.log(task, line)
             case Block() | Scope():
                 yield from self._block(task, statement)
@@ -185,7 +185,8 @@ class Reference(Simulation):
             return
         node.delay = None
         node.deadline = _after(self.now, delay)
-        node.cancelled = node.state == "open" and node.deadline <= self.now
+        if node.state == "open" and node.deadline <= self.now:
+            self.cancel(node)
         self.log(task, statement.line)
 
     def _groups(self, task: Task) -> list[Node]:
@@ -238,7 +239,7 @@ class Reference(Simulation):
             yield from self._run(task, statement.body)
         except RAISED as exc:
             end = exc
-            node.cancelled = True
+            self.cancel(node)
             if isinstance(exc, Exception):
                 node.errors.append(exc)
         if node.alive:
@@ -249,7 +250,7 @@ class Reference(Simulation):
                     yield waiting
                 except Cancelled as exc:
                     waiting.held = True
-                    node.cancelled = True
+                    self.cancel(node)
                     if end is None or (isinstance(end, Cancelled) and not exc.foreign):
                         end = exc
         else:

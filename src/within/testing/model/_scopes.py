@@ -133,7 +133,8 @@ def enter(task: Task, node: Node, now: float) -> None:
     if node.delay is not None:
         node.deadline = now + node.delay
     node.state, node.task, node.parent = "open", task, task.node
-    node.requests = task.requests
+    # One that the task is yet to hear of will be heard in the block.
+    node.requests = task.requests - (node.kind is Block and task.must_cancel)
     node.cancelled = node.cancelled or node.deadline <= now
     task.node = node
 

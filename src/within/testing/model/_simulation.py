@@ -20,6 +20,7 @@ from ._scopes import (
     is_cancelled,
     owed,
 )
+from ._statements import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +151,23 @@ class Simulation:
 
     # -- cancelling ------------------------------------------------------------
 
+    def cancel(self, node: Node) -> None:
+        """Whoever is suspended in it hears of it at once; others when they are."""
+        node.cancelled = True
+        self._strike_at_once()
+        if self.trio:
+            return
+        for task in self.tasks:
+            waiting = task.suspended
+            if waiting is None or waiting.held or task.throw is not None:
+                continue
+            if task.ready and not waiting.checkpoint:
+                continue  # T4
+            if node.kind is Block and node.task is task and self._unheard(task):
+                self._strike_for_blocks(task)
+            elif node.kind is not Block and is_cancelled(self.trio, task.node):
+                self._throw(task, foreign=True)
+
     def _strike_at_once(self) -> None:
         """trio: whoever is suspended in what is cancelled is cancelled by now."""
         if not self.trio:
@@ -232,7 +250,7 @@ class Simulation:
             ):  # which counts it among what its children raised
                 group.passed_on = end
             if not is_cancelled(self.trio, group):
-                group.cancelled = True
+                self.cancel(group)
         for task in self.tasks:
             waiting = task.suspended
             if group.alive == 0 and waiting is not None and waiting.group is group:
