@@ -17,6 +17,7 @@ from within.testing import Deadlock, run
 from within.testing.model import (
     Ask,
     Block,
+    Call,
     Cancel,
     CancelGroup,
     CancelScope,
@@ -91,6 +92,10 @@ BOTH_IN_ONE_PASS = Program((scope(-1 / 64, Cancel(0), block(None, Sleep(0))),))
 CANCELLED_THEN_SET = Program(
     (Group(((CancelGroup(0), Set(0)),), (block(None, Wait(0)), Sleep(0))),)
 )
+# A scope that is cancelled once more does not cancel anybody once more.
+CANCELLED_TWICE = Program(
+    (Group(((CancelGroup(0), Set(0)),), (CancelGroup(0), Wait(0))),)
+)
 # A Task.cancel() from before the block is heard, and swallowed, in the block.
 HEARD_INSIDE = Program(
     (CancelTask(), block(1, Swallow((Sleep(0),)), Sleep(2), quiet=False))
@@ -120,6 +125,7 @@ def test_t16_level_triggered_on_asyncio(program: Program) -> None:
     runs_as_the_reference_says(program, "asyncio")
 
 
+@example(program=CANCELLED_TWICE)
 @example(program=CANCELLED_THEN_SET)
 @given(program=drawn())
 def test_t4_t19_with_tasks_on_asyncio(program: Program) -> None:
@@ -327,6 +333,50 @@ def test_a_program_that_nobody_can_answer_for() -> None:
         next(Program((CancelTask(),)).outcomes("trio"))
     with pytest.raises(ValueError, match="'curio'"):
         next(for_ever.outcomes("curio"))
+
+
+async def boom() -> None:
+    raise ValueError("of the user's")
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        (Sleep(1), TypeError, "tuple of statements"),
+        ((1,), TypeError, "1 is no statement"),
+        ((Sleep(float("nan")),), ValueError, "seconds is nan"),
+        ((Sleep(-1),), ValueError, "seconds is -1"),
+        ((block(float("inf")),), ValueError, "delay is inf"),
+        ((Sleep("1"),), TypeError, "seconds is '1'"),
+        ((Call(lambda: boom()),), ValueError, "by its name"),
+    ],
+)
+def test_what_is_no_program_is_told_plainly(
+    body: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        Program(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_is_not_the_programs_own_leaves_it(backend: str) -> None:
+    with pytest.raises(ValueError, match="of the user's"):
+        run(Program([Call(boom)]).run, backend=backend)
+
+    async def cancelled() -> bool:
+        with anyio.move_on_after(1) as limit:
+            await Program((Sleep(3),)).run()
+        return limit.cancelled_caught
+
+    assert run(cancelled, backend=backend, virtual_time=True)
+
+
+def test_one_statement_may_stand_twice_and_numbers_are_written_in_full() -> None:
+    nap = Sleep(1 / 3)
+    program = Program([nap, block(1e6 + 0.1, nap)])
+    trace = run(program.run, virtual_time=True)
+    assert program.allows(trace, "asyncio")
+    assert "sleep(0.3333333333333333)" in program.source
 
 
 def test_a_program_prints_as_code_that_runs() -> None:

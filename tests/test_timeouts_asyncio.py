@@ -654,7 +654,58 @@ def test_t16_who_waits_anew_each_time_costs_no_cpu_either() -> None:
         assert within.current_time() < 1010
         await child
 
-    assert passes_of(main()) < 200
+    assert passes_of(main()) < 3000  # in 1000 seconds
+
+
+def test_t16_clean_up_that_obeys_is_not_kept_waiting() -> None:
+    """Each callback of the stack is a suspension more to be cancelled."""
+
+    async def main() -> None:
+        with within.move_on_after(1, level=True):
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(60):
+                    stack.push_async_callback(asyncio.sleep, 30)
+                await asyncio.sleep(NEVER)
+        assert within.current_time() == 1
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+def test_t16_who_is_struck_for_the_first_time_does_not_wait_for_who_refuses() -> None:
+    async def main() -> None:
+        with within.move_on_after(1) as outer:
+            with anyio.CancelScope(shield=True):
+                with within.move_on_after(1, level=True):
+                    for _ in range(125):
+                        with contextlib.suppress(asyncio.CancelledError):
+                            await asyncio.sleep(1)
+            left = within.current_time()
+            await asyncio.sleep(NEVER)
+        assert outer.cancelled_caught
+        assert within.current_time() == left
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
+def test_t8_a_scope_of_anyios_left_open_in_a_shield_leaves_no_residue(
+    run: Any,
+) -> None:
+    async def main() -> None:
+        with anyio.CancelScope():
+            with pytest.raises(RuntimeError, match="cancel scope"):
+                with within.shield(0):
+                    open_still = anyio.CancelScope()
+                    open_still.__enter__()
+                    await asyncio.sleep(NEVER)
+            found.append(task().cancelling())
+            open_still.__exit__(None, None, None)
+
+    found: list[int] = []
+    with contextlib.suppress(RuntimeError):  # anyio's scopes are in disorder by now
+        run(main())
+    assert found == [0]
 
 
 def test_t2_a_block_entered_after_the_one_around_it_was_cancelled(run: Any) -> None:

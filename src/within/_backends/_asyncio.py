@@ -105,10 +105,13 @@ class AsyncioBackend:
             return False
         if _inherited.get() is timeout:  # else the context is another task's too
             _inherited.set(parent)
-        if timeout._shield:
-            self._lower_shield(timeout, task, exc)
-        timeout._scope = None
-        return timeout._expired and self._is_caught(timeout, task, exc)
+        try:
+            if timeout._shield:
+                self._lower_shield(timeout, task, exc)
+        finally:  # T8: also where a scope of anyio's in there was left open
+            timeout._scope = None
+            caught = timeout._expired and self._is_caught(timeout, task, exc)
+        return caught
 
     def reschedule(self, timeout: Timeout, deadline: float) -> bool:
         self._check_loop(timeout)
@@ -249,11 +252,13 @@ class AsyncioBackend:
     def _lower_shield(
         self, timeout: Timeout, task: Task, exc: BaseException | None
     ) -> None:
-        if timeout._anyio_shield is not None:
-            scope, timeout._anyio_shield = timeout._anyio_shield, None
-            scope.__exit__(None if exc is None else type(exc), exc, None)
-        if self.owed(task, held=True):  # T14: what has waited strikes now
-            self._pursue(task)
+        try:
+            if timeout._anyio_shield is not None:
+                scope, timeout._anyio_shield = timeout._anyio_shield, None
+                scope.__exit__(None if exc is None else type(exc), exc, None)
+        finally:
+            if self.owed(task, held=True):  # T14: what has waited strikes now
+                self._pursue(task)
 
     def _left_wrongly(
         self, timeout: Timeout, task: Task, exc: BaseException | None, in_order: bool

@@ -25,10 +25,13 @@ _PASSES = 4
 
 # T16: how often a level-triggered block is cancelled in one pass after another.
 # Who has not left it by then refuses to, and is given pauses.
-_STRIKES = 8
+# It is many, because much clean-up obeys: an exit stack suspends once a callback.
+_STRIKES = 100
 
-# The first of these pauses, in seconds; each is twice the one before.
+# The first of these pauses, in seconds; each is twice the one before. Who waits anew
+# has obeyed, and is given none that is longer than the longest.
 _FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 1.0
 
 
 class Pursuit:
@@ -91,7 +94,10 @@ class Pursuit:
             self._passes += 1
             self._look_again()
             return
-        if self._struck is not None and self._refuses(waiter):
+        # T2: who has not been struck yet is not kept waiting for what others refuse.
+        if self._struck is not None and not unheard and self._refuses(waiter):
+            if waiter is not self._struck:
+                self._pause = min(self._pause, _LONGEST_PAUSE)
             self._struck = None
             self._watch(waiter)
             self._handle = self._loop.call_later(

@@ -16,16 +16,16 @@ from ..._timeouts import Timeout
 from ._reference import Reference
 from ._scopes import Event
 from ._source import Writer, marked
-from ._statements import Call, fresh, walk
+from ._statements import Call, CancelTask, fresh, walk
 
 # By task, what it did.
 Trace = dict[str, list[Event]]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
     from types import CodeType
 
-    from ._statements import Body, Statement
+    from ._statements import Statement
 
 # How many orders of what happens at one instant are tried before it is given up.
 _ORDERS = 20_000
@@ -43,10 +43,12 @@ class Program:
         level: Make its blocks level-triggered, as on trio all are.
 
     Raises:
-        ValueError: For a block, scope or group that is in it twice.
+        TypeError: For what is no statement, or no number.
+        ValueError: For a number that is not finite, a sleep that is negative, and a
+            function to be called that has no name of its own.
     """
 
-    def __init__(self, body: Body, *, level: bool = False) -> None:
+    def __init__(self, body: Sequence[Statement], *, level: bool = False) -> None:
         self.body = fresh(body)
         self.level = level
         self._writer = Writer(self.body, level)
@@ -74,8 +76,14 @@ class Program:
             that was received, the deadline that was asked for; for a block what
             left it, whether it had been cancelled and, of ours, whether that ended it.
             Last, what ended the task.
+
+        Raises:
+            BaseException: What a function of yours has raised, and what cancels the
+                program from outside; its own errors end up in the trace.
         """
         recorder = _Recorder()
+        calls: list[Callable[[], Awaitable[object]]] = []
+        native = any(isinstance(s, CancelTask) for s in self.statements())
         names: dict[str, Any] = {
             "_at": recorder.at,
             "_left": recorder.left,
@@ -84,7 +92,12 @@ class Program:
         }
         for statement in self.statements():
             if isinstance(statement, Call):
-                names[statement.function.__name__] = statement.function
+                function = statement.function
+                if names.setdefault(function.__name__, function) is not function:
+                    raise ValueError(f"two functions are called {function.__name__}")
+                calls.append(function)
+        for function in calls:
+            names[function.__name__] = recorder.watched(function)
         exec(self._code, names)
         main: Any = names["main"]
         # A `Task.cancel()` that has found nothing more to cancel strikes in the second.
@@ -92,7 +105,9 @@ class Program:
             try:
                 await step()
             except BaseException as exc:
-                if not _is_of_program(exc):
+                if recorder.error is not None:
+                    raise recorder.error from None
+                if not _is_of_program(exc, native):
                     raise
         return recorder.traces
 
@@ -194,6 +209,19 @@ class _Recorder:
     def __init__(self) -> None:
         self._began = current_time()
         self.traces: Trace = {}
+        self.error: BaseException | None = None  # of a function of somebody else's
+
+    def watched(self, function: Callable[[], Awaitable[object]]) -> Any:
+        async def call() -> None:
+            try:
+                await function()
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as exc:
+                self.error = self.error or exc
+                raise
+
+        return call
 
     def _log(self, *what: Any) -> None:
         event = (what[0], current_time() - self._began, *what[1:])
@@ -258,8 +286,10 @@ def _members(group: Any) -> Sequence[BaseException]:
     return cast("Sequence[BaseException]", group.exceptions)
 
 
-def _is_of_program(exc: BaseException) -> bool:
+def _is_of_program(exc: BaseException, native: bool) -> bool:
+    """Whether it ends the program by what is written there."""
     if isinstance(exc, BaseExceptionGroup):
-        return all(map(_is_of_program, _members(exc)))
-    kinds = (anyio.get_cancelled_exc_class(), DeadlineExceeded, ValueError)
-    return isinstance(exc, kinds)
+        return all(_is_of_program(member, native) for member in _members(exc))
+    if isinstance(exc, anyio.get_cancelled_exc_class()):
+        return native  # else somebody cancels the program
+    return isinstance(exc, DeadlineExceeded | ValueError)

@@ -153,6 +153,8 @@ class Simulation:
 
     def cancel(self, node: Node) -> None:
         """Whoever is suspended in it hears of it at once; others when they are."""
+        if node.cancelled:
+            return
         node.cancelled = True
         self._strike_at_once()
         if self.trio:

@@ -150,7 +150,7 @@ class Writer:
     def _write_one(self, statement: Statement, groups: tuple[Group, ...]) -> None:
         match statement:
             case Sleep(seconds):
-                self._line(f"await anyio.sleep({seconds:g})", statement)
+                self._line(f"await anyio.sleep({_number(seconds)})", statement)
             case Wait(event):
                 self._line(f"await event_{event}.wait()", statement)
             case Set(event):
@@ -234,7 +234,7 @@ class Writer:
             self._write(body, inside)
 
     def _make(self, one: Block | Scope) -> str:
-        delay = "None" if one.delay is None else f"{one.delay:.12g}"
+        delay = "None" if one.delay is None else _number(one.delay)
         options = ["shield=True"] if one.shield else []
         if isinstance(one, Scope):
             if one.delay is None:
@@ -249,7 +249,13 @@ class Writer:
 
 def _later(delay: float) -> str:
     sign, size = ("-", -delay) if delay < 0 else ("+", delay)
-    return f"within.current_time() {sign} {size:.12g}"
+    return f"within.current_time() {sign} {_number(size)}"
+
+
+def _number(value: float) -> str:
+    """As short as it can be written, and not shorter."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 # -- with marks ----------------------------------------------------------------

@@ -4,6 +4,7 @@ does in `_reference.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
@@ -156,11 +157,11 @@ class Call(Statement):
     function: Callable[[], Awaitable[object]]
 
 
-def fresh(body: Body) -> Body:
+def fresh(body: Any) -> Body:
     """A copy in which each statement is an object of its own, to be numbered."""
 
     def copy(value: Any) -> Any:
-        if isinstance(value, tuple):
+        if isinstance(value, tuple | list):
             return tuple(map(copy, cast("Body", value)))
         if isinstance(value, Statement):
             inner = {
@@ -169,8 +170,32 @@ def fresh(body: Body) -> Body:
             return replace(value, **inner)
         return value
 
+    if not isinstance(body, tuple | list):
+        raise TypeError(f"body is {body!r}: give a tuple of statements")
     copied: Body = copy(body)
+    for statement in walk(copied):
+        _check(statement)
     return copied
+
+
+def _check(statement: object) -> None:
+    if not isinstance(statement, Statement):
+        raise TypeError(f"{statement!r} is no statement of within.testing.model")
+    for name in ("seconds", "delay"):
+        number = getattr(statement, name, None)
+        if number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(f"{name} is {number!r}: give seconds as a number")
+        if not math.isfinite(number) or (name == "seconds" and number < 0):
+            raise ValueError(f"{name} is {number!r}: give a finite number of seconds")
+    if isinstance(statement, Call):
+        name = getattr(statement.function, "__name__", "")
+        if not name.isidentifier() or name == "main":
+            raise ValueError(
+                f"{statement.function!r} cannot be called by its name: give a coroutine "
+                'function that has one, by "async def", and not "main"'
+            )
 
 
 def walk(body: Body) -> Iterator[Statement]:
