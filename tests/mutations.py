@@ -141,22 +141,10 @@ MUTATIONS = [
         "return False",
     ),
     Mutation(
-        "T7: cancel for the innermost block",
-        PURSUIT,
-        "target = (unheard or expired)[0]",
-        "target = (unheard or expired)[-1]",
-    ),
-    Mutation(
         "T7: one cancellation is heard by one block only",
         PURSUIT,
         "hear(expired)\n            backend",
         "hear([target])\n            backend",
-    ),
-    Mutation(
-        "T7: of those due in one pass, strike for each by itself",
-        ASYNCIO,
-        "            timeout._entry = None\n        for timeout in timeouts:\n",
-        "            timeout._entry = None\n",
     ),
     Mutation(
         "T8: drop the uncancel",
@@ -239,7 +227,7 @@ MUTATIONS = [
     Mutation(
         "T14: what a shield has held off is forgotten",
         ASYNCIO,
-        "if self.owed(task):  # T14: what has waited strikes now",
+        "if self.owed(task, held=True):  # T14: what has waited strikes now",
         "if False:",
     ),
     Mutation(
@@ -284,6 +272,18 @@ MUTATIONS = [
         PURSUIT,
         "level = any(block._level for block in expired)",
         "level = False",
+    ),
+    Mutation(
+        "T16: keep who obeys waiting",
+        PURSUIT,
+        "_STRIKES = 100",
+        "_STRIKES = 8",
+    ),
+    Mutation(
+        "T2: keep an outer block waiting for what an inner one refuses",
+        PURSUIT,
+        "if self._struck is not None and not unheard and self._refuses(waiter):",
+        "if self._struck is not None and self._refuses(waiter):",
     ),
     Mutation(
         "T16: poll who refuses",

@@ -62,7 +62,7 @@ def test_nothing_left() -> None:
     assert not lines[4].endswith("[]")
 
 
-def test_backends_are_what_anyio_takes() -> None:
+def test_v1_backends_are_what_anyio_takes() -> None:
     def names(params: list[tuple[str, dict[str, Any]]]) -> list[str]:
         return [name + "+uvloop" * ("use_uvloop" in more) for name, more in params]
 
@@ -71,3 +71,15 @@ def test_backends_are_what_anyio_takes() -> None:
     assert names(backends(virtual_time=True)) == ["asyncio", "trio"]
     with pytest.raises(ValueError, match="real time"):
         backends(virtual_time=True, uvloop=True)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_v3_run_passes_on_what_comes_and_goes(backend: str) -> None:
+    async def divide(a: int, b: int) -> float:
+        return a / b
+
+    assert within.testing.run(divide, 1, 2, backend=backend) == 0.5
+    with pytest.raises(ZeroDivisionError):
+        within.testing.run(divide, 1, 0, backend=backend)
+    with pytest.raises(ValueError, match="backend is 'curio'"):
+        within.testing.run(divide, 1, 2, backend="curio")
