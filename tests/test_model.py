@@ -96,6 +96,11 @@ CANCELLED_THEN_SET = Program(
 CANCELLED_TWICE = Program(
     (Group(((CancelGroup(0), Set(0)),), (CancelGroup(0), Wait(0))),)
 )
+# A task waits at the end of a group, and hears of the group's cancellation and of its
+# block's as one.
+HEARD_AS_ONE = Program(
+    (block(None, Group(((CancelGroup(0), Cancel(0)),), ()), quiet=False),)
+)
 # A Task.cancel() from before the block is heard, and swallowed, in the block.
 HEARD_INSIDE = Program(
     (CancelTask(), block(1, Swallow((Sleep(0),)), Sleep(2), quiet=False))
@@ -125,6 +130,7 @@ def test_t16_level_triggered_on_asyncio(program: Program) -> None:
     runs_as_the_reference_says(program, "asyncio")
 
 
+@example(program=HEARD_AS_ONE)
 @example(program=CANCELLED_TWICE)
 @example(program=CANCELLED_THEN_SET)
 @given(program=drawn())

@@ -189,9 +189,8 @@ class Simulation:
         if waiting is None or waiting.held:
             return []
         if task.throw is not None:
-            # A Task.cancel() and ours in one pass are heard as one, and ours may
-            # come after it.
-            unheard = not task.throw.foreign and self._unheard(task, once=True)
+            # Somebody else's and ours in one pass are heard as one.
+            unheard = self._unheard(task, once=True)
             return [self._strike_for_blocks] if unheard else []
         if task.ready and not waiting.checkpoint and not waiting.is_tie:
             return []  # T4: what it waited for is there
