@@ -108,7 +108,7 @@ HEARD_INSIDE = Program(
 # What a shield of anyio's holds off must not hold off what is inside of it, and is not
 # forgotten when that has struck (T15).
 ONE_IS_HELD = Program(
-    (block(1, scope(None, block(1, Sleep(3)), shield=True), Sleep(1)),)
+    (block(0.5, scope(None, block(1, Sleep(3)), shield=True), Sleep(1)),)
 )
 # A Task.cancel() from before the block, of which the task has not heard yet (T6).
 CANCELLED_BEFORE = Program((CancelTask(), Cancel(0), block(None, Sleep(0))))
