@@ -347,8 +347,11 @@ def try_out(mutation: Mutation) -> str | None:
             sys.exit(f"{mutation.name}: {mutation.old!r} is not once in {file.name}")
         file.write_text(text.replace(mutation.old, mutation.new))
         for tests in (PROPERTIES, EXAMPLES):
-            if caught_by := first_failure(copy, tests):
-                return caught_by
+            try:
+                if caught_by := first_failure(copy, tests):
+                    return caught_by
+            except subprocess.TimeoutExpired:
+                return "a test that hangs"
     return None
 
 
@@ -363,6 +366,7 @@ def first_failure(source: Path, tests: list[str]) -> str | None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     if done.returncode == 0:
         return None
