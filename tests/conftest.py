@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,5 +94,16 @@ class Leftovers:
 @pytest.fixture
 async def no_leftovers(anyio_backend: Any) -> AsyncIterator[None]:
     await anyio.lowlevel.checkpoint()  # the loop has made its own by now
+    with Leftovers():
+        yield
+
+
+@pytest.fixture
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of asynchronous tests it is asked inside of the loop, of others outside."""
+    if "anyio_backend" in request.fixturenames:
+        request.getfixturevalue("no_leftovers")
+        yield
+        return
     with Leftovers():
         yield

@@ -1,0 +1,129 @@
+"""run(): a command to its end, and its output (P8, P9, P12)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from children import FOREVER, QUICK, alive
+
+import within
+from within import process, run
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+
+async def test_p8_three_pipes_at_once() -> None:
+    """More than any pipe holds in each direction, so that turns would block."""
+    data = os.urandom(3_000_000)
+    done = await run("sh", "-c", "tee /dev/stderr", input=data)
+    assert (done.stdout == data, done.stderr == data) == (True, True)
+
+
+async def test_p8_input_that_nobody_reads() -> None:
+    done = await run("sh", "-c", "exec <&-; echo done", input=bytes(1_000_000))
+    assert done.stdout == b"done\n"
+
+
+async def test_p9_what_came_before_the_limit_is_kept() -> None:
+    script = f"echo out; echo err >&2; echo $$; sleep {FOREVER} & wait"
+    with pytest.raises(within.ProcessTimeout) as raised:
+        await run("sh", "-c", script, timeout=1, stop=QUICK)
+    error = raised.value
+    assert isinstance(error, subprocess.TimeoutExpired)
+    assert isinstance(error, within.DeadlineExceeded)
+    assert error.stdout.startswith(b"out\n")
+    assert (error.stderr, error.timeout) == (b"err\n", 1)
+    assert error.cmd == ("sh", "-c", script)
+    assert "'sh' exceeded its limit of 1 s" in str(error)
+    assert not alive(int(error.stdout.split()[1]))
+
+
+async def test_p9_what_it_says_on_its_way_out_is_kept_too() -> None:
+    script = "trap 'echo bye; exit' TERM; echo hi; while :; do sleep 0.01; done"
+    with pytest.raises(within.ProcessTimeout) as raised:
+        await run("sh", "-c", script, timeout=1, text=True)
+    assert raised.value.stdout == "hi\nbye\n"
+
+
+async def test_p9_an_enclosing_deadline_is_not_a_process_timeout() -> None:
+    with within.move_on_after(0.05) as limit:
+        await run("sleep", FOREVER, timeout=600)
+    assert limit.cancelled_caught
+
+
+async def test_p9_a_failure_carries_the_end_of_stderr() -> None:
+    script = "seq 10000 >&2; echo last words >&2; exit 3"
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        await run("sh", "-c", script)
+    error = raised.value
+    assert (error.returncode, error.stdout) == (3, b"")
+    [note] = error.__notes__
+    assert note.startswith("stderr ends with:")
+    assert note.endswith("last words")
+    assert len(note) < 3000
+    assert (await run("sh", "-c", script, check=False)).returncode == 3
+
+
+async def test_p9_output_that_is_no_text_does_not_hide_a_failure() -> None:
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        await run("sh", "-c", "printf 'a\\377'; exit 3", text=True)
+    assert (raised.value.returncode, raised.value.stdout) == (3, "a\ufffd")
+    with pytest.raises(UnicodeDecodeError):
+        await run("printf", "\\377", text=True)
+
+
+async def test_p12_max_output_stops_it_and_keeps_what_there_is() -> None:
+    with pytest.raises(
+        subprocess.CalledProcessError, match="max_output=1000"
+    ) as raised:
+        await run("yes", max_output=1000)
+    assert raised.value.stdout == b"y\n" * 500
+    done = await run("printf", "12345", max_output=5)
+    assert done.stdout == b"12345"
+
+
+async def test_p12_an_unread_pipe_stops_the_child_and_not_our_memory() -> None:
+    async with process("yes") as child:
+        assert child.stdout is not None
+        await child.stdout.receive(1)
+        await anyio.wait_all_tasks_blocked()
+        assert child.returncode is None
+
+
+async def test_run_text_and_streams() -> None:
+    done = await run("cat", input="å\r\nb\rc\n", text=True)
+    assert done.stdout == "å\nb\nc\n"
+    done = await run("sh", "-c", "echo out; echo err >&2", stderr=subprocess.STDOUT)
+    assert (done.stdout, done.stderr) == (b"out\nerr\n", None)
+    done = await run("sh", "-c", "echo out", stdout=subprocess.DEVNULL)
+    assert done.stdout is None
+    assert isinstance(done, subprocess.CompletedProcess)
+    assert (await run("cat", stdin=subprocess.PIPE)).stdout == b""
+    with open("/etc/passwd", "rb") as file:
+        assert (await run("cat", stdin=file)).stdout == Path("/etc/passwd").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"input": "text"}, TypeError, "text=True"),
+        ({"input": b"bytes", "text": True}, TypeError, "takes str"),
+        ({"input": 5}, TypeError, "int"),
+        ({"input": b"", "stdin": 0}, ValueError, "exclude each other"),
+        ({"max_output": -1}, ValueError, "-1"),
+        ({"max_output": 2.5}, TypeError, "2.5"),
+        ({"stop": 5}, TypeError, "within.Stop"),
+        ({"timeout": "5"}, TypeError, "'5'"),
+        ({"timeout": float("nan")}, ValueError, "NaN"),
+    ],
+)
+async def test_run_bad_arguments(
+    options: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        await run("true", **options)

@@ -1,0 +1,210 @@
+"""What a child writes and reads: bytes, and lines of text (P10, P11, P12, P17)."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from itertools import pairwise
+
+import anyio
+import pytest
+from anyio.streams.text import TextReceiveStream
+from children import FOREVER, line
+from hypothesis import HealthCheck, example, given, settings, strategies as st
+
+import within
+from within import process
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+
+@settings(
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example(text="a\r\nb\rc\n\n\u2028ä", cuts=[2, 11])
+@given(
+    text=st.text(
+        st.one_of(
+            st.sampled_from("\r\n\n\u2028\x0bä€😀"), st.characters(codec="utf-8")
+        ),
+        max_size=200,
+    ),
+    cuts=st.lists(st.integers(0, 400), max_size=5),
+)
+async def test_p10_lines_are_those_that_a_text_file_gives(
+    text: str, cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """However the bytes are cut, within a character or between \\r and \\n."""
+    data = text.encode()
+    path = tmp_path_factory.mktemp("lines") / "text"
+    path.write_bytes(data)
+    with path.open(encoding="utf-8") as file:
+        expected = list(file)
+    edges = sorted({0, len(data), *[cut for cut in cuts if cut < len(data)]})
+    got = []
+    async with process("cat") as child:
+        assert child.stdin is not None
+
+        async def write() -> None:
+            assert child.stdin is not None
+            for start, end in pairwise(edges):
+                await child.stdin.send(data[start:end])
+                await anyio.wait_all_tasks_blocked()
+            await child.stdin.aclose()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            got = [found async for found in child]
+    assert got == expected
+
+
+async def test_p10_a_line_of_any_length() -> None:
+    async with process("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo") as p:
+        assert [len(found) async for found in p] == [3_000_001]
+
+
+async def test_p10_max_line_bounds_them() -> None:
+    with pytest.raises(ValueError, match="max_line=10"):
+        async with process("printf", "short\nmuch too long a line\n", max_line=10) as p:
+            lines = []
+            async for found in p:
+                lines.append(found)
+    assert lines == ["short\n"]
+    with pytest.raises(ValueError, match="max_line"):
+        async with process("yes", "no end of it", max_line=5) as p:
+            await line(p)
+    with pytest.raises(ValueError, match="0"):
+        process("true", max_line=0)
+
+
+async def test_p10_what_cannot_be_decoded_is_told_after_what_can() -> None:
+    async with process("printf", "one\ntwo\n\\377bad\nthree\n") as p:
+        got = []
+        for _ in range(2):
+            with pytest.raises(UnicodeDecodeError):
+                async for found in p:
+                    got.append(found)
+    assert got == ["one\n", "two\n"]
+
+
+async def test_p10_max_line_does_not_count_the_line_ending() -> None:
+    async with process("printf", "abc\nabc", max_line=3) as p:
+        assert [found async for found in p] == ["abc\n", "abc"]
+
+
+async def test_p10_lines_need_a_pipe_and_a_known_encoding() -> None:
+    async with process("true", stdout=None) as child:
+        with pytest.raises(TypeError, match="stdout=PIPE"):
+            await line(child)
+    with pytest.raises(LookupError):
+        process("true", encoding="klingon")
+
+
+async def test_p11_a_cancelled_read_loses_nothing() -> None:
+    async with process("cat") as child:
+        assert child.stdin is not None
+        got: list[str] = []
+        for number in range(20):
+            with within.move_on_after(0.001):
+                got.append(await line(child))
+                pytest.fail("there was no line")
+            await child.stdin.send(b"half ")
+            with within.move_on_after(0.001):
+                got.append(await line(child))
+                pytest.fail("the line was not complete")
+            await child.stdin.send(f"{number}\n".encode())
+            got.append(await line(child))
+    assert got == [f"half {number}" for number in range(20)]
+
+
+async def test_p17_streams_are_anyios() -> None:
+    async with process(
+        "sh", "-c", "cat; echo complaint >&2", stderr=subprocess.PIPE
+    ) as p:
+        assert p.stdin is not None
+        assert p.stdout is not None
+        assert p.stderr is not None
+        await p.stdin.send("grüße".encode())
+        await p.stdin.send(b"")
+        await p.stdin.aclose()
+        text = TextReceiveStream(p.stdout)
+        assert "".join([part async for part in text]) == "grüße"
+        assert [part async for part in p.stderr] == [b"complaint\n"]
+        with pytest.raises(anyio.EndOfStream):
+            await p.stdout.receive()
+        with pytest.raises(anyio.ClosedResourceError):
+            await p.stdin.send(b"more")
+        with pytest.raises(ValueError, match="0"):
+            await p.stdout.receive(0)
+    with pytest.raises(anyio.ClosedResourceError):
+        await p.stdout.receive()
+    assert "closed" in repr(p.stdout)
+
+
+async def test_p17_a_reader_that_is_gone() -> None:
+    async with process("sh", "-c", "exec <&-; echo closed; exec sleep 600") as child:
+        await line(child)
+        assert child.stdin is not None
+        with pytest.raises(anyio.BrokenResourceError):
+            await child.stdin.send(b"hello?")
+
+
+async def test_p17_two_readers_of_one_stream() -> None:
+    async with process("sleep", FOREVER) as child:
+        assert child.stdout is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child.stdout.receive)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(anyio.BusyResourceError):
+                await child.stdout.receive()
+            tasks.cancel_scope.cancel()
+
+
+async def test_p17_closed_while_another_task_reads() -> None:
+    ended = []
+
+    async def read() -> None:
+        assert child.stdout is not None
+        with pytest.raises(anyio.ClosedResourceError):
+            await child.stdout.receive()
+        ended.append("read")
+
+    async def write() -> None:
+        assert child.stdin is not None
+        with pytest.raises(anyio.ClosedResourceError):
+            await child.stdin.send(bytes(1_000_000))
+        ended.append("write")
+
+    async with process("sleep", FOREVER) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            tasks.start_soon(write)
+            await anyio.wait_all_tasks_blocked()
+            await child.stdout.aclose()
+            await child.stdin.aclose()
+            await child.stdin.aclose()
+    assert sorted(ended) == ["read", "write"]
+
+
+async def test_p17_the_block_is_left_while_other_tasks_use_the_child() -> None:
+    ended = []
+
+    async def read() -> None:
+        # Whichever comes first: the end of the child, or of the stream.
+        with pytest.raises((EOFError, anyio.ClosedResourceError)):
+            await line(child)
+        ended.append("read")
+
+    async def wait() -> None:
+        ended.append(await child.wait())
+
+    async with anyio.create_task_group() as tasks:
+        async with process("sleep", FOREVER) as child:
+            tasks.start_soon(read)
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+    assert "read" in ended
+    assert -signal.SIGTERM in ended
