@@ -1,4 +1,4 @@
-"""How a child ends, and that nothing of it is left (P3-P7)."""
+"""How a child ends, and that nothing of it is left (P3-P6)."""
 
 from __future__ import annotations
 
@@ -349,15 +349,3 @@ async def test_p6_many_may_wait() -> None:
                 await child.wait()
             child.kill()
     assert codes == [-signal.SIGKILL] * 3
-
-
-# -- P7 ----------------------------------------------------------------------
-
-
-async def test_p7_who_has_left_the_group_is_ended_too() -> None:
-    script = f"setsid sh -c 'trap \"\" TERM; echo $$; exec sleep {FOREVER}' & wait"
-    stop = Stop(tree="all", grace=0.05)
-    async with process("sh", "-c", script, stop=stop) as child:
-        pid = int(await line(child))
-        assert os.getpgid(pid) != child.pid
-    assert not alive(pid)

@@ -12,8 +12,9 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._census import census
 from ._exit import open_exit
-from ._tree import bears, group_members, group_of, marked
+from ._tree import bearers, group_of
 
 if TYPE_CHECKING:
     import resource
@@ -84,6 +85,8 @@ class Child:
             env=env,
             **options,
         )
+        if self._own_group:
+            census.watch(popen.pid)
         self._popen = popen
         self.args = command.args
         self.pid: int = popen.pid
@@ -121,21 +124,18 @@ class Child:
         self.returncode = result.si_status if exited else -result.si_status
         return True
 
-    def members(self) -> list[int]:
-        """Who of its tree is left, itself apart."""
-        found: set[int] = set()
-        if self._own_group and not self._reaped:
-            young = time.monotonic() - self._began < 1
-            found.update(group_members(self.pid, young=young))
-        if self._mark is not None:
-            # Twice: one that forks and goes while we look is seen the next time.
-            found.update(marked(self._mark) or marked(self._mark))
-        found.discard(self.pid)
-        return sorted(found)
+    def left(self) -> list[int]:
+        """Some of its tree that live, itself apart; none if nobody does."""
+        members = census.members(self.pid) if self._own_group else []
+        if not members and self._mark is not None:
+            for pid, _ in bearers(self._mark):
+                if pid != self.pid:
+                    return [pid]
+        return members
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.members()
+        return self.has_exited() and not self.left()
 
     def reap(self) -> None:
         """Take it off the kernel's books. From here on its number is free (P5)."""
@@ -145,6 +145,7 @@ class Child:
             # Who has slipped in unseen goes too.
             self._signal_group(signals.SIGKILL)
         self._reaped = True
+        census.forget(self.pid)
         if self.exit_fd >= 0:
             os.close(self.exit_fd)
             self.exit_fd = -1
@@ -199,10 +200,13 @@ class Child:
             self._signal_group(number)
         else:
             self.signal(number)
-        if (mark := self._mark) is not None:
-            for pid in marked(mark):
-                if not (self._own_group and group_of(pid) == self.pid):
-                    _signal_held(pid, number, lambda pid: bears(pid, mark))
+        if self._mark is not None:
+            for pid, pidfd in bearers(self._mark):
+                # Who is in the group has been told; but SIGKILL does not mind, and
+                # one that was born into it since has not.
+                told = self._own_group and group_of(pid) == self.pid
+                if number == signals.SIGKILL or not told:
+                    _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
     def _signal_group(self, number: int) -> None:
         if not self._lost:
@@ -214,8 +218,19 @@ class Child:
         try:
             signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
         except OSError:
-            for pid in group_members(self.pid, young=False):
-                _signal_held(pid, number, lambda pid: group_of(pid) == self.pid)
+            for pid in census.members(self.pid):
+                self._signal_member(pid, number)
+
+    def _signal_member(self, pid: int, number: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return
+        try:
+            if group_of(pid) == self.pid:
+                _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+        finally:
+            os.close(pidfd)
 
     def _lose(self) -> None:
         """Somebody else has reaped it: SIGCHLD is ignored, or a wait() too many."""
@@ -228,19 +243,6 @@ class Child:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-
-def _signal_held(pid: int, number: int, is_meant: Callable[[int], bool]) -> None:
-    """Signal a process only if, held by a descriptor, it is who is meant still."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        if is_meant(pid):
-            _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
-    finally:
-        os.close(pidfd)
 
 
 def _ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:

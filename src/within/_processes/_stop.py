@@ -148,7 +148,7 @@ class _Stopping:
                 self._pump.unwatch()
                 # What the child has left behind does not mind its stdin: who is
                 # not told to go is not waited for.
-                while self._signalled and (left := child.members()):
+                while self._signalled and (left := child.left()):
                     if self._signalled == signals.SIGKILL:  # who is born meanwhile
                         child.signal_tree(signals.SIGKILL, report=False)
                     await self._pump.until_one_ends(left)

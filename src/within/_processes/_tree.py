@@ -2,47 +2,87 @@
 
 A group is signalled whole and atomically by the kernel, so nothing here is
 needed for that; it is needed to learn when everybody is gone, and to reach who
-has left the group (P7). Both read ``/proc``, which only Linux has in this form;
-elsewhere nobody is found, and a group's death is not waited for.
+has left the group (P7). All of it reads ``/proc``, which only Linux has in this
+form; elsewhere nobody is found, and a group's death is not waited for.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/stat")
 
-# Up to this many processes (and threads) born since the child, each is asked in
-# turn; beyond, the listing of /proc is shorter.
-_FEW_BIRTHS = 500
+# Numbers are given out in order. Up to this many births are looked at one by one;
+# for more, or where the numbers have gone full circle, a listing is shorter.
+FEW_BIRTHS = 500
+
+# What is read of such a file at once, in bytes.
+_CHUNK = 65536
+
+# Births that are looked at before it is enough. There are hardly any, as a rule.
+_CHASE = 10_000
+
+# A number is given some microseconds before its process can be found by it. Who
+# was not found is looked for again for as long as this. In seconds.
+_MATURITY = 0.001
 
 
-def group_members(pgid: int, *, young: bool) -> list[int]:
-    """The living processes of a group, whose leader is not reaped.
+def bearers(mark: str) -> Iterator[tuple[int, int]]:
+    """Who inherited ``mark`` in their environment (P7): (number, pidfd) of each.
 
-    ``young`` says that it was started a moment ago, so that the numbers cannot
-    have gone full circle since.
+    The pidfd is open until the next is asked for, and with it the number is the
+    bearer's own (P5).
+
+    One that forks and exits, again and again, is on no list when its turn comes.
+    But as long as nobody is born while we look, nobody has slipped by; so whoever
+    is born is looked at as well, and first, before it can fork and exit in turn.
     """
-    if not _HAS_PROC:
-        return []
-    return [
-        pid
-        for pid in _candidates(pgid, young)
-        if group_of(pid) == pgid and is_alive(pid)
-    ]
-
-
-def marked(mark: str) -> list[int]:
-    """The living processes that inherited ``mark`` in their environment (P7)."""
-    if not _HAS_PROC:
-        return []
-    return [pid for pid in _listed() if bears(pid, mark) and is_alive(pid)]
+    newest = newest_pid()
+    pending = listed()
+    missed: dict[int, float] = {}
+    left = _CHASE
+    while pending or missed:
+        for pid in [pending.pop() for _ in range(min(len(pending), 10))]:
+            try:
+                pidfd = os.pidfd_open(pid)
+            except ProcessLookupError:
+                missed.setdefault(pid, time.monotonic())
+                continue
+            except OSError:  # a thread's number
+                continue
+            try:
+                if bears(pid, mark):
+                    yield pid, pidfd
+            finally:
+                os.close(pidfd)
+        since, newest = newest, newest_pid()
+        born = list(range(since + 1, newest + 1))
+        if not 0 <= newest - since <= _CHASE:
+            born = listed()
+        if left > 0:
+            pending += born
+            left -= len(born)
+        if not pending:
+            mature = time.monotonic() - _MATURITY
+            missed = {pid: since for pid, since in missed.items() if since > mature}
+            pending = list(missed)
 
 
 def bears(pid: int, mark: str) -> bool:
     """Whether one process inherited ``mark``."""
-    return f"\0{mark}=".encode() in b"\0" + _read(f"/proc/{pid}/environ")
+    environ = _read(f"/proc/{pid}/environ")
+    state, threads = (b"", 0) if environ else _status(pid)
+    if state == b"Z" and threads > 1:
+        # Its first thread has ended; what the others see is the same.
+        for thread in _listdir(f"/proc/{pid}/task"):
+            environ = environ or _read(f"/proc/{pid}/task/{thread}/environ")
+    return f"\0{mark}=".encode() in b"\0" + environ
 
 
 def group_of(pid: int) -> int:
@@ -55,30 +95,51 @@ def group_of(pid: int) -> int:
 
 def is_alive(pid: int) -> bool:
     """False for a zombie: it is dead, though its parent has not said so."""
+    state, threads = _status(pid)
+    return state not in (b"", b"X") and (state != b"Z" or threads > 1)
+
+
+def listed() -> list[int]:
+    """Every process there is."""
+    return [int(name) for name in _listdir("/proc") if name.isdecimal()]
+
+
+def newest_pid() -> int:
+    """The number that was given last, to a process or a thread; 0 if unknown."""
+    load = _read("/proc/loadavg").split()
+    return int(load[-1]) if load else 0
+
+
+def _status(pid: int) -> tuple[bytes, int]:
+    """The state of its first thread, and how many threads it has."""
     # The name before the state, in parentheses, may hold anything at all.
-    state = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return bool(state) and state[0] not in (b"Z", b"X")
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return (fields[0], int(fields[17])) if fields else (b"", 0)
 
 
-def _candidates(leader: int, young: bool) -> range | list[int]:
-    # Whoever is in the group was born after its leader, and numbers are given
-    # out in order. The last one given stands in /proc/loadavg: for a short
-    # command, the list to go through is a handful and not the whole machine.
-    load = _read("/proc/loadavg").split() if young else []
-    newest = int(load[-1]) if load else 0
-    if leader <= newest <= leader + _FEW_BIRTHS:
-        return range(leader, newest + 1)
-    return _listed()
-
-
-def _listed() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+def _listdir(path: str) -> list[str]:
+    if not _HAS_PROC:
+        return []
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _read(path: str) -> bytes:
     """The whole of a small file, or nothing: the process may be gone by now."""
+    if not _HAS_PROC:
+        return b""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
+    try:
+        data = more = os.read(fd, _CHUNK)
+        while more:
+            data += (more := os.read(fd, _CHUNK))
+        return data
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)

@@ -1,0 +1,161 @@
+"""Who is in a group, asked of a kernel that is made up: every birth is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import assume, settings, strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+)
+
+from within._processes import _census
+
+LAST = 3000  # after which the numbers start again
+
+
+class Kernel:
+    """Processes that fork, exit and are reaped; numbers given out in order."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.newest = 1000
+        self.groups = {1: 1}  # of all that are on the books
+        self.dead: set[int] = set()
+        self.honest = True
+
+    def fork(self, group: int | None) -> int:
+        self.newest += 1
+        while self.newest in self.taken() or self.newest > LAST:
+            self.newest = 300 if self.newest > LAST else self.newest + 1
+        self.groups[self.newest] = self.newest if group is None else group
+        return self.newest
+
+    def taken(self) -> set[int]:
+        return {*self.groups, *self.groups.values()}
+
+    def reap(self, pid: int) -> None:
+        del self.groups[pid]
+        self.dead.discard(pid)
+
+    def members(self, leader: int) -> list[int]:
+        everybody = self.groups.items()
+        found = [pid for pid, group in everybody if group == leader != pid]
+        return sorted(pid for pid in found if pid not in self.dead)
+
+
+class Births(RuleBasedStateMachine):
+    leaders = Bundle("leaders")
+
+    @initialize()
+    def begin(self) -> None:
+        self.kernel = kernel = Kernel()
+        self.patch = pytest.MonkeyPatch()
+        answers: dict[str, Callable[..., Any]] = {
+            "group_of": lambda pid: kernel.groups.get(pid, -1),
+            "is_alive": lambda pid: pid in kernel.groups and pid not in kernel.dead,
+            "listed": lambda: sorted(kernel.groups),
+            "newest_pid": lambda: kernel.newest if kernel.honest else 1,
+        }
+        for name, answer in answers.items():
+            self.patch.setattr(_census, name, answer)
+        self.patch.setattr(_census.time, "monotonic", lambda: kernel.now)
+        self.census = _census.Census()
+        self.watched: set[int] = set()
+
+    def teardown(self) -> None:
+        self.patch.undo()
+
+    @rule(target=leaders, between=st.integers(0, 3), other=st.none() | leaders)
+    def start(self, between: int, other: int | None) -> int:
+        leader = self.kernel.fork(None)
+        for _ in range(between):  # it is faster than we are
+            self.kernel.fork(leader)
+        if other is not None:  # and so is another thread
+            self.census.members(other)
+        self.census.watch(leader)
+        self.watched.add(leader)
+        return leader
+
+    @rule(leader=leaders, number=st.integers(1, 4))
+    def give_birth(self, leader: int, number: int) -> None:
+        for _ in range(number):
+            self.kernel.fork(leader)
+
+    @rule(leader=leaders, asked=leaders, times=st.integers(0, 3))
+    def give_birth_slowly(self, leader: int, asked: int, times: int) -> None:
+        pid = self.kernel.fork(leader)
+        del self.kernel.groups[pid]
+        for _ in range(times):
+            self.kernel.now += 0.001
+            self.ask(asked)
+        self.kernel.groups[pid] = leader
+
+    @rule(number=st.sampled_from([1, 10, 499, 500, 501, 2000]))
+    def be_born_elsewhere(self, number: int) -> None:
+        for _ in range(number):
+            self.kernel.reap(self.kernel.fork(None))
+        self.pass_time(number / 10_000)
+
+    @rule(leader=leaders, beyond=st.integers(0, 3))
+    def go_full_circle(self, leader: int, beyond: int) -> None:
+        self.pass_time(0.3)
+        newest, self.kernel.newest = self.kernel.newest, LAST
+        self.kernel.fork(leader)
+        self.kernel.newest = newest
+        self.be_born_elsewhere(beyond)
+
+    @rule(leader=leaders, data=st.data())
+    def die(self, leader: int, data: st.DataObject) -> None:
+        members = self.kernel.members(leader)
+        assume(members)
+        pid = data.draw(st.sampled_from(members))
+        self.kernel.dead.add(pid)
+
+    @rule()
+    def be_reaped(self) -> None:
+        for pid in set(self.kernel.dead):
+            self.kernel.reap(pid)
+
+    @rule(leader=leaders, data=st.data())
+    def leave_the_group(self, leader: int, data: st.DataObject) -> None:
+        members = self.kernel.members(leader)
+        assume(members)
+        pid = data.draw(st.sampled_from(members))
+        self.kernel.groups[pid] = pid
+
+    @rule(seconds=st.sampled_from([0.001, 0.2, 0.3, 100.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.kernel.now += seconds
+
+    @rule()
+    def have_proc_made_up(self) -> None:
+        self.kernel.honest = not self.kernel.honest
+
+    @rule(leader=leaders)
+    def ask(self, leader: int) -> None:
+        assert self.census.members(leader) == self.kernel.members(leader)
+
+    @rule(leader=consumes(leaders))
+    def be_done_with(self, leader: int) -> None:
+        for pid in self.kernel.members(leader):
+            self.kernel.reap(pid)
+        self.census.forget(leader)
+        self.watched.remove(leader)
+        self.kernel.reap(leader)
+
+    @invariant()
+    def nothing_is_kept_of_who_is_done_with(self) -> None:
+        assert set(self.census._groups) == self.watched
+        assert self.census._unsure <= self.watched
+
+
+Births.TestCase.settings = settings(max_examples=300)
+test_p15_each_birth_is_counted_and_none_twice = Births.TestCase

@@ -1,0 +1,133 @@
+"""Who belongs to a child, wherever it went and whatever it does (P3, P7)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import pytest
+from children import FOREVER, alive, line
+
+from within import Stop, process, run
+from within._processes import _tree
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+ALL = Stop(tree="all", grace=0.05)
+PYTHON = [sys.executable, "-S", "-E", "-c"]
+
+
+@contextmanager
+def held_by_nobody() -> Iterator[int]:
+    """A descriptor for children to inherit, which nobody holds afterwards."""
+    readable, writable = os.pipe()
+    try:
+        yield writable
+        os.close(writable)
+        writable = -1
+        poll = select.poll()
+        poll.register(readable, select.POLLHUP)
+        assert poll.poll(0), "somebody has it open still"
+    finally:
+        os.close(readable)
+        if writable >= 0:
+            os.close(writable)
+
+
+async def test_p7_who_has_left_the_group_is_ended_too() -> None:
+    script = f"setsid sh -c 'trap \"\" TERM; echo $$; exec sleep {FOREVER}' & wait"
+    async with process("sh", "-c", script, stop=ALL) as child:
+        pid = int(await line(child))
+        assert os.getpgid(pid) != child.pid
+    assert not alive(pid)
+
+
+# A chain of processes, each in a session of its own: no link lives for longer than
+# it takes to make the next, and no list of processes is that young.
+CHAIN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork():
+    sys.stdin.read()
+    sys.exit()
+print("begun", flush=True)
+while True:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    until = time.perf_counter() + float(sys.argv[1])
+    while time.perf_counter() < until:
+        pass
+"""
+
+
+@pytest.mark.parametrize("link", ["0.005", "0.0005", "0"])
+async def test_p7_who_forks_and_exits_again_and_again_is_caught(link: str) -> None:
+    with held_by_nobody() as fd:
+        async with process(*PYTHON, CHAIN, link, stop=ALL, pass_fds=[fd]) as child:
+            assert await line(child) == "begun"
+
+
+async def test_p7_the_escapees_of_a_run_and_of_its_trees_in_trees() -> None:
+    inner = "setsid sh -c 'setsid sleep 600 & exec sleep 600' &"
+    with held_by_nobody() as fd:
+        done = await run("sh", "-c", f"{inner} echo", stop=ALL, pass_fds=[fd])
+        assert done.stdout == b"\n"
+
+
+# exit(2) itself, and not the C library's, which ends all threads.
+SYS_EXIT = {"x86_64": 60, "aarch64": 93}
+THREAD_LIVES_ON = """
+import ctypes, os, sys, threading, time
+own_session, sys_exit = map(int, sys.argv[1:])
+if own_session:
+    os.setsid()
+def live_on():
+    while open("/proc/self/stat").read().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.001)
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+threading.Thread(target=live_on).start()
+ctypes.CDLL(None).syscall(sys_exit, 0)
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in SYS_EXIT, reason="number not known")
+@pytest.mark.parametrize("own_session", [False, True])
+async def test_p3_p7_one_whose_first_thread_has_ended_is_alive(
+    own_session: bool,
+) -> None:
+    script = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"
+    words = [*PYTHON, THREAD_LIVES_ON, str(int(own_session))]
+    number = str(SYS_EXIT[platform.machine()])
+    stop = ALL if own_session else Stop(grace=0.05)
+    async with process(*PYTHON, script, *words, number, stop=stop) as child:
+        pid = int(await line(child))
+        assert alive(pid)
+        child.kill()
+        await child.wait()
+        assert alive(pid)
+    assert not alive(pid)
+
+
+async def test_p7_births_elsewhere_do_not_make_it_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Whoever is born is looked at, but not without end: here somebody always is.
+    monkeypatch.setattr(_tree, "_CHASE", 100)
+    newest = _tree.newest_pid()
+
+    def one_more() -> int:
+        nonlocal newest
+        newest += 1
+        return newest
+
+    monkeypatch.setattr(_tree, "newest_pid", one_more)
+    with anyio.fail_after(60):
+        done = await run("echo", stop=ALL)
+    assert done.returncode == 0
