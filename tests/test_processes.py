@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,35 @@ async def test_p2_options_that_make_no_sense_are_refused_by_name(
     for start in (process, run):
         with pytest.raises(TypeError, match=f"{option}=.*{words}"):
             await start("true", **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("files", "kind", "words"),
+    [
+        ({"stdin": subprocess.STDOUT}, ValueError, "stdin=STDOUT"),
+        ({"stdout": subprocess.STDOUT}, ValueError, "stdout=STDOUT"),
+        ({"stdout": "log.txt"}, TypeError, "stdout is 'log.txt'"),
+        ({"stderr": -7}, ValueError, "stderr is -7"),
+        ({"stderr": True}, TypeError, "stderr is True"),
+    ],
+)
+async def test_p2_what_can_be_no_file_is_told_before_anything_starts(
+    files: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    for start in (process, run):
+        with pytest.raises(kind, match=words):
+            await start("true", **files)
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="sizes are Linux's")
+async def test_p2_pipes_have_the_size_that_was_asked_for() -> None:
+    async with process("cat", pipesize=1 << 20) as child:
+        for pipe in (child.stdin, child.stdout):
+            fd = pipe.fileno()  # type: ignore[union-attr]
+            assert fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) == 1 << 20
+    for size in (0, -1, True, "big", 1 << 40):
+        with pytest.raises(ValueError, match=f"pipesize is {size!r}"):
+            await run("cat", pipesize=size)
 
 
 async def test_p2_words_may_be_bytes_and_paths() -> None:

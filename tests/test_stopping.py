@@ -96,6 +96,15 @@ async def test_p4_a_stopped_child_is_continued() -> None:
     assert child.returncode == 5
 
 
+async def test_p4_a_stopped_child_is_continued_to_see_the_end_of_its_input() -> None:
+    script = "echo ready; kill -STOP $$; read x; exit 5"
+    stop = Stop(close_stdin=60, grace=60)
+    async with process("sh", "-c", script, stop=stop) as child:
+        assert await line(child) == "ready"
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    assert child.returncode == 5
+
+
 async def test_p4_one_that_has_closed_its_output_is_on_its_way_out() -> None:
     """No signal hits it: it exits with its own status."""
     script = "exec >&-; read -r line < fifo; exit 9"

@@ -23,6 +23,7 @@ _PASSED = frozenset(
         "executable",
         "close_fds",
         "pass_fds",
+        "pipesize",
         "restore_signals",
         "start_new_session",
         "preexec_fn",
@@ -50,6 +51,7 @@ class Command:
 
     args: tuple[str | bytes, ...]
     options: Mapping[str, Any]
+    pipe_size: int | None = None  # in bytes
 
 
 def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
@@ -71,7 +73,26 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     checked = tuple(_check_word(arg, place) for place, arg in enumerate(args))
     if not checked[0]:
         raise ValueError("the program is empty: give its name or path")
-    return Command(checked, {k: v for k, v in options.items() if v is not None})
+    passed = {name: value for name, value in options.items() if value is not None}
+    size = passed.pop("pipesize", None)
+    if size is not None and (type(size) is not int or not 0 < size < 1 << 31):
+        raise ValueError(f"pipesize is {size!r}: give a number of bytes, or None")
+    return Command(checked, passed, size)
+
+
+def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
+    """The error for what can be no file of a child."""
+    for name, file in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+        if file == subprocess.STDOUT and name != "stderr":
+            raise ValueError(f"{name}=STDOUT makes no sense: it is for stderr")
+        if isinstance(file, int) and not isinstance(file, bool):
+            if file < subprocess.DEVNULL:
+                raise ValueError(f"{name} is {file!r}: there is no such descriptor")
+        elif file is not None and not hasattr(file, "fileno"):
+            raise TypeError(
+                f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file "
+                "or None for our own"
+            )
 
 
 def check_stop(stop: object) -> None:
@@ -103,7 +124,8 @@ class Pipes:
     closed whatever fails after it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int | None = None) -> None:
+        self._size = size  # in bytes, where the system lets one choose
         self._for_child: list[int] = []
         self._for_us: list[int] = []
 
@@ -148,4 +170,9 @@ class Pipes:
         self._for_child.append(theirs)
         self._for_us.append(ours)
         os.set_blocking(ours, False)
+        if self._size is not None:
+            import fcntl  # not on Windows, which check_command() refuses
+
+            if set_size := getattr(fcntl, "F_SETPIPE_SZ", 0):
+                fcntl.fcntl(ours, set_size, self._size)
         return theirs, ours

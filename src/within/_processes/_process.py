@@ -13,7 +13,7 @@ from weakref import finalize
 from .._backends import current
 from .._contexts import opening
 from ._child import Child, Usage
-from ._command import Command, Pipes, check_command, check_stop
+from ._command import Command, Pipes, check_command, check_files, check_stop
 from ._pump import Pump
 from ._stop import Stop, stop_child
 
@@ -271,7 +271,7 @@ def process(
         encoding, errors: Of the lines of stdout.
         max_line: The longest line to accept, in characters; ``None`` for any.
         popen_options: Passed on to :class:`subprocess.Popen`: ``executable``,
-            ``close_fds``, ``pass_fds``, ``restore_signals``,
+            ``close_fds``, ``pass_fds``, ``pipesize``, ``restore_signals``,
             ``start_new_session``, ``preexec_fn``, ``umask``, ``user``, ``group``,
             ``extra_groups``.
 
@@ -294,6 +294,7 @@ def process(
     """
     check_stop(stop)
     checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
+    check_files(stdin, stdout, stderr)
     lookup(encoding)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
@@ -312,7 +313,7 @@ async def _start(
     from ._pipes import ReceivePipe, SendPipe
 
     await checkpoint()  # who is cancelled starts nothing
-    with Pipes() as pipes:
+    with Pipes(command.pipe_size) as pipes:
         stdin, to_child = pipes.to_child(files[0])
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import OutputLimitExceeded, ProcessTimeout, message
 from .._timeouts import Timeout
 from ._child import Child, Usage
-from ._command import Command, Pipes, check_command, check_stop
+from ._command import Command, Pipes, check_command, check_files, check_stop
 from ._pump import Pump
 from ._stop import Stop, stop_child
 
@@ -90,6 +90,7 @@ async def run(
     """
     check_stop(stop)
     request = check_command(command, {"cwd": cwd, "env": env, **popen_options})
+    check_files(stdin, stdout, stderr)
     data = _input(input, text=text)
     if data is not None:
         if stdin not in (DEVNULL, PIPE):
@@ -162,7 +163,7 @@ async def _run(
     from anyio.lowlevel import checkpoint
 
     await checkpoint()  # who is cancelled starts nothing
-    with Pump() as pump, Pipes() as pipes:
+    with Pump() as pump, Pipes(request.pipe_size) as pipes:
         stdin, to_child = pipes.to_child(files[0])
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])

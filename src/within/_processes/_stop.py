@@ -113,7 +113,7 @@ class _Stopping:
         patience = max(plan.close_stdin, plan.grace) if orderly else plan.close_stdin
         # What to do next, and for how long to wait after it.
         self._steps: list[tuple[Callable[[], None], float]] = [
-            (close_stdin, patience),
+            (lambda: self._close(close_stdin, patience), patience),
             (lambda: self._signal(plan.signal), plan.grace),
             (lambda: self._signal(signals.SIGKILL), _LAST_PATIENCE),
         ]
@@ -133,12 +133,21 @@ class _Stopping:
             self._deadline = current().current_time() + patience
         self.over = True
 
+    def _close(self, close_stdin: Callable[[], None], patience: float) -> None:
+        close_stdin()
+        if patience:
+            self._continue()
+
     def _signal(self, number: int) -> None:
         self._signalled = number
         self._child.signal_tree(number)
         if number != signals.SIGKILL:
-            # One that is stopped takes no signal but SIGKILL until it runs on.
-            self._child.signal_tree(signals.SIGCONT, report=False)
+            self._continue()
+
+    def _continue(self) -> None:
+        # One that is stopped sees no end of its input, and takes no signal but
+        # SIGKILL, until it runs on.
+        self._child.signal_tree(signals.SIGCONT, report=False)
 
     async def _gone(self) -> bool:
         child = self._child
