@@ -84,6 +84,27 @@ def mutate(session: nox.Session) -> None:
     session.run("python", "tests/mutations.py", *session.posargs)
 
 
+@nox.session
+def cancellations(session: nox.Session) -> None:
+    """Cancel each scenario at its first, second, ... suspension; count the leaks."""
+    install(session, "test", group="tests")
+    session.run("python", "tests/cancellation.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """10,000 mixed runs on each loop: what is open, and how much memory."""
+    install(session, "trio", "uvloop")
+    session.run("python", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session
+def tables(session: nox.Session) -> None:
+    """What hurts with the others, beside us: measured, never written down."""
+    install(session, "trio", "uvloop", group="peers")
+    session.run("python", "benchmarks/tables.py", *session.posargs)
+
+
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
     """Put every file into shape."""

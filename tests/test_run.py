@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ async def test_p9_what_came_before_the_limit_is_kept() -> None:
     assert (error.stderr, error.timeout) == (b"err\n", 1)
     assert error.cmd == ("sh", "-c", script)
     assert "'sh' exceeded its limit of 1 s" in str(error)
+    assert error.returncode == -signal.SIGTERM
+    assert error.usage is not None
+    assert error.usage.wall >= 1
     assert not alive(int(error.stdout.split()[1]))
 
 
@@ -83,6 +87,7 @@ async def test_p12_max_output_stops_it_and_keeps_what_there_is() -> None:
     ) as raised:
         await run("yes", max_output=1000)
     assert raised.value.stdout == b"y\n" * 500
+    assert raised.value.usage is not None  # type: ignore[attr-defined]
     done = await run("printf", "12345", max_output=5)
     assert done.stdout == b"12345"
 

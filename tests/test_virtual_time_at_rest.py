@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,6 +25,7 @@ from anyio._backends._asyncio import WorkerThread
 from virtual_runs import each_loop, let_it_pass, virtually, waker
 
 import within
+from within import Stop
 from within._backends import _trio_virtual
 from within.testing import _clock, virtual_clock
 
@@ -191,6 +193,29 @@ def test_v2_no_time_passes_while_a_child_is_waited_for(loop: str) -> None:
         os.close(stdin)
         thread.join()
         assert seen == [0]
+
+    virtually(loop, main)
+
+
+@each_loop
+@pytest.mark.parametrize("who", ["the child", "its group"])
+def test_v2_p4_grace_is_real_where_time_is_not(loop: str, who: str) -> None:
+    # They stay whatever one says: for the clock they are at work for ever.
+    deaf = "trap '' TERM; (echo; exec sleep 600) &"
+    script = deaf + (" wait; wait" if who == "the child" else " sleep 600")
+    grace = 0.1
+
+    async def main() -> None:
+        began = time.monotonic()
+        async with within.process("sh", "-c", script, stop=Stop(grace=grace)) as child:
+            async for _ in child:
+                break
+            if who != "the child":
+                child.kill()
+        assert child.returncode == -signal.SIGKILL
+        assert time.monotonic() - began >= grace
+        assert virtual_clock().now == 0
+        assert "within-alarm" not in [thread.name for thread in threading.enumerate()]
 
     virtually(loop, main)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ._backends import current
 
 if TYPE_CHECKING:
+    from ._processes._child import Usage
     from ._timeouts import Timeout
 
 
@@ -52,6 +53,8 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
     ``cmd`` is the command, ``timeout`` the limit in seconds, ``stdout`` (also
     ``output``) and ``stderr`` are what had been captured by the time that the
     child was gone: ``bytes``, or ``str`` where ``text=True`` was asked for.
+    ``returncode`` and ``usage`` are how it ended and what it had used; ``None`` if
+    the limit was over before it was started.
     """
 
     def __init__(
@@ -63,12 +66,16 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
         timeout: float,
         stdout: Any = None,
         stderr: Any = None,
+        returncode: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         DeadlineExceeded.__init__(self, message, scope)
         self.cmd = cmd
         self.timeout = timeout
         self.output = stdout
         self.stderr = stderr
+        self.returncode = returncode
+        self.usage = usage
 
     def __str__(self) -> str:
         # TimeoutExpired has a __str__ of its own, which knows neither the name
@@ -80,14 +87,21 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
     """A child wrote more than ``max_output`` bytes, and was stopped for it.
 
     ``stdout`` and ``stderr`` hold what had been kept: together, ``max_output``
-    bytes.
+    bytes. ``usage`` is what the child had used.
     """
 
     def __init__(
-        self, limit: int, returncode: int, cmd: Any, stdout: Any, stderr: Any
+        self,
+        limit: int,
+        returncode: int,
+        cmd: Any,
+        stdout: Any,
+        stderr: Any,
+        usage: Usage | None,
     ) -> None:
         super().__init__(returncode, cmd, stdout, stderr)
         self.limit = limit
+        self.usage = usage
 
     def __str__(self) -> str:
         return (

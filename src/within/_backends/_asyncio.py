@@ -48,6 +48,9 @@ class AsyncioBackend:
     def current_time(self) -> float:
         return self._loop.time()
 
+    def has_virtual_time(self) -> bool:
+        return hasattr(self._loop, "virtual_clock")
+
     # -- scopes ------------------------------------------------------------
 
     def enter(self, timeout: Timeout) -> None:

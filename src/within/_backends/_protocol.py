@@ -34,6 +34,10 @@ class Backend(Protocol):
         """The loop's own clock, in seconds."""
         ...
 
+    def has_virtual_time(self) -> bool:
+        """Whether that clock jumps, and stands while a descriptor is waited for."""
+        ...
+
     # -- scopes ------------------------------------------------------------
 
     def enter(self, timeout: Timeout) -> None:

@@ -34,6 +34,9 @@ class TrioBackend:
     def current_time(self) -> float:
         return trio.current_time()
 
+    def has_virtual_time(self) -> bool:
+        return hasattr(trio.lowlevel.current_clock(), "autojump_threshold")
+
     # -- scopes ------------------------------------------------------------
 
     def enter(self, timeout: Timeout) -> None:

@@ -177,9 +177,15 @@ class Child:
             self.signal_tree(signals.SIGKILL, report=False)
         # No longer than this: somebody who may not be killed must not hold us.
         until = time.monotonic() + _BLOCKING
-        while not self.has_exited() and time.monotonic() < until:
+        while not self._seems_gone() and time.monotonic() < until:
             time.sleep(0.0005)
         self.reap()
+
+    def _seems_gone(self) -> bool:
+        try:
+            return self.is_gone()
+        except OSError:  # of descriptors, to look for the others
+            return self.has_exited()
 
     # -- signals -----------------------------------------------------------
 

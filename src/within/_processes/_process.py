@@ -179,12 +179,7 @@ class Process:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            current()
-        except RuntimeError:
-            self._end_now()  # the loop is gone: nothing can be awaited any more
-        else:
-            await self._end(orderly=exc_type is None)
+        await self._end(orderly=exc_type is None)
 
     async def _end(self, *, orderly: bool) -> None:
         if self._closed:

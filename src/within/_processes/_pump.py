@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import selectors
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .._backends import current
 from .._timeouts import move_on_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from typing import Self
 
     Handler = Callable[[int], None]
@@ -99,6 +101,33 @@ class Pump:
             self._forget(self._exit_fd)
             os.close(self._exit_fd)
             self._exit_fd = -1
+
+    @contextmanager
+    def alarm(
+        self, seconds: float, ring: Callable[[], object]
+    ) -> Generator[None, None, None]:
+        """Call ``ring()`` after real seconds, though the loop's clock stands."""
+        readable, writable = os.pipe()
+        in_time = threading.Event()
+
+        def wait() -> None:
+            in_time.wait(seconds)
+            os.close(writable)
+
+        def handle(fd: int) -> None:
+            self._forget(fd)
+            ring()
+
+        self._selector.register(readable, selectors.EVENT_READ, handle)
+        thread = threading.Thread(target=wait, name="within-alarm")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.forget(readable)
+            in_time.set()
+            thread.join()
+            os.close(readable)
 
     def drain(self) -> bool:
         """Read what is there without waiting; true if every pipe is at its end."""

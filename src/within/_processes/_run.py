@@ -107,7 +107,8 @@ async def run(
     piped = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
     capture = _Capture([name for name in piped if piped[name]], max_output)
     with limit:
-        child = await _run(request, stop, (stdin, stdout, stderr), data or b"", capture)
+        await _run(request, stop, (stdin, stdout, stderr), data or b"", capture)
+    child = capture.child
     if limit.cancelled_caught:
         raise ProcessTimeout(
             message(limit),
@@ -117,7 +118,10 @@ async def run(
             # Cut anywhere, maybe within a character.
             stdout=capture.get("stdout", text=text, errors="replace"),
             stderr=capture.get("stderr", text=text, errors="replace"),
+            returncode=None if child is None else child.returncode,
+            usage=None if child is None else child.usage,
         )
+    assert child is not None
     returncode = child.returncode
     if returncode is None:
         raise RuntimeError(f"{child!r} could not be ended; see the ResourceWarning")
@@ -129,6 +133,7 @@ async def run(
             request.args,
             capture.get("stdout", text=text, errors="replace"),
             capture.get("stderr", text=text, errors="replace"),
+            child.usage,
         )
     failed = check and returncode != 0
     # P9: that it failed matters more than what is wrong with its output.
@@ -159,7 +164,7 @@ async def _run(
     files: tuple[Any, Any, Any],
     data: bytes,
     capture: _Capture,
-) -> Child:
+) -> None:
     from anyio.lowlevel import checkpoint
 
     await checkpoint()  # who is cancelled starts nothing
@@ -168,6 +173,7 @@ async def _run(
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])
         child = Child(request, plan, stdin=stdin, stdout=stdout, stderr=stderr)
+        capture.child = child
         try:
             pipes.started()
             if to_child is not None:
@@ -186,7 +192,6 @@ async def _run(
             finally:
                 # P9: what it wrote before it went is in the pipes still.
                 pump.drain()
-    return child
 
 
 def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:
@@ -196,9 +201,10 @@ def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:
 
 
 class _Capture:
-    """What comes out of the pipes, up to a limit for all of them."""
+    """What comes out of a child's pipes, up to a limit for all of them."""
 
     def __init__(self, names: list[str], limit: int | None) -> None:
+        self.child: Child | None = None  # once it is started
         self.over = False
         self._room = limit
         self._kept: dict[str, list[bytes]] = {name: [] for name in names}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal as signals
+import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +14,7 @@ from .._clock import as_seconds
 from .._timeouts import move_on_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from ._child import Child
     from ._pump import Pump
@@ -81,11 +83,16 @@ async def stop_child(
     ``orderly`` says that the child has closed its output of its own accord, and
     so gets ``grace`` to exit by itself as well.
     """
+    try:
+        backend = current()
+    except RuntimeError:  # the loop is gone: nothing can be awaited any more
+        child.end_now()
+        return
     stopping = _Stopping(child, pump, plan, close_stdin, orderly)
     try:
         if not child.is_gone():
             pump.watch(child.exit_fd)
-            await current().finish(stopping.advance)
+            await backend.finish(stopping.advance)
         stopping.over = True
     finally:
         if stopping.over:
@@ -109,7 +116,7 @@ class _Stopping:
         self._pump = pump
         self._signalled = 0  # the last one sent
         self.over = False
-        self._deadline = -1.0
+        self._patience = _Patience(0)
         patience = max(plan.close_stdin, plan.grace) if orderly else plan.close_stdin
         # What to do next, and for how long to wait after it.
         self._steps: list[tuple[Callable[[], None], float]] = [
@@ -130,7 +137,7 @@ class _Stopping:
                 break
             act, patience = self._steps.pop(0)
             act()
-            self._deadline = current().current_time() + patience
+            self._patience = _Patience(patience)
         self.over = True
 
     def _close(self, close_stdin: Callable[[], None], patience: float) -> None:
@@ -151,8 +158,8 @@ class _Stopping:
 
     async def _gone(self) -> bool:
         child = self._child
-        if not child.is_gone():
-            with move_on_at(self._deadline):
+        if not self._patience.is_over() and not child.is_gone():
+            with self._patience.limit(self._pump):
                 await self._pump.until(child.has_exited)
                 self._pump.unwatch()
                 # What the child has left behind does not mind its stdin: who is
@@ -162,3 +169,30 @@ class _Stopping:
                         child.signal_tree(signals.SIGKILL, report=False)
                     await self._pump.until_one_ends(left)
         return child.is_gone()
+
+
+class _Patience:
+    """Seconds that a child is given, from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        backend = current()
+        # Virtual time stands while a child is at work, as this one is. But it may
+        # refuse to end, and the seconds are real to it.
+        self._is_real = backend.has_virtual_time()
+        self._now = time.monotonic if self._is_real else backend.current_time
+        self._deadline = self._now() + seconds
+
+    def is_over(self) -> bool:
+        # To be asked as well, for somebody else's cancellation hides a deadline
+        # that comes with it (T6): one in every pass would do so for ever.
+        return self._now() >= self._deadline
+
+    @contextmanager
+    def limit(self, pump: Pump) -> Generator[None, None, None]:
+        """End the block when they are over; any number of times."""
+        with move_on_at(None if self._is_real else self._deadline) as limit:
+            if self._is_real:
+                with pump.alarm(self._deadline - self._now(), limit.cancel):
+                    yield
+            else:
+                yield
