@@ -50,6 +50,36 @@ def test_an_example_says_the_same_on_each_loop(
     assert "exceeded its" in said[0]
 
 
+CLIENT = """\
+1 + 2 = 3
+released: second
+released: first
+cancelled: 1
+stopped by the end of its stdin, status 0
+the server is gone (status 3); its stderr ends with: out of paper
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_a_client_of_a_server_process(
+    backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = runpy.run_path(str(EXAMPLES / "json_rpc.py"))
+    within.testing.run(example["main"], backend=backend)
+    assert capsys.readouterr().out == CLIENT
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_a_harness_of_shell_commands(
+    backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = runpy.run_path(str(EXAMPLES / "shell_harness.py"))
+    within.testing.run(example["main"], backend=backend)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(example["NASTY"]) + 1
+    assert lines[-1] == "left behind: []"
+
+
 def test_nothing_left() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "nothing_left.py")],

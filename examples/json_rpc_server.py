@@ -1,0 +1,137 @@
+"""The server of json_rpc.py: JSON-RPC 2.0, one message a line, on stdin and stdout.
+
+Each public method of ``Server`` may be called; some of them misbehave on request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from typing import Any, NoReturn
+
+LATER = object()  # what a method returns that will be answered by another one
+
+
+class Server:
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+        self._cancelled: list[int] = []
+        self._heard: list[Any] = []
+        self._number = 0  # of the request that is being answered
+
+    def serve(self) -> None:
+        for line in sys.stdin:
+            message = json.loads(line)
+            if "id" not in message:
+                self._note(message)
+            else:
+                self._answer(message["id"], message["method"], message.get("params"))
+
+    def _note(self, message: Any) -> None:
+        if message["method"] == "$/cancelRequest":
+            self._cancelled.append(message["params"]["id"])
+        elif message["method"] == "exit":
+            sys.exit(message["params"])
+        else:
+            self._heard.append(message["params"])
+
+    def _answer(self, number: int, method: str, params: Any) -> None:
+        self._number = number
+        try:
+            if method.startswith("_") or not hasattr(self, method):
+                raise LookupError(f"there is no method {method}")
+            result = getattr(self, method)(params)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client's
+            failure = {"code": -32000, "message": str(error)}
+            self._say({"id": number, "error": failure})
+        else:
+            if result is not LATER:
+                self._say({"id": number, "result": result})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._write(json.dumps({"jsonrpc": "2.0", **message}))
+
+    def _write(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        while data:
+            data = data[os.write(1, data) :]
+
+    # -- the useful ones ---------------------------------------------------
+
+    def add(self, numbers: list[float]) -> float:
+        return sum(numbers)
+
+    def divide(self, numbers: list[float]) -> float:
+        return numbers[0] / numbers[1]
+
+    def echo(self, params: Any) -> Any:
+        return params
+
+    def hold(self, name: str) -> object:
+        """Answered when it is released."""
+        self._held[name] = self._number
+        return LATER
+
+    def release(self, name: str) -> None:
+        self._say({"id": self._held.pop(name), "result": name})
+
+    def held(self, params: None) -> list[str]:
+        return list(self._held)
+
+    def cancelled(self, params: None) -> list[int]:
+        return self._cancelled
+
+    def heard(self, params: None) -> list[Any]:
+        return self._heard
+
+    def count_to(self, last: int) -> None:
+        for number in range(1, last + 1):
+            self._say({"method": "count", "params": number})
+
+    def start_helper(self, params: None) -> int:
+        return subprocess.Popen(["sleep", "600"]).pid
+
+    # -- the others --------------------------------------------------------
+
+    def say(self, line: str) -> None:
+        """Anything at all."""
+        self._write(line)
+
+    def flood(self, messages: int) -> None:
+        """Notifications; tells on stderr when nobody has room for them."""
+        told = False
+        for _ in range(messages):
+            if not told and not select.select([], [1], [], 0)[1]:
+                os.write(2, b"no room")
+                told = True
+            self._say({"method": "flood", "params": "x" * 1000})
+
+    def hang_up(self, params: None) -> object:
+        """Closes its output, and lives on."""
+        os.dup2(2, 1)
+        return LATER
+
+    def go_deaf(self, params: None) -> None:
+        """Closes its input, and lives on; ends when it is told to."""
+        os.close(0)
+        self._say({"id": self._number, "result": None})
+        signal.pause()
+
+    def ignore_the_end(self, params: None) -> None:
+        """From here on only a signal ends it."""
+        self._say({"id": self._number, "result": None})
+        for _ in sys.stdin:
+            pass
+        signal.pause()
+
+    def die(self, last_words: str) -> NoReturn:
+        os.write(2, last_words.encode())
+        os._exit(3)
+
+
+if __name__ == "__main__":
+    Server().serve()

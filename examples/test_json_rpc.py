@@ -1,0 +1,297 @@
+"""The client of a JSON-RPC server, with servers of every temper."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import json_rpc
+import pytest
+from children import alive
+from json_rpc import SERVER, Client, ServerError, ServerGone
+
+import within
+from within import Stop
+from within.testing import backends
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+PATIENCE = 60  # seconds; none of the tests takes them
+
+
+@pytest.fixture(params=backends(), ids=["asyncio", "uvloop", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+async def nothing_is_left(anyio_backend: Any) -> AsyncIterator[None]:
+    await anyio.lowlevel.checkpoint()  # the loop has made its own by now
+    before = os.listdir("/proc/self/fd")
+    yield
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222
+
+
+async def held(client: Client, *names: str) -> None:
+    """Until the server has so many requests that it does not answer."""
+    while await client.request("held") != list(names):
+        pass
+
+
+# -- there and back ------------------------------------------------------------
+
+
+async def test_answers_come_in_any_order() -> None:
+    answered = []
+
+    async def hold(client: Client, name: str) -> None:
+        answered.append(await client.request("hold", name))
+
+    async with Client.start(*SERVER) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(hold, client, "a")
+        await held(client, "a")
+        tasks.start_soon(hold, client, "b")
+        await held(client, "a", "b")
+        for name in ("b", "a"):
+            await client.request("release", name)
+            await client.request("held")
+    assert answered == ["b", "a"]
+
+
+async def test_each_of_many_at_once_gets_its_own_answer() -> None:
+    right = []
+
+    async def echo(client: Client, number: int) -> None:
+        text = f"{number} " * 500
+        right.append(await client.request("echo", text) == text)
+
+    async with Client.start(*SERVER) as client, anyio.create_task_group() as tasks:
+        for number in range(300):
+            tasks.start_soon(echo, client, number)
+    assert right == [True] * 300
+
+
+async def test_notifications_go_both_ways() -> None:
+    notified = []
+
+    async def note(method: str, params: Any) -> None:
+        notified.append((method, params))
+
+    async with Client.start(*SERVER, notified=note) as client:
+        await client.notify("news", "good")
+        await client.notify("news", "bad")
+        assert await client.request("heard") == ["good", "bad"]
+        await client.request("count_to", 3)
+        assert notified == [("count", 1), ("count", 2), ("count", 3)]
+
+
+async def test_an_error_of_the_server_is_an_exception() -> None:
+    async with Client.start(*SERVER) as client:
+        with pytest.raises(ServerError, match="division by zero") as caught:
+            await client.request("divide", [1, 0])
+        assert caught.value.args[0]["code"] == -32000
+        with pytest.raises(ServerError, match="no method"):
+            await client.request("conquer")
+        assert await client.request("divide", [1, 2]) == 0.5
+
+
+async def test_what_is_no_message_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = ["Starting...", "", "[1, 2]", "null", "{" * 3, "[" * 100_000]
+    with caplog.at_level(logging.WARNING):
+        async with Client.start(*SERVER) as client:
+            for line in lines:
+                await client.request("say", line)
+            for odd in ('{"id": [1]}', '{"id": 99}', '{"id": null, "error": {}}'):
+                await client.request("say", odd)
+            assert await client.request("add", [1, 2]) == 3
+    assert len(caplog.records) == len(lines)
+    assert "Starting..." in caplog.messages[0]
+
+
+# -- limits --------------------------------------------------------------------
+
+
+async def test_of_a_late_answer_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rpc, "CANCEL", PATIENCE)
+    async with Client.start(*SERVER) as client:
+        await held(client)
+        with pytest.raises(within.DeadlineExceeded) as caught:
+            await client.request("hold", "late", timeout=0.1)
+        assert caught.value.scope.name == "hold"
+        assert await client.request("cancelled") == [2]
+        await client.request("release", "late")
+        assert await client.request("add", [1, 2], timeout=PATIENCE) == 3
+
+
+async def test_the_server_is_told_of_a_caller_that_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_rpc, "CANCEL", PATIENCE)
+    async with Client.start(*SERVER) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.request, "hold", "in vain")
+            await held(client, "in vain")
+            tasks.cancel_scope.cancel()
+        assert len(await client.request("cancelled")) == 1
+
+
+async def test_one_that_times_out_does_not_cut_its_line_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_rpc, "CANCEL", 0)
+    long = "x" * 2**20  # more than a pipe holds
+    async with Client.start(*SERVER) as client:
+        client.process.send_signal(signal.SIGSTOP)
+        for _ in range(2):  # one is being written, the other waits for that
+            with pytest.raises(within.DeadlineExceeded):
+                await client.request("echo", long, timeout=0.05)
+        client.process.send_signal(signal.SIGCONT)
+        assert await client.request("echo", "next") == "next"
+
+
+async def test_a_slow_listener_slows_the_server_down() -> None:
+    heard = []
+    go = anyio.Event()
+
+    async def listen(method: str, params: Any) -> None:
+        heard.append(len(params))
+        await go.wait()
+
+    async with (
+        Client.start(*SERVER, notified=listen) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(client.request, "flood", 2000)
+        while client.stderr != b"no room":
+            await anyio.lowlevel.checkpoint()
+        assert len(heard) == 1
+        go.set()
+    assert heard == [1000] * 2000
+
+
+# -- the end of the server -----------------------------------------------------
+
+
+async def failing(client: Client, errors: list[str], *request: Any) -> None:
+    try:
+        await client.request(*request)
+    except ServerGone as error:
+        errors.append(str(error))
+
+
+async def test_when_it_dies_all_who_wait_hear_its_last_words() -> None:
+    errors: list[str] = []
+    async with Client.start(*SERVER) as client:
+        async with anyio.create_task_group() as tasks:
+            for name in "abc":
+                tasks.start_soon(failing, client, errors, "hold", name)
+            while len(await client.request("held")) < 3:
+                pass
+            tasks.start_soon(failing, client, errors, "die", "out of paper")
+        await failing(client, errors, "add", [1, 2])
+        with pytest.raises(ServerGone):
+            await client.notify("news", "too late")
+    assert len(errors) == 5
+    for error in errors:
+        assert "status 3" in error
+        assert error.endswith("out of paper")
+
+
+async def test_it_dies_and_a_helper_holds_its_pipes() -> None:
+    errors: list[str] = []
+    async with Client.start(*SERVER) as client:
+        helper = await client.request("start_helper")
+        await failing(client, errors, "die", "no ink")
+        assert alive(helper)
+    assert not alive(helper)
+    assert errors[0].endswith("no ink")
+
+
+@pytest.mark.parametrize("method", ["hang_up", "go_deaf"])
+async def test_it_lives_but_speaks_or_listens_no_more(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rpc, "LAST_WORDS", 0)  # there are none
+    errors: list[str] = []
+    stop = Stop(grace=PATIENCE)
+    async with Client.start(*SERVER, stop=stop) as client:
+        await failing(client, errors, method)
+        for _ in range(2):
+            await failing(client, errors, "hold", "on")
+    assert len(errors) >= 2
+    assert all("status None" in error for error in errors)
+
+
+async def test_one_that_cannot_be_started() -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-server"):
+        async with Client.start("no-such-server"):
+            raise AssertionError
+
+
+# -- the end of the client -----------------------------------------------------
+
+
+async def test_it_is_stopped_by_the_end_of_its_stdin() -> None:
+    async with Client.start(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
+        helper = await client.request("start_helper")
+    assert client.process.returncode == 0
+    assert not alive(helper)
+
+
+async def test_what_was_said_last_still_arrives() -> None:
+    async with Client.start(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
+        await client.notify("news", "x" * 2**20)
+        await client.notify("exit", 7)
+    assert client.process.returncode == 7
+
+
+async def test_one_that_ignores_the_end_of_its_stdin_is_told_to_go() -> None:
+    stop = Stop(close_stdin=0.05, grace=PATIENCE)
+    async with Client.start(*SERVER, stop=stop) as client:
+        await client.request("ignore_the_end")
+    assert client.process.returncode == -signal.SIGTERM
+
+
+async def test_an_error_in_the_block_is_in_no_group() -> None:
+    with pytest.raises(LookupError, match="mine"):  # noqa: PT012
+        async with Client.start(*SERVER) as client:
+            await client.request("add", [1, 2])
+            raise LookupError("mine")
+    assert client.process.returncode == 0
+
+
+async def test_an_error_of_a_listener_ends_the_block() -> None:
+    async def fail(method: str, params: Any) -> None:
+        raise LookupError(params)
+
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+        async with Client.start(*SERVER, notified=fail) as client:
+            await client.request("count_to", 1)
+            await client.request("hold", "for ever")
+    assert caught.value.subgroup(LookupError) is not None
+
+
+async def test_a_limit_around_the_block() -> None:
+    with pytest.raises(within.DeadlineExceeded, match="'all of it'"):  # noqa: PT012
+        with within.timeout(0.05, name="all of it"):
+            async with Client.start(*SERVER) as client:
+                await client.request("hold", "for ever")
+
+
+async def test_who_still_waits_when_it_is_closed_is_told() -> None:
+    errors: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        async with Client.start(*SERVER) as client:
+            tasks.start_soon(failing, client, errors, "hold", "on")
+            await held(client, "on")
+        await failing(client, errors, "add", [1, 2])
+    assert errors == ["the client has been closed"] * 2
