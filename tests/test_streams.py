@@ -1,18 +1,21 @@
-"""What a child writes and reads: bytes, and lines of text (P10, P11, P12, P17)."""
+"""What a child writes and reads: bytes, and lines of text (P10, P11, P17)."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 from itertools import pairwise
 
 import anyio
 import pytest
+import trio
 from anyio.streams.text import TextReceiveStream
 from children import FOREVER, line
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 import within
+import within.testing
 from within import process
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -208,3 +211,131 @@ async def test_p17_the_block_is_left_while_other_tasks_use_the_child() -> None:
             await anyio.wait_all_tasks_blocked()
     assert "read" in ended
     assert -signal.SIGTERM in ended
+
+
+async def test_p17_a_reader_that_goes_while_we_send() -> None:
+    script = "head -c 1 >/dev/null; exec <&-; echo closed; exec sleep " + FOREVER
+    async with process("sh", "-c", script) as child:
+        assert child.stdin is not None
+        with pytest.raises(anyio.BrokenResourceError):
+            await child.stdin.send(bytes(10_000_000))
+        with pytest.raises(anyio.BrokenResourceError):
+            await child.stdin.send(b"again")
+        assert await line(child) == "closed"
+
+
+async def test_p17_the_end_of_a_stream_comes_again_and_again() -> None:
+    """Of each by itself: the child lives, and its other stream is open."""
+    script = "exec >&-; read -r word; echo $word >&2; exec 2>&-; read -r word; exit 6"
+    async with process("sh", "-c", script, stderr=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        for _ in range(3):
+            with pytest.raises(anyio.EndOfStream):
+                await child.stdout.receive()
+        await child.stdin.send(b"word\n")
+        assert b"".join([part async for part in child.stderr]) == b"word\n"
+        for _ in range(3):
+            with pytest.raises(anyio.EndOfStream):
+                await child.stderr.receive()
+        assert child.returncode is None
+        await child.stdin.send(b"word\n")
+        assert await child.wait() == 6
+
+
+async def test_p17_two_users_on_two_streams_at_once() -> None:
+    """Three, with the one who writes; each pipe is filled many times over."""
+    data = bytes(range(256)) * 8000
+    got: dict[str, bytes] = {}
+
+    async def read(name: str) -> None:
+        got[name] = b"".join([part async for part in getattr(child, name)])
+
+    async with process("sh", "-c", "tee /dev/stderr", stderr=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, "stdout")
+            tasks.start_soon(read, "stderr")
+            await child.stdin.send(data)
+            await child.stdin.aclose()
+    assert got["stdout"] == data
+    assert got["stderr"] == data
+
+
+async def test_p17_two_users_of_one_stream_are_told_and_the_first_goes_on() -> None:
+    got: list[str] = []
+
+    async def read() -> None:
+        got.append(await line(child))
+
+    async def write() -> None:
+        await child.stdin.send(bytes(1_000_000))  # type: ignore[union-attr]
+
+    async with process("sh", "-c", "read -r x; echo $x; exec sleep 600") as child:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(anyio.BusyResourceError):
+                await line(child)
+            assert child.stdin is not None
+            await child.stdin.send(b"first\n")
+    assert got == ["first"]
+    async with process("sleep", FOREVER) as child, anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await anyio.wait_all_tasks_blocked()
+        assert child.stdin is not None
+        with pytest.raises(anyio.BusyResourceError):
+            await child.stdin.send(b"second")
+        tasks.cancel_scope.cancel()
+
+
+async def test_p17_lines_of_a_stream_that_is_closed_while_they_are_read() -> None:
+    ended = []
+
+    async def read() -> None:
+        with pytest.raises(anyio.ClosedResourceError):
+            await line(child)
+        ended.append("read")
+
+    async with process("sleep", FOREVER) as child:
+        assert child.stdout is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await child.stdout.aclose()
+        with pytest.raises(anyio.ClosedResourceError):
+            await line(child)
+    assert ended == ["read"]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
+def test_p17_a_loop_that_ends_while_a_task_reads(loop: str) -> None:
+    """Nobody but the loop itself cancels the reader, and then the child ends."""
+    told: list[type[BaseException]] = []
+    children: list[within.Process] = []
+
+    async def read(started: anyio.Event) -> None:
+        try:
+            async with process("sleep", FOREVER) as child:
+                children.append(child)
+                started.set()
+                await line(child)
+        except BaseException as exc:
+            told.append(type(exc))
+            raise
+
+    async def main() -> None:
+        started = anyio.Event()
+        if loop == "trio":
+            trio.lowlevel.spawn_system_task(read, started)
+        else:
+            kept.append(asyncio.create_task(read(started)))
+        await started.wait()
+        await anyio.wait_all_tasks_blocked()
+        told.append(anyio.get_cancelled_exc_class())
+
+    kept: list[object] = []
+    within.testing.run(main, backend=loop)
+    assert told == [told[0]] * 2
+    assert children[0].returncode == -signal.SIGTERM
