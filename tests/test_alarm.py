@@ -53,37 +53,50 @@ class Loop:
         self.now = max(self.now, until)
 
 
+class Block:
+    """As much of a Timeout."""
+
+    def __init__(self, deadline: float) -> None:
+        self._when = deadline
+        self._entry: Any = None
+
+
 class AlarmMachine(RuleBasedStateMachine):
     """T1: never early; T2: in the first pass; T8: what is left is forgotten."""
 
-    entries = Bundle("entries")
+    blocks = Bundle("blocks")
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = Loop()
         self.alarm = Alarm(self.loop, self.ring)  # type: ignore[arg-type]
-        self.waiting: dict[str, float] = {}
-        self.rung: set[str] = set()
-        self.number = 0
+        self.waiting: set[Any] = set()
+        self.rung: set[Any] = set()
 
     def ring(self, due: list[Any]) -> None:
-        for name in due:
-            assert self.waiting.pop(name) <= self.loop.now
-            self.rung.add(name)
+        for block in due:
+            assert block._when <= self.loop.now
+            self.waiting.remove(block)
+            self.rung.add(block)
 
-    @rule(target=entries, delay=st.floats(0.001, 100))
-    def add(self, delay: float) -> tuple[str, Any]:
-        self.number += 1
-        name = f"block {self.number}"
-        self.waiting[name] = self.loop.now + delay
-        return name, self.alarm.add(name, self.loop.now + delay)  # type: ignore[arg-type]
+    @rule(target=blocks, delay=st.floats(0.001, 100))
+    def add(self, delay: float) -> Any:
+        block: Any = Block(self.loop.now + delay)
+        self.waiting.add(block)
+        self.alarm.add(block, block._when)
+        return block
 
-    @rule(entry=consumes(entries))
-    def discard(self, entry: tuple[str, Any]) -> None:
-        name, handle = entry
-        if name in self.waiting:
-            del self.waiting[name]
-            self.alarm.discard(handle)
+    @rule(block=consumes(blocks))
+    def discard(self, block: Any) -> None:
+        self.waiting.discard(block)
+        self.alarm.discard(block)  # nothing, if it has rung
+
+    @rule(block=blocks, delay=st.floats(0.001, 100))
+    def move(self, block: Any, delay: float) -> None:
+        if block in self.waiting:
+            self.alarm.discard(block)
+            block._when = self.loop.now + delay
+            self.alarm.add(block, block._when)
 
     @rule(seconds=st.floats(0, 100), early=st.sampled_from([0.0, 0.0005]))
     def pass_time(self, seconds: float, early: float) -> None:
@@ -91,16 +104,18 @@ class AlarmMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_due_has_rung(self) -> None:
-        assert all(deadline > self.loop.now for deadline in self.waiting.values())
+        assert all(block._when > self.loop.now for block in self.waiting)
 
     @invariant()
     def a_timer_is_armed_for_the_first(self) -> None:
         assert len(self.loop.timers) <= 1
         if self.waiting:
-            assert self.loop.timers[0].when <= min(self.waiting.values())
+            first = min(block._when for block in self.waiting)
+            assert self.loop.timers[0].when <= first
 
     @invariant()
     def the_heap_is_not_mostly_rubbish(self) -> None:
+        assert len(self.alarm) == len(self.waiting)
         assert len(self.alarm._heap) <= 2 * len(self.waiting) + 130
 
 
@@ -118,19 +133,23 @@ def test_entering_and_leaving_costs_no_timer(choices: list[int]) -> None:
         if choice and open_:
             alarm.discard(open_.pop(choice % len(open_)))
         else:
-            open_.append(alarm.add("block", loop.now + 10))  # type: ignore[arg-type]
+            block: Any = Block(loop.now + 10)
+            alarm.add(block, block._when)
+            open_.append(block)
     assert loop.made == 1
     assert rung == []
-    assert len(alarm._heap) <= 2 * len(open_) + 130
+    assert len(alarm) == len(open_)
 
 
 def test_a_long_one_does_not_delay_a_short_one() -> None:
     loop = Loop()
     rung: list[Any] = []
     alarm = Alarm(loop, rung.extend)  # type: ignore[arg-type]
-    alarm.add("long", 1000)  # type: ignore[arg-type]
-    alarm.add("short", 1)  # type: ignore[arg-type]
+    long: Any = Block(1000)
+    short: Any = Block(1)
+    alarm.add(long, 1000)
+    alarm.add(short, 1)
     loop.run(1)
-    assert rung == ["short"]
+    assert rung == [short]
     assert [timer.when for timer in loop.timers] == [1000]
-    assert not math.isinf(alarm._set_for)
+    assert not math.isinf(alarm.rings_at)

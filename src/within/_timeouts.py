@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ._backends._protocol import Backend
     from ._clock import Seconds
 
-# The states of a block, as `repr()` shows them. An entered block may in addition
-# have expired; a block that has not been entered may too, by cancel() (T12).
+# The states of a block, as `repr()` shows them. In the first two it may have
+# expired as well: before entry by cancel() (T12).
 _CREATED: Final = "created"
 _ENTERED: Final = "entered"
 _EXITED: Final = "exited"
@@ -28,9 +28,8 @@ class Timeout:
     """A block that must end in time.
 
     Works as ``with`` and as ``async with``, on asyncio, uvloop and trio; neither
-    form suspends the task on its way in or out. Use it through :func:`timeout`,
-    :func:`timeout_at`, :func:`move_on_after`, :func:`move_on_at` and
-    :func:`shield`, or build it here with everything at choice.
+    form suspends the task on its way in or out. Use it through the five functions
+    (:func:`timeout` and so on), or build it here with everything at choice.
 
     Args:
         delay: Seconds (or a ``timedelta``) from entry to the deadline. ``None``
@@ -45,8 +44,7 @@ class Timeout:
         name: Goes into messages.
 
     Raises:
-        DeadlineExceeded: On leaving a block that its deadline has ended, unless
-            ``quiet``.
+        DeadlineExceeded: On leaving a block that its deadline has ended.
         ValueError: For NaN, and for ``delay`` together with ``deadline``.
         TypeError: For anything else that is not a number of seconds.
         RuntimeError: When entered twice, outside a task, or left in another task
@@ -61,26 +59,21 @@ class Timeout:
     True True
     """
 
-    __slots__ = (
-        "_anyio_shield",
-        "_backend",
-        "_cancelling",
-        "_caught",
-        "_counted",
-        "_delay",
-        "_entry",
-        "_expired",
-        "_level",
-        "_name",
-        "_parent",
-        "_quiet",
-        "_scope",
-        "_shield",
-        "_state",
-        "_struck",
-        "_task",
-        "_when",
-    )
+    # What few blocks ever need is an attribute of the class until then. What each
+    # block stores is not, for that is fast only where the class has none of the name.
+    _name: str | None = None
+    _quiet = False
+    _shield = False
+    _level = False
+    _expired = False
+    _caught = False
+    # Kept by the backend while the block is open; on trio the scope is all.
+    _scope: Any = None  # trio's own; of anyio's, the one around the block
+    _anyio_shield: Any = None  # on asyncio, the one that was opened for it
+    _entry: Any = None  # in the alarm
+    _cancelling = 0  # task.cancelling() at entry
+    _counted = False  # a cancel() of ours is to be taken back
+    _struck = False  # a cancellation in flight is for this block
 
     def __init__(
         self,
@@ -97,26 +90,31 @@ class Timeout:
                 f"delay={delay!r} and deadline={deadline!r} exclude each other: give "
                 "seconds from entry, or a reading of current_time()"
             )
-        self._delay = None if delay is None else as_seconds(delay, "delay")
+        self._begin(delay, deadline, shield, level, name)
+        if quiet:
+            self._quiet = True
+
+    def _begin(
+        self, delay: Any, deadline: Any, shield: bool, level: bool, name: str | None
+    ) -> None:
+        self._delay: float | None  # from entry
+        kind: Any = delay.__class__  # T5: what nearly everybody gives is quickly seen
+        if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
+            self._delay = delay
+        else:
+            self._delay = None if delay is None else as_seconds(delay, "delay")
         self._when = math.inf if deadline is None else as_seconds(deadline, "deadline")
-        self._quiet = quiet
-        self._shield = shield
-        self._level = level
-        self._name = name
         self._state = _CREATED
-        self._expired = False
-        self._caught = False
         self._backend: Backend | None = None
-        # Kept by the backend while the block is open: first what both use, then
-        # what only asyncio needs (trio has all of it in its scope).
-        self._scope: Any = None  # trio's own; of anyio's, the one around the block
-        self._anyio_shield: Any = None  # on asyncio, the one that was opened for it
         self._task: Any = None  # the task that is in the block
         self._parent: Timeout | None = None  # the block around this one
-        self._entry: Any = None  # in the alarm
-        self._cancelling = 0  # task.cancelling() at entry
-        self._counted = False  # a cancel() of ours is to be taken back
-        self._struck = False  # a cancellation in flight is for this block
+        self._child: Timeout | None = None  # the block in this one, in the same task
+        if shield:
+            self._shield = True
+        if level:
+            self._level = True
+        if name is not None:
+            self._name = name
 
     # -- the block ---------------------------------------------------------
 
@@ -140,17 +138,14 @@ class Timeout:
         backend = self._backend
         if backend is None:
             raise RuntimeError(f"{self!r} is not open: it cannot be left")
-        # Dropped first: who keeps the Timeout must not keep the loop (T20).
-        self._backend = None
+        self._backend = None  # T20: who keeps the Timeout must not keep the loop
         self._state = _EXITED
         if backend.exit(self, exc):
             self._caught = True
             if self._quiet:
                 return True
             raise exceeded(self) from exc
-        if exc is None or not self._expired:
-            return None
-        if not isinstance(exc, backend.cancelled):
+        if exc is not None and self._expired and not isinstance(exc, backend.cancelled):
             explain(exc, self, backend.cancelled)
         return None
 
@@ -204,11 +199,8 @@ class Timeout:
         when = math.inf if deadline is None else as_seconds(deadline, "deadline")
         if self._state is _EXITED:
             raise RuntimeError(f"{self!r} has been left: its deadline is history")
-        if self._backend is None:
-            moved = not self._expired
-        else:
-            moved = self._backend.reschedule(self, when)
-        if not moved:
+        backend = self._backend
+        if self._expired if backend is None else not backend.reschedule(self, when):
             raise RuntimeError(
                 f"{self!r} has expired already: its cancellation cannot be taken back"
             )
@@ -270,23 +262,31 @@ class Timeout:
             words.append(f"delay={self._delay:g}")
         elif self._when != math.inf:
             words.append(f"deadline={self._when:.12g}")
-        words += [
-            word for word in ("quiet", "shield", "level") if getattr(self, "_" + word)
-        ]
+        options = ("quiet", "shield", "level")
+        words += [option for option in options if getattr(self, "_" + option)]
         name = "" if self._name is None else f" {self._name!r}"
         return f"<Timeout{name} {' '.join(words)}>"
 
 
-if TYPE_CHECKING:
+class _Block(Timeout):
+    """Arguments by position, all of them, make a class fast to call."""
 
-    class _Quiet(Timeout):
-        """For type checkers: what follows such a block is reached after all."""
+    if TYPE_CHECKING:
+
+        def __init__(self, *arguments: Any) -> None: ...
+    else:
+        __init__ = Timeout._begin
+
+
+class _Quiet(_Block):
+    """A block that is left quietly."""
+
+    _quiet = True
+
+    if TYPE_CHECKING:  # that what follows such a block is reached after all
 
         def __exit__(self, *exc: object) -> bool: ...
         async def __aexit__(self, *exc: object) -> bool: ...
-
-else:
-    _Quiet = Timeout
 
 
 def timeout(
@@ -309,7 +309,7 @@ def timeout(
         ...
     within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
     """
-    return Timeout(delay, shield=shield, level=level, name=name)
+    return _Block(delay, None, shield, level, name)
 
 
 def timeout_at(
@@ -332,7 +332,7 @@ def timeout_at(
         ...
     within.DeadlineExceeded: 'step ...' exceeded its deadline ... (ended ... s late)
     """
-    return Timeout(deadline=deadline, shield=shield, level=level, name=name)
+    return _Block(None, deadline, shield, level, name)
 
 
 def move_on_after(
@@ -354,7 +354,7 @@ def move_on_after(
     >>> trio.run(main)
     True
     """
-    return _Quiet(delay, quiet=True, shield=shield, level=level, name=name)
+    return _Quiet(delay, None, shield, level, name)
 
 
 def move_on_at(
@@ -375,7 +375,7 @@ def move_on_at(
     >>> asyncio.run(main())
     runs up to the first suspension
     """
-    return _Quiet(deadline=deadline, quiet=True, shield=shield, level=level, name=name)
+    return _Quiet(None, deadline, shield, level, name)
 
 
 def shield(grace: Seconds | None = None) -> _Quiet:
@@ -397,4 +397,4 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     >>> asyncio.run(main())
     said good-bye
     """
-    return _Quiet(grace, quiet=True, shield=True)
+    return _Quiet(grace, None, True, False, None)

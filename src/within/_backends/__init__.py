@@ -14,7 +14,7 @@ running. Where both are, one runs inside the other:
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["current"]
 
-_asyncio_running: Running | None = None
+_running_loop: Callable[[], Any] | None = None
+_backend_of: Callable[[Any], Backend]
 _trio_running: Running | None = None
 
 
@@ -39,21 +40,21 @@ def current() -> Backend:
         if found is not None:
             return found
     if "asyncio" in modules:
-        found = (_asyncio_running or _load_asyncio())()
-        if found is not None:
-            return found
+        loop = (_running_loop or _load_asyncio())()
+        if loop is not None:
+            return _backend_of(loop)
     raise RuntimeError(
         "no event loop is running here: call this from a coroutine that asyncio, "
         "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
     )
 
 
-def _load_asyncio() -> Running:
-    global _asyncio_running
-    from ._asyncio import running
+def _load_asyncio() -> Callable[[], Any]:
+    global _running_loop, _backend_of
+    from ._asyncio import backend_of, running_loop
 
-    _asyncio_running = running
-    return running
+    _running_loop, _backend_of = running_loop, backend_of
+    return running_loop
 
 
 def _load_trio() -> Running:

@@ -1,11 +1,14 @@
 """One timer for all of a loop's open timeouts.
 
 ``asyncio.timeout`` makes a timer for each block and cancels it on the way out.
-Here a block only puts an entry into a heap; the loop is asked for a timer when
-none is armed that rings early enough, which in the common case (many blocks
-with much the same delay, nearly all left in time) is once per delay and not
-once per block. The timer stays armed when its block is left: it then finds
-nothing due, and is set for whatever comes next.
+Here the loop is asked for a timer when none is armed that rings early enough,
+which in the common case (many blocks with much the same delay, nearly all left in
+time) is once per delay and not once per block. The timer stays armed when its
+block is left: it then finds nothing due, and is set for whatever comes next.
+
+Nor is a block sorted in among the others when it is entered, for it may be left
+again before anything rings. Whoever is open still when the timer rings goes into
+a heap, once.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import math
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle
@@ -42,7 +45,8 @@ class Alarm:
         "_loop",
         "_number",
         "_ring",
-        "_set_for",
+        "fresh",
+        "rings_at",
     )
 
     def __init__(
@@ -50,65 +54,77 @@ class Alarm:
     ) -> None:
         self._loop = loop
         self._ring = ring
+        # Those added since it rang last.
+        self.fresh: dict[Timeout, None] = {}
+        self.rings_at = math.inf
         self._heap: list[Entry] = []
         self._left = 0  # entries whose block has been left
         self._number = count().__next__
         self._handle: TimerHandle | None = None
-        self._set_for = math.inf
         # A handle captures the context in which it is made; an empty one of our
         # own keeps nobody's variables alive (T8).
         self._context = Context()
 
-    def add(self, timeout: Timeout, deadline: float) -> Entry:
-        """Have ``timeout`` passed to ``ring`` in the first pass at or after it."""
-        entry: Entry = [deadline, self._number(), timeout]
-        heappush(self._heap, entry)
-        if deadline < self._set_for:
-            self._set(deadline)
-        return entry
+    def __len__(self) -> int:
+        """How many it would ring for, sooner or later."""
+        return len(self.fresh) + len(self._heap) - self._left
 
-    def discard(self, entry: Entry) -> None:
-        """Forget an entry. The timer is left as it is: it may be of use yet."""
-        entry[2] = None
-        heap = self._heap
-        # A block that is left soon after it was entered is usually the last
-        # element of the heap still, and the last one can go at no cost.
-        if heap[-1] is entry:
-            heap.pop()
+    def add(self, timeout: Timeout, deadline: float) -> None:
+        """Have ``timeout`` passed to ``ring`` in the first pass at or after it."""
+        self.fresh[timeout] = None
+        if deadline < self.rings_at:
+            self.set(deadline)
+
+    def discard(self, timeout: Timeout) -> None:
+        """Forget it, if it is there. The timer is left as it is: it may be of use."""
+        entry: Entry | None = timeout._entry
+        if entry is None:
+            self.fresh.pop(timeout, None)
             return
+        timeout._entry = entry[2] = None
         self._left += 1
+        heap = self._heap
         if self._left > _FEW and self._left * 2 > len(heap):
             self._heap = [kept for kept in heap if kept[2] is not None]
             heapify(self._heap)
             self._left = 0
 
-    def _set(self, deadline: float) -> None:
+    def set(self, deadline: float) -> None:
+        """Ring at ``deadline``, which is earlier than it would ring now."""
         if self._handle is not None:
             self._handle.cancel()
-        self._set_for = deadline
+        self.rings_at = deadline
         self._handle = self._loop.call_at(
             deadline, self._on_timer, context=self._context
         )
 
     def _on_timer(self) -> None:
         self._handle = None
-        self._set_for = math.inf
+        self.rings_at = math.inf
+        heap = self._heap
+        for timeout in self.fresh:
+            entry: Entry = [timeout._when, self._number(), timeout]
+            heappush(heap, entry)
+            timeout._entry = entry
+        self.fresh.clear()
         now = self._loop.time()
         due: list[Timeout] = []
-        heap = self._heap
         while heap:
-            deadline, _, timeout = heap[0]
-            if timeout is None:
+            deadline: Any
+            block: Any
+            deadline, _, block = heap[0]
+            if block is None:
                 heappop(heap)
                 self._left -= 1
             # T1: loops may be early, asyncio by the resolution of its clock and
             # uvloop by up to half a millisecond.
-            elif deadline > now:  # type: ignore[operator]
+            elif deadline > now:
                 break
             else:
                 heappop(heap)
-                due.append(timeout)  # type: ignore[arg-type]
+                block._entry = None
+                due.append(block)
         if heap:
-            self._set(heap[0][0])  # type: ignore[arg-type]
+            self.set(heap[0][0])  # type: ignore[arg-type]
         if due:
             self._ring(due)

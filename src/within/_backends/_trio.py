@@ -16,7 +16,7 @@ from .._errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import FrameType
+    from types import FrameType, ModuleType
 
     from .._timeouts import Timeout
 
@@ -40,12 +40,20 @@ class TrioBackend:
     # -- scopes ------------------------------------------------------------
 
     def enter(self, timeout: Timeout) -> None:
-        if timeout._delay is not None:
-            timeout._when = trio.current_time() + timeout._delay
-        scope = trio.CancelScope(deadline=timeout._when, shield=timeout._shield)
+        delay = timeout._delay
+        if delay is None:
+            scope = trio.CancelScope(deadline=timeout._when)
+        elif delay >= 0:
+            # trio reads the clock once in this way, and twice in any other.
+            scope = trio.CancelScope(relative_deadline=delay)
+        else:
+            scope = trio.CancelScope(deadline=trio.current_time() + delay)
+        if timeout._shield:
+            scope.shield = True
         if timeout._expired:  # T12: cancelled before it was entered
             scope.cancel()
         scope.__enter__()
+        timeout._when = scope.deadline
         timeout._scope = scope
 
     def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
@@ -61,7 +69,8 @@ class TrioBackend:
                 caught = scope.cancelled_caught
                 explain(rest, timeout, trio.Cancelled, certain=caught)
             raise
-        timeout._expired = scope.cancel_called
+        if scope.cancel_called:
+            timeout._expired = True
         # With nothing raised in the block, trio answers True as well.
         return exc is not None and caught
 
@@ -148,6 +157,7 @@ class _RealTime:
 
 
 _backend = TrioBackend()
+_asyncio: ModuleType | None = None
 
 
 def running() -> TrioBackend | None:
@@ -157,16 +167,23 @@ def running() -> TrioBackend | None:
     # would do without, but costs 0.5 µs when the answer is no.
     if thread_local.name != "trio":
         return None
-    if "asyncio" in sys.modules and not _nearest():
-        return None
+    if "asyncio" in sys.modules and (_asyncio or _load_asyncio()).running_loop():
+        return _backend if _is_nearest() else None
     return _backend
 
 
-def _nearest() -> bool:
-    """False if an asyncio task runs inside the current trio task."""
-    from ._asyncio import current_frame
+def _load_asyncio() -> ModuleType:
+    global _asyncio
+    from . import _asyncio as module
 
-    inner = current_frame()
+    _asyncio = module
+    return module
+
+
+def _is_nearest() -> bool:
+    """False if an asyncio task runs inside the current trio task."""
+    assert _asyncio is not None
+    inner = _asyncio.current_frame()
     if inner is None:
         return True
     try:
