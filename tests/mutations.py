@@ -38,6 +38,7 @@ class Mutation:
 
 TIMEOUTS = "_timeouts.py"
 ASYNCIO = "_backends/_asyncio.py"
+CHAIN = "_backends/_asyncio_chain.py"
 ALARM = "_backends/_asyncio_alarm.py"
 PURSUIT = "_backends/_asyncio_pursuit.py"
 ANYIO = "_backends/_asyncio_anyio.py"
@@ -53,14 +54,14 @@ MUTATIONS = [
     Mutation(
         "T2: do not set the timer for what comes next",
         ALARM,
-        "if heap:\n            self._set(",
-        "if not heap:\n            self._set(",
+        "if heap:\n            self.set(",
+        "if not heap:\n            self.set(",
     ),
     Mutation(
         "T2: do not set the timer for an earlier deadline",
-        ALARM,
-        "if deadline < self._set_for:",
-        "if self._set_for == math.inf:",
+        ASYNCIO,
+        "if when < alarm.rings_at:",
+        "if alarm.rings_at == math.inf:",
     ),
     Mutation(
         "T3: a block that has ended was late all the same",
@@ -95,7 +96,7 @@ MUTATIONS = [
     Mutation(
         "T5: a deadline that has passed at entry comes a pass later",
         ASYNCIO,
-        "if timeout._expired or when <= now:",
+        "if when <= now or timeout._expired:",
         "if timeout._expired:",
     ),
     Mutation(
@@ -125,13 +126,13 @@ MUTATIONS = [
     Mutation(
         "T6: take an unheard Task.cancel() for one from before",
         ASYNCIO,
-        "timeout._cancelling -= 1",
-        "pass",
+        'requests - getattr(task, "_must_cancel", False)',
+        "requests",
     ),
     Mutation(
         "T7: forget the outer block",
         ASYNCIO,
-        "if not foreign and (outer := self.owed(task)):  # T7",
+        "if not foreign and (outer := self.owed(timeout._parent, task)):  # T7",
         "if outer := []:",
     ),
     Mutation(
@@ -165,10 +166,29 @@ MUTATIONS = [
         "pass",
     ),
     Mutation(
-        "T8: leave the block in the context",
-        ASYNCIO,
-        "_inherited.set(parent)",
+        "T8: a block that was left keeps those around it, left before",
+        CHAIN,
+        "    timeout._parent = _first_open(timeout._parent)\n",
+        "    pass\n",
+    ),
+    Mutation(
+        "T2: who was open when the alarm rang is forgotten",
+        ALARM,
+        "heappush(heap, entry)",
         "pass",
+    ),
+    Mutation(
+        "T14: forget the block inside, and its shield",
+        CHAIN,
+        "while timeout is not None and timeout._child is not None:",
+        "while False:",
+    ),
+    Mutation(
+        "T7: take a block that was left for the one around",
+        ASYNCIO,
+        "while parent is not None and parent._task is None:  # left by now\n"
+        "            parent = parent._parent",
+        "if parent is not None and parent._task is None:\n            parent = None",
     ),
     Mutation(
         "T8: count each repeated request",
@@ -191,14 +211,14 @@ MUTATIONS = [
     Mutation(
         "T11: leave the old deadline armed",
         ASYNCIO,
-        "self._disarm(timeout)\n        timeout._delay = None",
+        "self._alarm.discard(timeout)\n        timeout._delay = None",
         "timeout._delay = None",
     ),
     Mutation(
         "T11: move a deadline that has expired",
         ASYNCIO,
-        "if timeout._expired:\n            return False\n        self._disarm",
-        "self._disarm",
+        "if timeout._expired:\n            return False\n        self._alarm",
+        "self._alarm",
     ),
     Mutation(
         "T11: what is moved into the past strikes a pass later",
@@ -227,21 +247,20 @@ MUTATIONS = [
     Mutation(
         "T14: what a shield has held off is forgotten",
         ASYNCIO,
-        "if self.owed(task, held=True):  # T14: what has waited strikes now",
+        "if outer is not None and self.owed(outer, task, held=True):",
         "if False:",
     ),
     Mutation(
         "T14: do not enter anyio's shield",
         ASYNCIO,
-        "if timeout._shield and timeout._scope is not None:",
-        "if False:",
+        "if timeout._shield:\n                scope = timeout._anyio_shield",
+        "if False:\n                scope = timeout._anyio_shield",
     ),
     Mutation(
         "T14: the shield's own deadline does not count on trio",
         TRIO,
-        "deadline=timeout._when, shield=timeout._shield",
-        "deadline=math.inf if timeout._shield else timeout._when, "
-        "shield=timeout._shield",
+        "scope.shield = True\n",
+        "scope = trio.CancelScope(shield=True)\n",
     ),
     Mutation(
         "T15: strike within anyio's shields",
@@ -294,19 +313,19 @@ MUTATIONS = [
     Mutation(
         "T17: forget what the task was started in",
         ASYNCIO,
-        "scope = _inherited.get()\n        nearest",
-        "pass\n        nearest",
+        "outwards(_innermost.get(), task):",
+        "outwards(_innermost.get(), task):\n            if scope._task is not task:\n                continue",
     ),
     Mutation(
         "T17: see through shields",
         ASYNCIO,
-        "if scope._shield:\n                    break\n            scope = scope._parent",
-        "scope = scope._parent",
+        "nearest = min(nearest, scope._when)\n            if scope._shield:\n                break",
+        "nearest = min(nearest, scope._when)",
     ),
     Mutation(
         "T17: a cancelled block has time left",
         ASYNCIO,
-        "if scope._expired:\n                    return -math.inf",
+        "if scope._expired:\n                return -math.inf",
         "",
     ),
     Mutation(

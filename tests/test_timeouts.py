@@ -389,6 +389,21 @@ async def test_t10_an_explicit_cancel_says_so() -> None:
 # -- T11, T12: changes of mind ----------------------------------------------
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_t11_one_that_has_seen_another_ring_is_moved_for_good(loop: str) -> None:
+    async def main() -> None:
+        with within.timeout(10) as limit:
+            with within.move_on_after(1):
+                await anyio.sleep(5)
+            limit.reschedule(100)
+            with within.move_on_after(1):
+                await anyio.sleep(5)
+            await anyio.sleep(97)
+            assert not limit.expired
+
+    within.testing.run(main, backend=loop, virtual_time=True)
+
+
 async def test_t11_a_keep_alive(ticks: Ticks) -> None:
     with within.move_on_after(ticks.long) as limit:
         limit.reschedule(within.current_time() + 2 * ticks.long)

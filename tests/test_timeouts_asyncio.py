@@ -323,6 +323,39 @@ def test_t8_what_stays_in_the_context_keeps_nothing_alive(run: Any) -> None:
     run(main())
 
 
+def test_t8_a_relay_of_tasks_keeps_no_chain_of_blocks(run: Any) -> None:
+    # Each enters its block within that of the one before, and leaves it after it.
+    async def main() -> None:
+        alive: weakref.WeakSet[within.Timeout] = weakref.WeakSet()
+
+        async def runner(
+            number: int, entered: asyncio.Event, left: asyncio.Event
+        ) -> None:
+            gone = asyncio.Event()
+            with within.timeout(NEVER) as limit:
+                alive.add(limit)
+                entered.set()
+                await left.wait()
+                if number:
+                    handed_over = asyncio.Event()
+                    tasks.append(
+                        asyncio.create_task(runner(number - 1, handed_over, gone))
+                    )
+                    await handed_over.wait()
+            gone.set()
+
+        tasks: list[asyncio.Task[None]] = []
+        start = asyncio.Event()
+        start.set()
+        await runner(20, asyncio.Event(), start)
+        while tasks:
+            await tasks.pop()
+            gc.collect()
+        assert len(alive) < 10
+
+    run(main())
+
+
 def test_t8_many_blocks_do_not_make_the_heap_grow(run: Any) -> None:
     async def main() -> None:
         backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
