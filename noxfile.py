@@ -105,6 +105,15 @@ def tables(session: nox.Session) -> None:
     session.run("python", "benchmarks/tables.py", *session.posargs)
 
 
+@nox.session
+def speed(session: nox.Session) -> None:
+    """What blocks and processes cost, beside each peer: ./dev speed --pictures DIR."""
+    install(session, "trio", "uvloop", group="peers")
+    if "--pictures" in session.posargs:
+        session.install("matplotlib>=3.9")
+    session.run("python", "benchmarks/speed.py", *session.posargs)
+
+
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
     """Put every file into shape."""

@@ -1,0 +1,46 @@
+"""What an import costs: fresh processes, each timed from within."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from _measure import OURS, Contender, Figure, is_installed
+
+# Without site and its path files, whose own imports would be taken for nobody's.
+FLAGS = ("-S", "-E", "-I")
+SCRIPT = """
+import sys
+from time import perf_counter
+sys.path[:0] = {paths!r}
+began = perf_counter()
+import {module}
+print(perf_counter() - began)
+"""
+PEERS = ("asyncio", "async_timeout", "quattro", "anyio", "trio", "uvloop", "shellous")
+
+
+def figures(*, quick: bool) -> list[Figure]:
+    modules = [OURS, *filter(is_installed, PEERS)]
+    return [
+        Figure(
+            "any loop",
+            "import, in a fresh process",
+            [Contender(module, partial(_import, module)) for module in modules],
+            2 if quick else 11,
+            {"asyncio": 1.15},
+        )
+    ]
+
+
+async def _import(module: str) -> float:
+    # Wherever they are: an editable install has a directory of its own.
+    found = {Path(str(importlib.import_module(m).__file__)) for m in (OURS, "anyio")}
+    script = SCRIPT.format(
+        module=module, paths=sorted(str(file.parent.parent) for file in found)
+    )
+    command = [sys.executable, *FLAGS, "-c", script]
+    return float(subprocess.check_output(command))  # noqa: ASYNC221

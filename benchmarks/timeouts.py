@@ -1,0 +1,207 @@
+"""What one time limit costs that is entered and left, beside peers and floors."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import thread_time
+from typing import Any, Literal
+
+import anyio
+from _measure import OURS, Contender, Figure, Turn, is_installed, own, sleep_of
+
+import within
+
+BLOCKS = 200  # in a turn
+LIMIT = 10  # seconds: none of them fires
+
+Form = Literal["with", "async with"]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to a time limit: its name, what makes the block, how it is entered."""
+
+    name: str
+    make: Callable[[float], Any]
+    form: Form = "async with"
+
+
+def ways(loop: str, form: Form) -> list[Way]:
+    """Ours, entered in that form, and every installed peer in the form it has."""
+    ours = Way(OURS, within.timeout, form)
+    if loop == "trio":
+        trio = importlib.import_module("trio")
+
+        def bare(delay: float) -> Any:
+            return trio.CancelScope(relative_deadline=delay)
+
+        return [
+            ours,
+            Way("trio.fail_after", trio.fail_after, "with"),
+            Way("trio.CancelScope", bare, "with"),
+            Way("anyio.fail_after", anyio.fail_after, "with"),
+        ]
+    found = [ours, Way("asyncio.timeout", asyncio.timeout)]
+    if is_installed("async_timeout"):
+        make = importlib.import_module("async_timeout").timeout
+        found.append(Way("async-timeout", make))
+    if is_installed("quattro"):
+        make = importlib.import_module("quattro").fail_after
+        found.append(Way("quattro", make, "with"))
+    return [*found, Way("anyio.fail_after", anyio.fail_after, "with")]
+
+
+def figures(loop: str, *, quick: bool) -> list[Figure]:
+    rounds = 5 if quick else 500
+    forms: tuple[Form, Form] = ("async with", "with")
+    return [
+        Figure(
+            loop,
+            f"{form} timeout({LIMIT}): pass",
+            [
+                *(Contender(way.name, block(loop, way)) for way in ways(loop, form)),
+                *_floors(loop, form),
+            ],
+            rounds,
+            _targets(loop, form),
+        )
+        for form in forms
+    ]
+
+
+def _targets(loop: str, form: Form) -> dict[str, float]:
+    if loop == "trio":
+        if form == "async with":
+            return {}
+        return {"trio.fail_after": 0.95, "trio.CancelScope": 1.10}
+    if form == "with":
+        return {"asyncio.timeout": 0.33}
+    return {"asyncio.timeout": 0.40, "call_at + cancel": 1.0, "the least": 2.0}
+
+
+# -- the turns ---------------------------------------------------------------
+
+# All are timed by the processor time of this thread: nothing here waits, and what
+# others do on the machine is none of our business.
+
+
+def block(loop: str, way: Way) -> Turn:
+    """Enter and leave it again and again."""
+    pause = sleep_of(loop)
+    if way.name == "trio.CancelScope":  # without our wrapper around it
+        scope = importlib.import_module("trio").CancelScope
+        return own(_bare(scope, pause))
+    make = _awaited if way.form == "async with" else _direct
+    return own(make(way.make, pause))
+
+
+def _awaited(make: Callable[[float], Any], pause: Sleep) -> Turn:
+    async def turn() -> float:
+        await pause(0)  # in which the loop throws out cancelled timers
+        began = thread_time()
+        for _ in range(BLOCKS):
+            async with make(LIMIT):
+                pass
+        return (thread_time() - began) / BLOCKS
+
+    return turn
+
+
+def _direct(make: Callable[[float], Any], pause: Sleep) -> Turn:
+    async def turn() -> float:
+        await pause(0)
+        began = thread_time()
+        for _ in range(BLOCKS):
+            with make(LIMIT):
+                pass
+        return (thread_time() - began) / BLOCKS
+
+    return turn
+
+
+def _bare(scope: Callable[..., Any], pause: Sleep) -> Turn:
+    async def turn() -> float:
+        await pause(0)
+        began = thread_time()
+        for _ in range(BLOCKS):
+            with scope(relative_deadline=LIMIT):
+                pass
+        return (thread_time() - began) / BLOCKS
+
+    return turn
+
+
+# -- the floors --------------------------------------------------------------
+
+
+class _Empty:
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        pass
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        pass
+
+
+def _floors(loop: str, form: Form) -> list[Contender]:
+    if form == "with":
+        return [Contender("empty with", _empty_with)]
+    floors = [Contender("empty async with", _empty_async_with)]
+    if loop == "trio":
+        return floors
+    return [
+        Contender("call_at + cancel", _timer),
+        Contender("the least", _least),
+        *floors,
+    ]
+
+
+async def _empty_with() -> float:
+    began = thread_time()
+    for _ in range(BLOCKS):
+        with _Empty():
+            pass
+    return (thread_time() - began) / BLOCKS
+
+
+async def _empty_async_with() -> float:
+    began = thread_time()
+    for _ in range(BLOCKS):
+        async with _Empty():
+            pass
+    return (thread_time() - began) / BLOCKS
+
+
+async def _least() -> float:
+    """What no block can do without: one call each way, the clock, the task."""
+    clock, current_task = asyncio.get_running_loop().time, asyncio.current_task
+    began = thread_time()
+    for _ in range(BLOCKS):
+        async with _Empty():
+            clock()
+            current_task()
+    return (thread_time() - began) / BLOCKS
+
+
+async def _timer() -> float:
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    began = thread_time()
+    for _ in range(BLOCKS):
+        loop.call_at(loop.time() + LIMIT, _nothing).cancel()
+    return (thread_time() - began) / BLOCKS
+
+
+def _nothing() -> None:
+    pass
