@@ -18,6 +18,7 @@ from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
+from within._processes import _pump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -182,9 +183,6 @@ async def test_p16_no_descriptor_is_left_to_wait_with(
                 pass
 
 
-@pytest.mark.xfail(
-    strict=True, reason="no descriptor to look through /proc is taken for nobody"
-)
 async def test_p16_who_has_left_the_group_is_ended_without_descriptors() -> None:
     """Those of its own pipes are free at the end, and suffice to look around."""
     script = f"setsid sh -c 'echo $$; exec sleep {FOREVER}' & read -r word"
@@ -209,6 +207,17 @@ async def test_p16_waiting_without_a_descriptor_is_an_error_and_ends_it() -> Non
             with descriptors(0):
                 await child.wait()
     assert not alive(child.pid)
+
+
+async def test_p16_a_run_that_finds_no_way_to_wait_leaves_no_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(self: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(_pump.Pump, "__init__", fail)
+    with nothing_leaks(), pytest.raises(OSError, match="Too many open files"):
+        await run("sleep", FOREVER)
 
 
 # -- EAGAIN ----------------------------------------------------------------------

@@ -300,20 +300,7 @@ within.testing.run(main, backend={loop!r})
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
-@pytest.mark.parametrize(
-    "end",
-    [
-        pytest.param(
-            end,
-            marks=pytest.mark.xfail(
-                end in ("exit", "error"),
-                strict=True,
-                reason="the block is left in the copy too, and ends the child",
-            ),
-        )
-        for end in ENDS
-    ],
-)
+@pytest.mark.parametrize("end", ENDS)
 def test_p16_a_fork_in_the_middle_leaves_its_parents_child_alone(
     end: str, loop: str
 ) -> None:

@@ -171,21 +171,25 @@ async def test_p10_a_line_before_what_is_no_text_is_given_first(cut: int) -> Non
     assert await lines_before_error(pieces, "utf-8") == ["one\n"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the decoder is reset, and the carriage return in it with it"
-)
 async def test_p10_a_carriage_return_before_what_is_no_text_ends_its_line() -> None:
     """It was kept back, for a line feed might have followed."""
     assert await lines_before_error([b"one\r", b"\xff"], "utf-8") == ["one\n"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the decoder is reset, and with it the order of the bytes"
-)
 async def test_p10_what_is_no_text_does_not_turn_the_bytes_around() -> None:
     before = codecs.BOM_UTF16_BE + "on".encode("utf-16-be")
     after = "e\n".encode("utf-16-be") + b"\xdc\x00\xdc\x00"
     assert await lines_before_error([before, after], "utf-16") == ["one\n"]
+
+
+@pytest.mark.parametrize("end", ["; sleep 600", ""])
+async def test_p10_max_line_bounds_a_line_that_does_not_end(end: str) -> None:
+    script = "echo short; head -c 100000 /dev/zero | tr '\\0' x" + end
+    async with process("sh", "-c", script, max_line=1000) as child:
+        assert await anext(aiter(child)) == "short\n"
+        for _ in range(2):
+            with pytest.raises(ValueError, match="max_line=1000"):
+                await anext(aiter(child))
 
 
 async def test_p10_a_line_of_ten_mebibytes() -> None:

@@ -19,6 +19,7 @@ from ._tree import bearers, group_of
 if TYPE_CHECKING:
     import resource
     from collections.abc import Callable
+    from typing import Self
 
     from ._command import Command
     from ._stop import Stop
@@ -73,6 +74,7 @@ class Child:
         if plan.tree != "child" and not options.get("start_new_session"):
             options["process_group"] = 0
         self._own_group = plan.tree != "child"
+        self._owner = os.getpid()
         self._began = time.monotonic()
         # bufsize=0: nothing of Popen's own buffering is in the way, for the
         # pipes are ours.
@@ -103,8 +105,18 @@ class Child:
             self.end_now()
             raise
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end_now()  # nothing, once it is reaped
+
     def __repr__(self) -> str:
         return f"child {self.pid} {' '.join(map(str, self.args))!r}"
+
+    def is_ours(self) -> bool:
+        """False in a fork of the process that has started it, whose it stays."""
+        return os.getpid() == self._owner
 
     # -- its end -----------------------------------------------------------
 
@@ -171,7 +183,7 @@ class Child:
 
     def end_now(self) -> None:
         """Kill and reap without a loop: for who cannot await any more."""
-        if self._reaped:
+        if self._reaped or not self.is_ours():
             return
         with suppress(OSError):  # of descriptors, to look for marked ones
             self.signal_tree(signals.SIGKILL, report=False)
@@ -191,7 +203,7 @@ class Child:
 
     def signal(self, number: int) -> None:
         """Send a signal to the child alone; nothing if it has ended."""
-        if self._reaped or self.has_exited():
+        if self._reaped or not self.is_ours() or self.has_exited():
             return
         # Unreaped, the number is its own, whatever happens meanwhile (P5).
         _ignoring_missing(os.kill, self.pid, number)

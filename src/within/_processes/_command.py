@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._stop import Stop
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
@@ -97,8 +99,6 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
 
 def check_stop(stop: object) -> None:
     """The error for what is no :class:`Stop`."""
-    from ._stop import Stop
-
     if not isinstance(stop, Stop):
         raise TypeError(f"stop is {stop!r}: give within.Stop(...)")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._pipes import ReceivePipe
+
+# What ends a line for str.splitlines(), but not for a text file.
+_OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 class Lines:
@@ -28,30 +30,42 @@ class Lines:
         self._decoder = io.IncrementalNewlineDecoder(
             codecs.getincrementaldecoder(encoding)(errors), translate=True
         )
-        self._lines: deque[str] = deque()
+        self._lines: list[str] = []  # the next one is the last
         # The pieces of a line that has not ended: joined once, when it does, so
         # that a long one does not cost its length squared.
         self._pieces: list[str] = []
         self._held = 0  # characters in the pieces
         self._at_end = False
+        self._too_long = False
         self._error: UnicodeDecodeError | None = None
 
     def __aiter__(self) -> Lines:
         return self
 
     async def __anext__(self) -> str:
+        # Half of what a line costs is this call: nothing is asked here that can be
+        # asked once for all the lines of a read.
+        try:
+            return self._lines.pop()
+        except IndexError:
+            pass
+        return await self._wait()
+
+    async def _wait(self) -> str:
         # Nothing is in a local variable while we wait: a cancelled read leaves
         # all that has come where the next one finds it (P11).
         while not self._lines:
+            if self._too_long:
+                raise ValueError(
+                    f"a line of the child is longer than max_line={self._max_line} "
+                    "characters: raise the limit, or read process.stdout in pieces"
+                )
             if self._error is not None:
                 raise self._error
             if self._at_end:
                 raise StopAsyncIteration
-            self._check(self._held)
             await self._more()
-        line = self._lines[0]
-        self._check(len(line) - line.endswith("\n"))
-        return self._lines.popleft()
+        return self._lines.pop()
 
     async def _more(self) -> None:
         from anyio import EndOfStream
@@ -61,32 +75,52 @@ class Lines:
         except EndOfStream:
             data = b""
             self._at_end = True
-        text = self._decode(data)
-        head, *rest = text.split("\n")
-        self._pieces.append(head)
-        self._held += len(head)
-        if rest:
-            self._lines.append("".join(self._pieces) + "\n")
-            *whole, tail = rest
-            self._lines.extend([line + "\n" for line in whole])
-            self._pieces = [tail]
-            self._held = len(tail)
-        if self._at_end and self._held:
-            self._lines.append("".join(self._pieces))
+        lines, rest = _split(self._decode(data))
+        if lines:
+            self._pieces.append(lines[0])
+            lines[0] = "".join(self._pieces)
+            self._pieces = []
+            self._held = 0
+        self._pieces.append(rest)
+        self._held += len(rest)
+        if self._max_line is not None:
+            self._bound(lines, self._max_line)
+        if self._at_end and self._held and not self._too_long:
+            lines.append("".join(self._pieces))
+        self._lines = lines[::-1]
+
+    def _bound(self, lines: list[str], limit: int) -> None:
+        """Give up at the first line that is too long; those before it are given."""
+        for place, line in enumerate(lines):
+            if len(line) - 1 > limit:
+                del lines[place:]
+                self._too_long = True
+                return
+        self._too_long = self._held > limit
 
     def _decode(self, data: bytes) -> str:
+        state = self._decoder.getstate()
         try:
             return self._decoder.decode(data, final=self._at_end)
         except UnicodeDecodeError as error:
             # What came before it is good, and is given first; then the error,
             # each time, for nobody knows where the text goes on.
             self._error = error
-            self._decoder.reset()
-            return self._decoder.decode(error.object[: error.start])
+            good = len(data) - (len(error.object) - error.start)
+            self._decoder.setstate(state)
+            text = self._decoder.decode(data[: max(0, good)])
+            held_back = self._decoder.getstate()[1] & 1  # a "\r" that ends a line
+            return text + "\n" * held_back
 
-    def _check(self, length: int) -> None:
-        if self._max_line is not None and length > self._max_line:
-            raise ValueError(
-                f"a line of the child is longer than max_line={self._max_line} "
-                "characters: raise the limit, or read process.stdout in pieces"
-            )
+
+def _split(text: str) -> tuple[list[str], str]:
+    """The lines of ``text``, and the beginning of one that has not ended."""
+    if any(end in text for end in _OTHER_ENDS):
+        *whole, rest = text.split("\n")
+        return [line + "\n" for line in whole], rest
+    # The same in one pass over the lines, not two.
+    lines = text.splitlines(keepends=True)
+    if not lines or lines[-1].endswith("\n"):
+        return lines, ""
+    rest = lines.pop()
+    return lines, rest

@@ -55,7 +55,7 @@ class Process:
         self._pipes = [pipe for pipe in (stdin, stdout, stderr) if pipe is not None]
         self._stopping = 0
         self._closed = False
-        self._dropped = finalize(self, _drop, os.getpid(), child, self._pipes)
+        self._dropped = finalize(self, _drop, child, self._pipes)
 
     # -- what it is --------------------------------------------------------
 
@@ -186,7 +186,8 @@ class Process:
             return
         self._stopping += 1  # several may: each does the whole of it, none harms
         try:
-            await self._stop(orderly)
+            if self._child.is_ours():
+                await self._stop(orderly)
         finally:
             self._stopping -= 1
             self._end_now()
@@ -222,14 +223,14 @@ class Process:
 
 
 def _release(child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
-    child.end_now()  # nothing, once it is reaped
-    for pipe in pipes:
+    for pipe in pipes:  # first: to find all of a tree takes some descriptors
         pipe.close()
+    child.end_now()  # nothing, once it is reaped
 
 
-def _drop(owner: int, child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
+def _drop(child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
     """Nobody has it any more, or the interpreter exits (not that of a fork)."""
-    if os.getpid() == owner:
+    if child.is_ours():
         _release(child, pipes)  # first: the warning may be an error
         warnings.warn(
             f"{child!r} was dropped while open: leave its block, or await aclose()",

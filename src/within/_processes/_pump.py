@@ -20,10 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from typing import Self
 
-    Handler = Callable[[int], None]
+    Handler = Callable[[int], int]  # given the descriptor, how many bytes it moved
 
 # What a pipe holds on Linux, unless told otherwise. In bytes.
 _CHUNK = 65536
+
+# What one is made to hold once that much has gone through it at once. In bytes;
+# no more, because all pipes of a user may hold 64 MiB together
+# (/proc/sys/fs/pipe-user-pages-soft), and new ones are tiny after that.
+_LARGE = 262144
+
+# How many bytes are moved before others get to run: to go by way of the loop for
+# each chunk costs more than to move it.
+_TURN = 1 << 20
 
 # Reads of a chunk that empty any pipe: the largest that a user may ask for is
 # 1 MiB by default (/proc/sys/fs/pipe-max-size).
@@ -48,21 +57,34 @@ class Pump:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.unwatch()
-        self._selector.close()
+        self.close()
+
+    def close(self) -> None:
+        """Move nothing any more, and take no descriptor any more."""
+        self._reading.clear()
+        self._selector.close()  # and forgets the descriptors in it, all at once
+        if self._exit_fd >= 0:
+            os.close(self._exit_fd)
+            self._exit_fd = -1
 
     def read(self, fd: int, sink: Callable[[bytes], object]) -> None:
         """Pass on to ``sink`` what ``fd`` brings, until its end."""
 
-        def handle(fd: int) -> None:
+        chunk = _CHUNK
+
+        def handle(fd: int) -> int:
+            nonlocal chunk
             try:
-                data = os.read(fd, _CHUNK)
+                data = os.read(fd, chunk)
             except BlockingIOError:
-                return
+                return 0
             if data:
                 sink(data)
             else:
                 self._forget(fd)
+            if len(data) == _CHUNK == chunk:
+                chunk = _enlarge(fd)
+            return len(data)
 
         self._reading.add(fd)
         self._selector.register(fd, selectors.EVENT_READ, handle)
@@ -70,18 +92,24 @@ class Pump:
     def write(self, fd: int, data: bytes, finished: Callable[[], object]) -> None:
         """Write ``data`` as fast as ``fd`` takes it; then call ``finished``."""
         rest = memoryview(data)
+        chunk = _CHUNK
 
-        def handle(fd: int) -> None:
-            nonlocal rest
+        def handle(fd: int) -> int:
+            nonlocal rest, chunk
+            written = 0
             try:
-                rest = rest[os.write(fd, rest[:_CHUNK]) :]
+                written = os.write(fd, rest[:chunk])
+                rest = rest[written:]
             except BlockingIOError:
-                return
+                return 0
             except BrokenPipeError:  # it wants no more: its business
                 rest = rest[:0]
             if not rest:
                 self._forget(fd)
                 finished()
+            elif written == _CHUNK == chunk:
+                chunk = _enlarge(fd)
+            return written
 
         self._selector.register(fd, selectors.EVENT_WRITE, handle)
 
@@ -114,9 +142,10 @@ class Pump:
             in_time.wait(seconds)
             os.close(writable)
 
-        def handle(fd: int) -> None:
+        def handle(fd: int) -> int:
             self._forget(fd)
             ring()
+            return 0
 
         self._selector.register(readable, selectors.EVENT_READ, handle)
         thread = threading.Thread(target=wait, name="within-alarm")
@@ -134,6 +163,8 @@ class Pump:
         # A few rounds empty any pipe; one that somebody fills as fast as we
         # empty it must not hold us.
         for _ in range(_ROUNDS):
+            if not self._reading:
+                return True
             ready = [
                 key for key, _ in self._selector.select(0) if key.fd in self._reading
             ]
@@ -148,16 +179,25 @@ class Pump:
         wait = current().wait_readable
         while not done():
             await wait(self._selector.fileno())
+            self._move()
+
+    def _move(self) -> None:
+        moved = 0
+        while moved < _TURN:
+            before = moved
             for key, _ in self._selector.select(0):
-                key.data(key.fd)
+                moved += key.data(key.fd)
+            if moved == before:
+                break
 
     async def until_one_ends(self, pids: Iterable[int]) -> None:
         """Keep the bytes moving until one of ``pids``, no children of ours, ends."""
         ended = False
 
-        def end(fd: int) -> None:
+        def end(fd: int) -> int:
             nonlocal ended
             ended = True
+            return 0
 
         pidfds: list[int] = []
         try:
@@ -181,7 +221,7 @@ class Pump:
 
     def forget(self, fd: int) -> None:
         """Leave ``fd`` alone from now on: it is about to be closed, or has been."""
-        if fd >= 0 and fd in self._selector.get_map():
+        if fd >= 0 and fd in (self._selector.get_map() or ()):
             self._forget(fd)
 
     def _forget(self, fd: int) -> None:
@@ -189,5 +229,22 @@ class Pump:
         self._selector.unregister(fd)
 
 
-def _ignore(fd: int) -> None:
-    pass
+def _ignore(fd: int) -> int:
+    return 0
+
+
+def _enlarge(fd: int) -> int:
+    """Let a busy pipe hold more, if we may; return what to move at once from now.
+
+    One that is not as the system makes it was asked for, and stays.
+    """
+    import fcntl  # not on Windows, which check_command() refuses
+
+    get_size = getattr(fcntl, "F_GETPIPE_SZ", None)  # Linux
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    try:
+        if get_size and set_size and fcntl.fcntl(fd, get_size) == _CHUNK:
+            fcntl.fcntl(fd, set_size, _LARGE)
+    except OSError:  # the user's pipes hold much already, or it is no pipe
+        pass
+    return _LARGE

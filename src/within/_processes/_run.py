@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from subprocess import DEVNULL, PIPE
@@ -168,30 +169,37 @@ async def _run(
     from anyio.lowlevel import checkpoint
 
     await checkpoint()  # who is cancelled starts nothing
-    with Pump() as pump, Pipes(request.pipe_size) as pipes:
+    with Pipes(request.pipe_size) as pipes:
         stdin, to_child = pipes.to_child(files[0])
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])
         child = Child(request, plan, stdin=stdin, stdout=stdout, stderr=stderr)
         capture.child = child
-        try:
-            pipes.started()
-            if to_child is not None:
-                pump.write(to_child, data, lambda: pipes.close(to_child))
-            if from_child is not None:
-                pump.read(from_child, capture.sink("stdout"))
-            if complaints is not None:
-                pump.read(complaints, capture.sink("stderr"))
-            pump.watch(child.exit_fd)
-            await pump.until(lambda: child.has_exited() or capture.over)
-        finally:
+        # The pump comes last: what is done from here on takes no time, because the
+        # child is starting meanwhile. (And Popen has given back more descriptors by
+        # now than a pump takes.)
+        with child, Pump() as pump:
             try:
-                await stop_child(
-                    child, pump, plan, close_stdin=lambda: _close(pump, pipes, to_child)
-                )
+                pipes.started()
+                if to_child is not None:
+                    pump.write(to_child, data, lambda: pipes.close(to_child))
+                if from_child is not None:
+                    pump.read(from_child, capture.sink("stdout"))
+                if complaints is not None:
+                    pump.read(complaints, capture.sink("stderr"))
+                pump.watch(child.exit_fd)
+                await pump.until(lambda: child.has_exited() or capture.over)
             finally:
-                # P9: what it wrote before it went is in the pipes still.
-                pump.drain()
+                try:
+                    await stop_child(
+                        child,
+                        pump,
+                        plan,
+                        close_stdin=lambda: _close(pump, pipes, to_child),
+                    )
+                finally:
+                    # P9: what it wrote before it went is in the pipes still.
+                    pump.drain()
 
 
 def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:
@@ -207,13 +215,13 @@ class _Capture:
         self.child: Child | None = None  # once it is started
         self.over = False
         self._room = limit
-        self._kept: dict[str, list[bytes]] = {name: [] for name in names}
+        self._kept = {name: io.BytesIO() for name in names}
 
     def sink(self, name: str) -> Callable[[bytes], object]:
-        chunks = self._kept[name]
+        kept = self._kept[name]
         if self._room is None:
-            return chunks.append
-        return lambda data: chunks.append(self._fitting(data))
+            return kept.write
+        return lambda data: kept.write(self._fitting(data))
 
     def _fitting(self, data: bytes) -> bytes:
         assert self._room is not None
@@ -226,7 +234,7 @@ class _Capture:
     def get(self, name: str, *, text: bool, errors: str = "strict") -> Any:
         if name not in self._kept:
             return None
-        data = b"".join(self._kept[name])
+        data = self._kept[name].getvalue()
         if not text:
             return data
         decoded = data.decode("utf-8", errors)

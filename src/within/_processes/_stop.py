@@ -83,6 +83,8 @@ async def stop_child(
     ``orderly`` says that the child has closed its output of its own accord, and
     so gets ``grace`` to exit by itself as well.
     """
+    if not child.is_ours():
+        return
     try:
         backend = current()
     except RuntimeError:  # the loop is gone: nothing can be awaited any more
@@ -98,7 +100,12 @@ async def stop_child(
         if stopping.over:
             child.reap()
         else:  # out of descriptors, or of a loop: no time for politeness
-            child.end_now()
+            try:
+                pump.drain()
+            finally:
+                pump.close()  # it takes some descriptors to find all of a tree
+                close_stdin()
+                child.end_now()
 
 
 class _Stopping:

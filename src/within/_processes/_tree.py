@@ -8,6 +8,7 @@ form; elsewhere nobody is found, and a group's death is not waited for.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -54,7 +55,8 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
             except ProcessLookupError:
                 missed.setdefault(pid, time.monotonic())
                 continue
-            except OSError:  # a thread's number
+            except OSError as error:  # a thread's number
+                _nothing(error)
                 continue
             try:
                 if bears(pid, mark):
@@ -132,8 +134,8 @@ def _read(path: str) -> bytes:
         return b""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
+    except OSError as error:
+        return _nothing(error)
     try:
         data = more = os.read(fd, _CHUNK)
         while more:
@@ -143,3 +145,10 @@ def _read(path: str) -> bytes:
         return b""
     finally:
         os.close(fd)
+
+
+def _nothing(error: OSError) -> bytes:
+    """It is not there; unless it is we that are short of descriptors (P16)."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
+    return b""
