@@ -37,7 +37,8 @@ class Stop:
         grace: Seconds from ``signal`` to SIGKILL.
         tree: Who is ended with the child. ``"child"``: nobody. ``"group"``: the
             process group that is made for it. ``"all"`` (Linux): whoever left
-            that group too, found by a mark in the environment.
+            that group too, found by a mark in the environment, at the price of a
+            look at every process; one that clears its environment is not found.
 
     Raises:
         ValueError: For a negative number of seconds, an unknown signal or tree.
