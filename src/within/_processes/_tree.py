@@ -26,11 +26,18 @@ FEW_BIRTHS = 500
 # What is read of such a file at once, in bytes.
 _CHUNK = 65536
 
+# States of a process that runs no more, or is not there.
+_DEAD = (b"Z", b"X", b"")
+
+# Of the flags of a process: it is a thread of the kernel, and has no environment.
+_PF_KTHREAD = 0x00200000
+
 # Births that are looked at before it is enough. There are hardly any, as a rule.
 _CHASE = 10_000
 
-# A number is given some microseconds before its process can be found by it. Who
-# was not found is looked for again for as long as this. In seconds.
+# A number is given some microseconds before its process can be found by it, and a
+# process has no environment for as long in execve(). Who could not be told is
+# looked at again for as long as this. In seconds.
 _MATURITY = 0.001
 
 
@@ -59,8 +66,11 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                 _nothing(error)
                 continue
             try:
-                if bears(pid, mark):
+                found = bears(pid, mark)
+                if found:
                     yield pid, pidfd
+                elif found is None:
+                    missed.setdefault(pid, time.monotonic())
             finally:
                 os.close(pidfd)
         since, newest = newest, newest_pid()
@@ -76,14 +86,17 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
             pending = list(missed)
 
 
-def bears(pid: int, mark: str) -> bool:
-    """Whether one process inherited ``mark``."""
+def bears(pid: int, mark: str) -> bool | None:
+    """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
     environ = _read(f"/proc/{pid}/environ")
-    state, threads = (b"", 0) if environ else _status(pid)
-    if state == b"Z" and threads > 1:
-        # Its first thread has ended; what the others see is the same.
-        for thread in _listdir(f"/proc/{pid}/task"):
-            environ = environ or _read(f"/proc/{pid}/task/{thread}/environ")
+    if not environ:
+        state, flags, threads = _status(pid)
+        if state == b"Z" and threads > 1:
+            # Its first thread has ended; what the others see is the same.
+            for thread in _listdir(f"/proc/{pid}/task"):
+                environ = environ or _read(f"/proc/{pid}/task/{thread}/environ")
+        elif state not in _DEAD and not flags & _PF_KTHREAD:
+            return None  # it has none, or is about to get it from execve()
     return f"\0{mark}=".encode() in b"\0" + environ
 
 
@@ -97,8 +110,8 @@ def group_of(pid: int) -> int:
 
 def is_alive(pid: int) -> bool:
     """False for a zombie: it is dead, though its parent has not said so."""
-    state, threads = _status(pid)
-    return state not in (b"", b"X") and (state != b"Z" or threads > 1)
+    state, _, threads = _status(pid)
+    return state not in _DEAD or threads > 1  # only its first thread has ended
 
 
 def listed() -> list[int]:
@@ -112,11 +125,11 @@ def newest_pid() -> int:
     return int(load[-1]) if load else 0
 
 
-def _status(pid: int) -> tuple[bytes, int]:
-    """The state of its first thread, and how many threads it has."""
+def _status(pid: int) -> tuple[bytes, int, int]:
+    """The state of its first thread, its flags, and how many threads it has."""
     # The name before the state, in parentheses, may hold anything at all.
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return (fields[0], int(fields[17])) if fields else (b"", 0)
+    return (fields[0], int(fields[6]), int(fields[17])) if fields else (b"", 0, 0)
 
 
 def _listdir(path: str) -> list[str]:
