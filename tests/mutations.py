@@ -38,7 +38,6 @@ class Mutation:
 
 TIMEOUTS = "_timeouts.py"
 ASYNCIO = "_backends/_asyncio.py"
-CHAIN = "_backends/_asyncio_chain.py"
 ALARM = "_backends/_asyncio_alarm.py"
 PURSUIT = "_backends/_asyncio_pursuit.py"
 ANYIO = "_backends/_asyncio_anyio.py"
@@ -54,14 +53,14 @@ MUTATIONS = [
     Mutation(
         "T2: do not set the timer for what comes next",
         ALARM,
-        "if heap:\n            self.set(",
-        "if not heap:\n            self.set(",
+        "if heap:\n            self._set(",
+        "if not heap:\n            self._set(",
     ),
     Mutation(
         "T2: do not set the timer for an earlier deadline",
-        ASYNCIO,
-        "if when < alarm.rings_at:",
-        "if alarm.rings_at == math.inf:",
+        ALARM,
+        "if deadline < self._rings_at:",
+        "if self._rings_at == math.inf:",
     ),
     Mutation(
         "T3: a block that has ended was late all the same",
@@ -132,7 +131,7 @@ MUTATIONS = [
     Mutation(
         "T7: forget the outer block",
         ASYNCIO,
-        "if not foreign and (outer := self.owed(timeout._parent, task)):  # T7",
+        "if not foreign and (outer := self.owed(task)):  # T7",
         "if outer := []:",
     ),
     Mutation(
@@ -167,28 +166,22 @@ MUTATIONS = [
     ),
     Mutation(
         "T8: a block that was left keeps those around it, left before",
-        CHAIN,
-        "    timeout._parent = _first_open(timeout._parent)\n",
-        "    pass\n",
+        ASYNCIO,
+        "timeout._parent = _first_open(parent)",
+        "pass",
+    ),
+    Mutation(
+        "T17: inherit a block that was left, and what was around it",
+        ASYNCIO,
+        "while parent is not None and parent._task is None:  # left by now\n"
+        "                parent = parent._parent",
+        "pass",
     ),
     Mutation(
         "T2: who was open when the alarm rang is forgotten",
         ALARM,
         "heappush(heap, entry)",
         "pass",
-    ),
-    Mutation(
-        "T14: forget the block inside, and its shield",
-        CHAIN,
-        "while timeout is not None and timeout._child is not None:",
-        "while False:",
-    ),
-    Mutation(
-        "T7: take a block that was left for the one around",
-        ASYNCIO,
-        "while parent is not None and parent._task is None:  # left by now\n"
-        "            parent = parent._parent",
-        "if parent is not None and parent._task is None:\n            parent = None",
     ),
     Mutation(
         "T8: count each repeated request",
@@ -247,7 +240,7 @@ MUTATIONS = [
     Mutation(
         "T14: what a shield has held off is forgotten",
         ASYNCIO,
-        "if outer is not None and self.owed(outer, task, held=True):",
+        "if self.owed(task, held=True):  # T14: what has waited strikes now",
         "if False:",
     ),
     Mutation(
@@ -313,19 +306,19 @@ MUTATIONS = [
     Mutation(
         "T17: forget what the task was started in",
         ASYNCIO,
-        "outwards(_innermost.get(), task):",
-        "outwards(_innermost.get(), task):\n            if scope._task is not task:\n                continue",
+        "scope = _inherited.get()\n        nearest",
+        "pass\n        nearest",
     ),
     Mutation(
         "T17: see through shields",
         ASYNCIO,
-        "nearest = min(nearest, scope._when)\n            if scope._shield:\n                break",
-        "nearest = min(nearest, scope._when)",
+        "if scope._shield:\n                    break\n            scope = scope._parent",
+        "scope = scope._parent",
     ),
     Mutation(
         "T17: a cancelled block has time left",
         ASYNCIO,
-        "if scope._expired:\n                return -math.inf",
+        "if scope._expired:\n                    return -math.inf",
         "",
     ),
     Mutation(

@@ -152,4 +152,4 @@ def test_a_long_one_does_not_delay_a_short_one() -> None:
     loop.run(1)
     assert rung == [short]
     assert [timer.when for timer in loop.timers] == [1000]
-    assert not math.isinf(alarm.rings_at)
+    assert not math.isinf(alarm._rings_at)

@@ -100,7 +100,7 @@ class Timeout:
         self._delay: float | None  # from entry
         kind: Any = delay.__class__  # T5: what nearly everybody gives is quickly seen
         if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
-            self._delay = delay
+            self._delay = delay + 0.0
         else:
             self._delay = None if delay is None else as_seconds(delay, "delay")
         self._when = math.inf if deadline is None else as_seconds(deadline, "deadline")
@@ -108,7 +108,6 @@ class Timeout:
         self._backend: Backend | None = None
         self._task: Any = None  # the task that is in the block
         self._parent: Timeout | None = None  # the block around this one
-        self._child: Timeout | None = None  # the block in this one, in the same task
         if shield:
             self._shield = True
         if level:

@@ -53,7 +53,7 @@ def _load_asyncio() -> Callable[[], Any]:
     global _running_loop, _backend_of
     from ._asyncio import backend_of, running_loop
 
-    _running_loop, _backend_of = running_loop, backend_of
+    _backend_of, _running_loop = backend_of, running_loop
     return running_loop
 
 

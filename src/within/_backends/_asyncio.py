@@ -12,7 +12,6 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._asyncio_alarm import Alarm
-from ._asyncio_chain import innermost, link, outwards, unlink
 from ._asyncio_pursuit import Pursuit, hear
 
 if TYPE_CHECKING:
@@ -27,11 +26,11 @@ Task = asyncio.Task[Any]
 # Where it has been imported, there may be scopes of anyio's.
 _ANYIO = "anyio._backends._asyncio"
 
-# The block that the running task entered last, or that in which it was started
-# (T17). It stays when the block is left, for to set a variable costs as much as
-# half of all the rest; who reads it goes on outwards to one that is open. Two tasks
-# may be given one and the same context, so whose a block is says only the block.
-_innermost: ContextVar[Timeout | None] = ContextVar("within", default=None)
+# The block in which a task was started, for T17. Which blocks a task itself has
+# open is kept by task (`AsyncioBackend._innermost`), because two tasks may share a
+# context, and one may use several. A block that is left stays in it, for to set a
+# variable is the dearest part of a block; who reads it goes on outwards.
+_inherited: ContextVar[Timeout | None] = ContextVar("within", default=None)
 
 
 class AsyncioBackend:
@@ -43,6 +42,7 @@ class AsyncioBackend:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._alarm = Alarm(loop, self._expire)
+        self._innermost: dict[Task, Timeout] = {}
         self._pursuits: dict[Task, Pursuit] = {}
         self._cut_off: set[object] = set()  # waiters that we have just cancelled
         self._readers: dict[int, asyncio.Future[None]] = {}
@@ -59,11 +59,11 @@ class AsyncioBackend:
 
     def enter(self, timeout: Timeout) -> None:
         # By its module: trio-asyncio replaces it there.
-        task = asyncio.current_task(self._loop)
+        task = asyncio.current_task()
         if task is None:
             raise RuntimeError(
-                f"{timeout!r} was entered outside a task (in a callback of the event "
-                "loop?): start one with loop.create_task() or asyncio.run()"
+                f"{timeout!r} was entered outside a task (in a callback of the loop?): "
+                "start one with loop.create_task() or asyncio.run()"
             )
         now = self._loop.time()
         if timeout._delay is not None:
@@ -73,12 +73,14 @@ class AsyncioBackend:
         if requests := task.cancelling():
             # T6: without one that is yet to be heard, in the block
             timeout._cancelling = requests - getattr(task, "_must_cancel", False)
-        parent = _innermost.get()
-        while parent is not None and parent._task is None:  # left by now
-            parent = parent._parent
-        if parent is not None:
-            link(timeout, parent, task)
-        _innermost.set(timeout)
+        parent = self._innermost.get(task)
+        if parent is None:
+            parent = _inherited.get()
+            while parent is not None and parent._task is None:  # left by now
+                parent = parent._parent
+        timeout._parent = parent
+        self._innermost[task] = timeout
+        _inherited.set(timeout)
         anyio = self._anyio
         if anyio is None and _ANYIO in sys.modules:
             anyio = self._load_anyio()
@@ -89,24 +91,27 @@ class AsyncioBackend:
         if when <= now or timeout._expired:
             self._expire([timeout])
         elif when != math.inf:
-            # What Alarm.add() does: every block comes this way.
-            alarm = self._alarm
-            alarm.fresh[timeout] = None
-            if when < alarm.rings_at:
-                alarm.set(when)
+            self._alarm.add(timeout, when)
 
     def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
         task: Task = timeout._task
-        if timeout._entry is None:
-            self._alarm.fresh.pop(timeout, None)
+        parent = timeout._parent
+        in_order = self._innermost.get(task) is timeout
+        if in_order:
+            if parent is not None and parent._task is task:
+                self._innermost[task] = parent
+            else:
+                del self._innermost[task]
         else:
-            self._alarm.discard(timeout)
+            self._unlink(timeout)
+        self._alarm.discard(timeout)
         timeout._task = None
-        if timeout._child is not None or asyncio.current_task(self._loop) is not task:
-            self._leave_wrongly(timeout, task, exc)
+        if parent is not None and parent._task is None:
+            # Kept, so that tasks started inside still find the blocks around it.
+            timeout._parent = _first_open(parent)
+        if not in_order or running_task() is not task:
+            self._left_wrongly(timeout, task, exc, in_order)
             return False
-        if timeout._parent is not None:
-            unlink(timeout, task)
         if timeout._expired or timeout._shield or timeout._scope is not None:
             return self._settle(timeout, task, exc)
         return False
@@ -134,16 +139,21 @@ class AsyncioBackend:
 
     def effective_deadline(self) -> float:
         task = running_task()
+        scope = self._innermost.get(task) if task is not None else None
+        if scope is None:
+            scope = _inherited.get()
         nearest = math.inf
-        for scope in outwards(_innermost.get(), task):
-            own = task is not None and scope._task is task
-            if own and self.is_held(scope, scope._task):
-                break
-            if scope._expired:
-                return -math.inf
-            nearest = min(nearest, scope._when)
-            if scope._shield:
-                break
+        while scope is not None:
+            if scope._task is not None:
+                own = task is not None and scope._task is task
+                if own and self.is_held(scope, scope._task):
+                    break
+                if scope._expired:
+                    return -math.inf
+                nearest = min(nearest, scope._when)
+                if scope._shield:
+                    break
+            scope = scope._parent
         if task is not None and (anyio := self._anyio or self._load_anyio()):
             nearest = min(nearest, anyio.current_effective_deadline())
         return nearest
@@ -193,20 +203,18 @@ class AsyncioBackend:
 
     # -- behind the scopes -------------------------------------------------
 
-    def owed(
-        self, block: Timeout | None, task: Task, *, held: bool = False
-    ) -> list[Timeout]:
-        """The expired ones, from ``block`` outwards, whose cancellation can reach
-        ``task`` now, outermost first; with ``held`` those as well that a shield of anyio's holds off (T15).
+    def owed(self, task: Task, *, held: bool = False) -> list[Timeout]:
+        """The expired blocks whose cancellation can reach ``task`` now, outermost
+        first; with ``held`` those as well that a shield of anyio's holds off (T15).
         """
         found: list[Timeout] = []
-        for scope in outwards(block, task):
-            if scope._task is not task:
-                break
+        scope = self._innermost.get(task)
+        while scope is not None and scope._task is task:
             if scope._expired and (held or not self.is_held(scope, task)):
                 found.insert(0, scope)
             if scope._shield:  # T14: holds off what is outside, not itself
                 break
+            scope = scope._parent
         return found
 
     def _expire(self, timeouts: list[Timeout]) -> None:
@@ -217,13 +225,13 @@ class AsyncioBackend:
         for timeout in timeouts:
             # None where striking another task has run code that left the block.
             if timeout._task is not None:
-                self._pursue(timeout, timeout._task)
+                self._pursue(timeout._task)
 
-    def _pursue(self, block: Timeout, task: Task) -> None:
+    def _pursue(self, task: Task) -> None:
         pursuit = self._pursuits.get(task)
         if pursuit is None:
             pursuit = self._pursuits[task] = Pursuit(self, self._loop, task)
-        pursuit.step(block=block)
+        pursuit.step()
 
     def _settle(self, timeout: Timeout, task: Task, exc: BaseException | None) -> bool:
         """Close a block in which something has happened, or might have."""
@@ -246,7 +254,7 @@ class AsyncioBackend:
             return False
         foreign = task.cancelling() > timeout._cancelling  # T6
         if not timeout._shield:
-            if not foreign and (outer := self.owed(timeout._parent, task)):  # T7
+            if not foreign and (outer := self.owed(task)):  # T7
                 hear(outer)
                 return False
             if self._anyio is not None and self._anyio.claim(task, exc):
@@ -261,17 +269,14 @@ class AsyncioBackend:
                 scope, timeout._anyio_shield = timeout._anyio_shield, None
                 scope.__exit__(None if exc is None else type(exc), exc, None)
         finally:
-            outer = timeout._parent
-            if outer is not None and self.owed(outer, task, held=True):
-                self._pursue(outer, task)  # T14: what has waited strikes now
+            if self.owed(task, held=True):  # T14: what has waited strikes now
+                self._pursue(task)
 
-    def _leave_wrongly(
-        self, timeout: Timeout, task: Task, exc: BaseException | None
+    def _left_wrongly(
+        self, timeout: Timeout, task: Task, exc: BaseException | None, in_order: bool
     ) -> None:
         # The block is closed all the same: its deadline must not strike a task
         # that believes to have left it.
-        inner = timeout._child
-        unlink(timeout, task)
         if timeout._counted:
             timeout._counted = False
             task.uncancel()
@@ -280,9 +285,8 @@ class AsyncioBackend:
             self._anyio.abandon(task, timeout._anyio_shield)
             timeout._anyio_shield = None
         timeout._scope = None
-        rest = inner or timeout._parent
-        if rest is not None and self.owed(innermost(rest, task), task, held=True):
-            self._pursue(rest, task)
+        if self.owed(task, held=True):
+            self._pursue(task)
         if isinstance(exc, GeneratorExit):
             return  # a coroutine or generator dropped by its owner: nobody to tell
         if running_task() is not task:
@@ -291,7 +295,7 @@ class AsyncioBackend:
                 f"({task!r}): enter and leave it in the same task (a generator that "
                 "yields inside the block does not)"
             ) from exc
-        if inner is not None:
+        if not in_order:
             raise RuntimeError(
                 f"{timeout!r} was left before a block that was entered inside it: "
                 "leave blocks in the reverse order of entering them"
@@ -315,6 +319,14 @@ class AsyncioBackend:
 
             self._anyio = _asyncio_anyio
         return self._anyio
+
+    def _unlink(self, timeout: Timeout) -> None:
+        inner = self._innermost.get(cast("Task", timeout._task))
+        while inner is not None:
+            if inner._parent is timeout:
+                inner._parent = timeout._parent
+                return
+            inner = inner._parent
 
     def _check_loop(self, timeout: Timeout) -> None:
         if asyncio._get_running_loop() is not self._loop:
@@ -343,9 +355,10 @@ class AsyncioBackend:
                 remove(fd)
 
 
-# The loop that runs in this thread, or None; of no other function of asyncio's is
-# the answer as cheap.
-running_loop = asyncio._get_running_loop
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread."""
+    # By its module: trio-asyncio replaces it there.
+    return asyncio._get_running_loop()
 
 
 def backend_of(loop: asyncio.AbstractEventLoop) -> AsyncioBackend:
@@ -374,6 +387,12 @@ def current_frame() -> FrameType | None:
     if task is None:
         return None
     return getattr(task.get_coro(), "cr_frame", None)
+
+
+def _first_open(timeout: Timeout | None) -> Timeout | None:
+    while timeout is not None and timeout._task is None:
+        timeout = timeout._parent
+    return timeout
 
 
 def _set_done(future: asyncio.Future[None]) -> None:

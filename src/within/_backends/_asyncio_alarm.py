@@ -39,14 +39,14 @@ class Alarm:
 
     __slots__ = (
         "_context",
+        "_fresh",
         "_handle",
         "_heap",
         "_left",
         "_loop",
         "_number",
         "_ring",
-        "fresh",
-        "rings_at",
+        "_rings_at",
     )
 
     def __init__(
@@ -54,9 +54,9 @@ class Alarm:
     ) -> None:
         self._loop = loop
         self._ring = ring
-        # Those added since it rang last.
-        self.fresh: dict[Timeout, None] = {}
-        self.rings_at = math.inf
+        # Those added since it rang last, by id(): a subclass may compare as it likes.
+        self._fresh: dict[int, Timeout] = {}
+        self._rings_at = math.inf
         self._heap: list[Entry] = []
         self._left = 0  # entries whose block has been left
         self._number = count().__next__
@@ -67,19 +67,19 @@ class Alarm:
 
     def __len__(self) -> int:
         """How many it would ring for, sooner or later."""
-        return len(self.fresh) + len(self._heap) - self._left
+        return len(self._fresh) + len(self._heap) - self._left
 
     def add(self, timeout: Timeout, deadline: float) -> None:
         """Have ``timeout`` passed to ``ring`` in the first pass at or after it."""
-        self.fresh[timeout] = None
-        if deadline < self.rings_at:
-            self.set(deadline)
+        self._fresh[id(timeout)] = timeout
+        if deadline < self._rings_at:
+            self._set(deadline)
 
     def discard(self, timeout: Timeout) -> None:
         """Forget it, if it is there. The timer is left as it is: it may be of use."""
         entry: Entry | None = timeout._entry
         if entry is None:
-            self.fresh.pop(timeout, None)
+            self._fresh.pop(id(timeout), None)
             return
         timeout._entry = entry[2] = None
         self._left += 1
@@ -89,24 +89,23 @@ class Alarm:
             heapify(self._heap)
             self._left = 0
 
-    def set(self, deadline: float) -> None:
-        """Ring at ``deadline``, which is earlier than it would ring now."""
+    def _set(self, deadline: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        self.rings_at = deadline
+        self._rings_at = deadline
         self._handle = self._loop.call_at(
             deadline, self._on_timer, context=self._context
         )
 
     def _on_timer(self) -> None:
         self._handle = None
-        self.rings_at = math.inf
+        self._rings_at = math.inf
         heap = self._heap
-        for timeout in self.fresh:
+        for timeout in self._fresh.values():
             entry: Entry = [timeout._when, self._number(), timeout]
             heappush(heap, entry)
             timeout._entry = entry
-        self.fresh.clear()
+        self._fresh.clear()
         now = self._loop.time()
         due: list[Timeout] = []
         while heap:
@@ -125,6 +124,6 @@ class Alarm:
                 block._entry = None
                 due.append(block)
         if heap:
-            self.set(heap[0][0])  # type: ignore[arg-type]
+            self._set(heap[0][0])  # type: ignore[arg-type]
         if due:
             self._ring(due)

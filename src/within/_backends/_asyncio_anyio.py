@@ -34,7 +34,7 @@ _WorkerThread: Any = getattr(_asyncio, "WorkerThread", ())
 # By task: what `cancel_scope` of it is the innermost. A WeakKeyDictionary, which
 # itself is slower than its own dictionary by a third of what a block costs.
 _states: Any = getattr(_asyncio, "_task_states", WeakKeyDictionary[Any, Any]())
-_state_of = _states.data.get
+_state_of: Any = getattr(_states, "data", {}).get
 
 
 def innermost(task: Task[Any]) -> Any:

@@ -13,7 +13,6 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, cast
 
 from .._errors import reason
-from ._asyncio_chain import innermost
 
 if TYPE_CHECKING:
     from .._timeouts import Timeout
@@ -40,7 +39,6 @@ class Pursuit:
 
     __slots__ = (
         "_backend",
-        "_block",
         "_context",
         "_handle",
         "_loop",
@@ -61,7 +59,6 @@ class Pursuit:
         self._backend = backend
         self._loop = loop
         self._task = task
-        self._block: Timeout | None = None  # one of its own, maybe left by now
         self._context = Context()  # T8: a handle keeps the one it is made in
         self._handle: asyncio.Handle | None = None
         self._passes = 0
@@ -70,21 +67,18 @@ class Pursuit:
         self._struck: Any = None  # the waiter that the last cancel() went to
         self._watched: Any = None  # the waiter whose end calls us
 
-    def step(self, block: Timeout | None = None) -> None:
+    def step(self, _waiter: object = None) -> None:
         """Cancel the task if this is the moment, else look again later."""
-        if block is not None:
-            self._block = block
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
         backend, task = self._backend, self._task
         waiter: Any = getattr(task, "_fut_waiter", None)
-        block = self._block = innermost(self._block, task)
-        everything = backend.owed(block, task, held=True)
+        everything = backend.owed(task, held=True)
         if task.done() or not _is_due(everything):
             del backend._pursuits[task]
             return
-        expired = backend.owed(block, task)
+        expired = backend.owed(task)
         if not _is_due(expired):
             self._watch(waiter)  # T15: until the task has left anyio's shield
             return

@@ -1,0 +1,127 @@
+"""Blocks on asyncio where contexts, threads and subclasses are not as usual."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import subprocess
+import sys
+import threading
+from importlib.util import find_spec
+
+import pytest
+
+import within
+
+NEVER = 1e6
+
+
+def test_t14_a_shield_entered_in_another_context_holds() -> None:
+    async def main() -> bool:
+        with within.move_on_after(None) as outer:
+            shield = contextvars.copy_context().run(within.shield().__enter__)
+            with within.timeout(NEVER):
+                pass
+            outer.cancel()
+            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)
+            shield.__exit__(None, None, None)
+            return True
+        return False
+
+    assert asyncio.run(main())
+
+
+def test_t13_out_of_order_is_told_though_the_contexts_differ() -> None:
+    async def main() -> None:
+        outer = within.timeout(NEVER)
+        outer.__enter__()
+        inner = contextvars.copy_context().run(within.timeout(NEVER).__enter__)
+        with within.timeout(NEVER):
+            pass
+        with pytest.raises(RuntimeError, match="entered inside it"):
+            outer.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+
+    asyncio.run(main())
+
+
+def test_t2_blocks_without_a_common_context_are_struck_each() -> None:
+    async def main() -> list[bool]:
+        with within.timeout(NEVER):
+            first = contextvars.Context().run(within.move_on_after(0.01).__enter__)
+            with within.move_on_after(0.001) as second:
+                await asyncio.sleep(NEVER)
+            try:
+                await asyncio.sleep(NEVER)
+            except asyncio.CancelledError as exc:
+                assert first.__exit__(type(exc), exc, None)
+        return [first.cancelled_caught, second.cancelled_caught]
+
+    assert asyncio.run(main()) == [True, True]
+
+
+def test_t13_left_in_another_thread() -> None:
+    async def main() -> None:
+        limit = within.timeout(NEVER)
+        limit.__enter__()
+        raised: list[BaseException] = []
+
+        def leave() -> None:
+            try:
+                limit.__exit__(None, None, None)
+            except RuntimeError as exc:
+                raised.append(exc)
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
+        assert "in another task" in str(raised[0])
+
+    asyncio.run(main())
+
+
+def test_t2_blocks_of_a_subclass_may_compare_as_they_like() -> None:
+    class Same(within.Timeout):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    async def main() -> list[bool]:
+        async def one(delay: float) -> bool:
+            with Same(delay, quiet=True) as limit:
+                await asyncio.sleep(NEVER)
+            return limit.cancelled_caught
+
+        return await asyncio.gather(*map(one, (0.01, 0.02, 0.03)))
+
+    assert asyncio.run(main()) == [True, True, True]
+
+
+LATE = """\
+import asyncio, within
+async def main():
+    with within.timeout(1):
+        await asyncio.sleep(0)
+asyncio.run(main())
+import trio, trio_asyncio
+async def trio_main():
+    async with trio_asyncio.open_loop():
+        await trio_asyncio.aio_as_trio(main)()
+        with within.move_on_after(0.001) as limit:
+            await trio.sleep_forever()
+        print(limit.cancelled_caught)
+trio.run(trio_main)
+"""
+
+
+@pytest.mark.skipif(not find_spec("trio_asyncio"), reason="it is not installed")
+def test_t21_trio_asyncio_may_come_after_us() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LATE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "True\n", done.stderr
