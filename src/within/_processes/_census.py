@@ -30,7 +30,8 @@ class Census:
     """The members of the groups that are watched, by all threads together."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # The garbage collector may end a dropped child within any of these.
+        self._lock = threading.RLock()
         self._groups: dict[int, set[int]] = {}  # by leader, who is not in it
         self._unsure: set[int] = set()  # groups with births that nobody looked at
         self._newest = 0  # whoever was born up to this one has been looked at
@@ -51,7 +52,8 @@ class Census:
                 self._unsure.update(list(self._groups))
                 self._newest, self._looked = leader, now
             self._latest = leader
-            self._groups[leader] = {pid for pid in born if group_of(pid) == leader}
+            known = self._groups[leader] = set()
+            known.update(pid for pid in born if group_of(pid) == leader)
 
     def forget(self, leader: int) -> None:
         """Its group is history. (No lock: the garbage collector may call this.)"""
@@ -63,11 +65,13 @@ class Census:
         with self._lock:
             self._look()
             if leader in self._unsure:
-                self._unsure.clear()
                 for pid in listed():
                     self._assign(pid)
+                self._unsure.clear()
             known = self._groups.get(leader, set())
-            alive = {pid for pid in known if group_of(pid) == leader and is_alive(pid)}
+            alive = {
+                pid for pid in tuple(known) if group_of(pid) == leader and is_alive(pid)
+            }
             known &= alive
             return sorted(alive)
 

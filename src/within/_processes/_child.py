@@ -151,7 +151,7 @@ class Child:
 
     def reap(self) -> None:
         """Take it off the kernel's books. From here on its number is free (P5)."""
-        if self._reaped:
+        if self._reaped or not self.is_ours():
             return
         if self._own_group:
             # Who has slipped in unseen goes too.
@@ -216,8 +216,12 @@ class Child:
             self.on_signal(number)
         if self._own_group:
             self._signal_group(number)
-        else:
-            self.signal(number)
+        if (
+            not self._own_group
+            or group_of(self.pid) != self.pid
+            or number == signals.SIGKILL
+        ):
+            self.signal(number)  # it may have moved to another group
         if self._mark is not None:
             for pid, pidfd in bearers(self._mark):
                 # Who is in the group has been told; but SIGKILL does not mind, and
@@ -227,6 +231,10 @@ class Child:
                     _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
     def _signal_group(self, number: int) -> None:
+        try:  # whoever else waits may have reaped it since we looked
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            self._lose()
         if not self._lost:
             _ignoring_missing(os.killpg, self.pid, number)
             return

@@ -37,7 +37,7 @@ class Lines:
         self._held = 0  # characters in the pieces
         self._at_end = False
         self._too_long = False
-        self._error: UnicodeDecodeError | None = None
+        self._error: UnicodeError | None = None
 
     def __aiter__(self) -> Lines:
         return self
@@ -102,11 +102,13 @@ class Lines:
         state = self._decoder.getstate()
         try:
             return self._decoder.decode(data, final=self._at_end)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             # What came before it is good, and is given first; then the error,
             # each time, for nobody knows where the text goes on.
             self._error = error
-            good = len(data) - (len(error.object) - error.start)
+            good = 0  # before 3.13 UTF-16 without its mark is told in this way
+            if isinstance(error, UnicodeDecodeError):
+                good = len(data) - (len(error.object) - error.start)
             self._decoder.setstate(state)
             text = self._decoder.decode(data[: max(0, good)])
             held_back = self._decoder.getstate()[1] & 1  # a "\r" that ends a line

@@ -22,6 +22,8 @@ from anyio.lowlevel import checkpoint
 from .._backends import current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._backends._protocol import Backend
 
 
@@ -32,6 +34,7 @@ class _Pipe:
         self._fd = fd
         self._guard = ResourceGuard(action)
         self._backend: Backend = current()
+        self.on_close: list[Callable[[int], None]] = []
 
     def __repr__(self) -> str:
         state = "closed" if self._fd < 0 else f"fd={self._fd}"
@@ -45,6 +48,8 @@ class _Pipe:
         """Close at once; who waits on it gets ``ClosedResourceError``."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
+            for forget in self.on_close:
+                forget(fd)
             with suppress(RuntimeError):  # no loop left that anybody waits in
                 self._backend.notify_closing(fd)
             os.close(fd)

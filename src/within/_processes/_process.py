@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal as signals
 import warnings
-from codecs import lookup
+from codecs import getincrementaldecoder
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
@@ -197,6 +197,7 @@ class Process:
         with Pump() as pump:
             for pipe in outputs:
                 if pipe.fileno() >= 0:
+                    pipe.on_close.append(pump.forget)
                     pump.read(pipe.fileno(), _discard)
             drained = pump.drain()
             await stop_child(
@@ -291,7 +292,7 @@ def process(
     check_stop(stop)
     checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     check_files(stdin, stdout, stderr)
-    lookup(encoding)
+    getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
     return _start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))

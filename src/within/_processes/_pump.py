@@ -139,7 +139,7 @@ class Pump:
         in_time = threading.Event()
 
         def wait() -> None:
-            in_time.wait(seconds)
+            in_time.wait(min(seconds, threading.TIMEOUT_MAX))
             os.close(writable)
 
         def handle(fd: int) -> int:

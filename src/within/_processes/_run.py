@@ -199,7 +199,8 @@ async def _run(
                     )
                 finally:
                     # P9: what it wrote before it went is in the pipes still.
-                    pump.drain()
+                    if child.is_ours():
+                        pump.drain()
 
 
 def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:

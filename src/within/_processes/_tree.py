@@ -35,10 +35,13 @@ _PF_KTHREAD = 0x00200000
 # Births that are looked at before it is enough. There are hardly any, as a rule.
 _CHASE = 10_000
 
-# A number is given some microseconds before its process can be found by it, and a
-# process has no environment for as long in execve(). Who could not be told is
-# looked at again for as long as this. In seconds.
+# A number is given some microseconds before its process can be found by it. Who
+# was not found is looked for again for as long as this. In seconds.
 _MATURITY = 0.001
+
+# A process has no environment while it is in execve(): on a busy machine, and from
+# a cold disk, for longer. In seconds; it ends as soon as there is one.
+_EXEC = 0.05
 
 
 def bearers(mark: str) -> Iterator[tuple[int, int]]:
@@ -67,10 +70,12 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                 continue
             try:
                 found = bears(pid, mark)
+                if found is None:
+                    missed.setdefault(pid, time.monotonic() + _EXEC)
+                    continue
+                missed.pop(pid, None)  # or it would be told again and again
                 if found:
                     yield pid, pidfd
-                elif found is None:
-                    missed.setdefault(pid, time.monotonic())
             finally:
                 os.close(pidfd)
         since, newest = newest, newest_pid()
@@ -84,6 +89,8 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
             mature = time.monotonic() - _MATURITY
             missed = {pid: since for pid, since in missed.items() if since > mature}
             pending = list(missed)
+            if pending:
+                time.sleep(0.0002)  # they need the processor, too
 
 
 def bears(pid: int, mark: str) -> bool | None:
@@ -96,8 +103,23 @@ def bears(pid: int, mark: str) -> bool | None:
             for thread in _listdir(f"/proc/{pid}/task"):
                 environ = environ or _read(f"/proc/{pid}/task/{thread}/environ")
         elif state not in _DEAD and not flags & _PF_KTHREAD:
-            return None  # it has none, or is about to get it from execve()
+            # Either it has none, or it is not ours to read, or execve() is at work.
+            return None if _has_none_yet(pid) else False
     return f"\0{mark}=".encode() in b"\0" + environ
+
+
+def _has_none_yet(pid: int) -> bool:
+    """Whether a process without an environment is in execve(), about to get it."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    if not fields or 0 < int(fields[47]) == int(fields[48]):
+        return False  # it is gone, or its environment has a place and is empty
+    try:
+        os.close(os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    except OSError as error:
+        _nothing(error)
+    return True
 
 
 def group_of(pid: int) -> int:
