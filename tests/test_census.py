@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -159,3 +162,42 @@ class Births(RuleBasedStateMachine):
 
 Births.TestCase.settings = settings(max_examples=300)
 test_p15_each_birth_is_counted_and_none_twice = Births.TestCase
+
+
+@pytest.mark.timeout(10)
+def test_p15_the_collector_may_end_a_dropped_child_within_a_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    census = _census.Census()
+    leader = os.getpid()
+    collected: list[list[int]] = []
+
+    def group_of(pid: int) -> int:
+        if not collected:
+            collected.append([])
+            collected.append(census.members(leader))
+        return -1
+
+    monkeypatch.setattr(_census, "group_of", group_of)
+    census.watch(leader)
+    assert census.members(leader) == []
+    assert collected == [[], []]
+
+
+def test_p16_a_look_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    census = _census.Census()
+    monkeypatch.setattr(_census, "newest_pid", lambda: 0)
+    monkeypatch.setattr(_census, "group_of", lambda pid: 5)
+    monkeypatch.setattr(_census, "is_alive", lambda pid: True)
+    census.watch(5)
+
+    def fail() -> list[int]:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(_census, "listed", fail)
+    with pytest.raises(OSError, match="too many"):
+        census.members(5)
+    monkeypatch.setattr(_census, "_FRESH", math.inf)
+    monkeypatch.setattr(_census, "newest_pid", lambda: census._newest)
+    monkeypatch.setattr(_census, "listed", lambda: [5, 6])
+    assert census.members(5) == [6]

@@ -309,3 +309,32 @@ def test_p16_a_fork_in_the_middle_leaves_its_parents_child_alone(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.returncode) == ("alive\n\n", 0), done.stderr
+
+
+WAIT_IN_A_FORK = """
+import asyncio, os, warnings, within
+
+async def main():
+    async with within.process("sh", "-c", "read x; echo alive") as child:
+        if not (pid := os.fork()):
+            warnings.simplefilter("ignore")  # it says that it does not know
+            try:
+                child.wait().send(None)
+            except StopIteration:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        await child.stdin.aclose()
+        print([line async for line in child], await child.wait())
+
+asyncio.run(main())
+"""
+
+
+def test_p5_to_wait_in_a_fork_does_nothing_to_its_parents_child() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WAIT_IN_A_FORK],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "['alive\\n'] 0\n", done.stderr

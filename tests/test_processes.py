@@ -153,6 +153,12 @@ async def test_p2_pipes_have_the_size_that_was_asked_for() -> None:
             await run("cat", pipesize=size)
 
 
+async def test_p2_an_encoding_that_cannot_be_is_told_before_anything_starts() -> None:
+    for encoding, errors in (("no-such", "strict"), ("shift_jis", None)):
+        with pytest.raises((LookupError, TypeError)):
+            await process("sleep", FOREVER, encoding=encoding, errors=errors)  # type: ignore[arg-type]
+
+
 async def test_p2_words_may_be_bytes_and_paths() -> None:
     done = await run(Path("/bin/echo"), b"\xff", Path("a b"))
     assert done.stdout == b"\xff a b\n"

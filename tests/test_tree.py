@@ -47,6 +47,20 @@ async def test_p7_who_has_left_the_group_is_ended_too() -> None:
     assert not alive(pid)
 
 
+async def test_p3_a_child_that_has_joined_our_own_group_is_ended() -> None:
+    script = """if True:
+        import os, signal
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        os.setpgid(0, os.getpgid(os.getppid()))
+        print("moved", flush=True)
+        signal.pause()
+    """
+    async with process(*PYTHON, script) as child:
+        assert await line(child) == "moved"
+        assert os.getpgid(child.pid) == os.getpgid(0)
+    assert child.returncode == 7
+
+
 # A chain of processes, each in a session of its own: no link lives for longer than
 # it takes to make the next, and no list of processes is that young.
 CHAIN = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 import signal
 import socket
@@ -218,6 +219,17 @@ def test_v2_p4_grace_is_real_where_time_is_not(loop: str, who: str) -> None:
         assert "within-alarm" not in [thread.name for thread in threading.enumerate()]
 
     virtually(loop, main)
+
+
+@each_loop
+def test_v2_p4_grace_may_be_without_end(loop: str) -> None:
+    async def main() -> int | None:
+        stop = Stop(grace=math.inf)
+        async with within.process("sleep", "600", stop=stop) as child:
+            pass
+        return child.returncode
+
+    assert virtually(loop, main) == -signal.SIGTERM
 
 
 @each_loop
