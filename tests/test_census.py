@@ -187,7 +187,7 @@ def test_p15_the_collector_may_end_a_dropped_child_within_a_look(
 def test_p16_a_look_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     census = _census.Census()
     monkeypatch.setattr(_census, "newest_pid", lambda: 0)
-    monkeypatch.setattr(_census, "group_of", lambda pid: 5)
+    monkeypatch.setattr(_census, "group_of", lambda pid: 5 if pid in (5, 6) else -1)
     monkeypatch.setattr(_census, "is_alive", lambda pid: True)
     census.watch(5)
 
@@ -198,6 +198,6 @@ def test_p16_a_look_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="too many"):
         census.members(5)
     monkeypatch.setattr(_census, "_FRESH", math.inf)
-    monkeypatch.setattr(_census, "newest_pid", lambda: census._newest)
+    monkeypatch.setattr(_census, "newest_pid", lambda: 5)
     monkeypatch.setattr(_census, "listed", lambda: [5, 6])
     assert census.members(5) == [6]
