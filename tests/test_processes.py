@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from children import FOREVER, alive
 
@@ -195,6 +200,41 @@ async def test_p2_who_is_cancelled_starts_nothing(tmp_path: Path) -> None:
 
 
 # -- P13 ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_many_as_may_be() -> Iterator[int]:
+    """How many children there may be at once here, of the thousand that are wanted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 20_000 if hard == resource.RLIM_INFINITY else min(hard, 20_000)
+    bounds = [1000, (most - 100) // 4]
+    for file in ("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"):
+        with contextlib.suppress(OSError, ValueError):  # "max"
+            bounds.append(int(Path(file).read_text()) // 2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    yield min(bounds)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_p15_a_thousand_at_once_without_a_thread(as_many_as_may_be: int) -> None:
+    stdin, hold = os.pipe()
+    threads = threading.enumerate()
+    alive = 0
+
+    async def one() -> None:
+        nonlocal alive
+        async with process("cat", stdin=stdin, stdout=None) as child:
+            alive += 1
+            if alive == as_many_as_may_be:  # the end of its input, for each of them
+                os.close(hold)
+            assert await child.wait() == 0
+            assert threading.enumerate() == threads
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(as_many_as_may_be):
+            tasks.start_soon(one)
+    os.close(stdin)
+    assert alive == as_many_as_may_be
 
 
 async def test_p13_usage_is_the_childs_own() -> None:
