@@ -171,13 +171,6 @@ MUTATIONS = [
         "pass",
     ),
     Mutation(
-        "T17: inherit a block that was left, and what was around it",
-        ASYNCIO,
-        "while parent is not None and parent._task is None:  # left by now\n"
-        "                parent = parent._parent",
-        "pass",
-    ),
-    Mutation(
         "T2: who was open when the alarm rang is forgotten",
         ALARM,
         "heappush(heap, entry)",
