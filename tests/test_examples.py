@@ -61,23 +61,19 @@ the server is gone (status 3); its stderr ends with: out of paper
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-def test_a_client_of_a_server_process(
-    backend: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["json_rpc", "shell_harness"])
+def test_the_programs_around_children(
+    name: str, backend: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example = runpy.run_path(str(EXAMPLES / "json_rpc.py"))
+    example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
     within.testing.run(example["main"], backend=backend)
-    assert capsys.readouterr().out == CLIENT
-
-
-@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-def test_a_harness_of_shell_commands(
-    backend: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    example = runpy.run_path(str(EXAMPLES / "shell_harness.py"))
-    within.testing.run(example["main"], backend=backend)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(example["NASTY"]) + 1
-    assert lines[-1] == "left behind: []"
+    said = capsys.readouterr().out
+    if name == "json_rpc":
+        assert said == CLIENT
+    else:
+        lines = said.splitlines()
+        assert len(lines) == len(example["NASTY"]) + 1
+        assert lines[-1] == "left behind: []"
 
 
 def test_nothing_left() -> None:

@@ -51,6 +51,17 @@ def nothing_leaks() -> Iterator[None]:
         os.waitpid(-1, os.WNOHANG)
 
 
+async def closes(child: within.Process, spare: int) -> bool:
+    """Whether so many descriptors are enough to end it in the orderly way."""
+    with descriptors(spare):
+        try:
+            await child.aclose()
+        except OSError as error:
+            assert error.errno == errno.EMFILE
+            return False
+    return True
+
+
 async def until_dead(*pids: int) -> None:
     """Who was killed is dead in a moment; who was not is an error, and killed."""
     try:
@@ -115,19 +126,13 @@ async def test_p16_its_end_is_the_same_with_any_number_of_descriptors(
     stop = Stop(tree=tree, grace=0.05)
     script = f"trap '' TERM; sleep {FOREVER} & echo $!; wait; exit"
     for spare in range(100):
-        failed = False
         with nothing_leaks():
             child = await process("sh", "-c", script, stop=stop)
             pid = int(await line(child))
-            with descriptors(spare):
-                try:
-                    await child.aclose()
-                except OSError as error:
-                    assert error.errno == errno.EMFILE
-                    failed = True
+            ended = await closes(child, spare)
             assert not alive(child.pid)
             await until_dead(pid)
-        if not failed:
+        if ended:
             break
     assert spare >= 2
     assert child.returncode == -signal.SIGKILL
@@ -187,17 +192,11 @@ async def test_p16_who_has_left_the_group_is_ended_without_descriptors() -> None
     """Those of its own pipes are free at the end, and suffice to look around."""
     script = f"setsid sh -c 'echo $$; exec sleep {FOREVER}' & read -r word"
     for spare in range(100):
-        failed = False
         child = await process("sh", "-c", script, stop=Stop(tree="all"))
         pid = int(await line(child))
-        with descriptors(spare):
-            try:
-                await child.aclose()
-            except OSError as error:
-                assert error.errno == errno.EMFILE
-                failed = True
+        ended = await closes(child, spare)
         await until_dead(pid)
-        if not failed:
+        if ended:
             break
 
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 import within
+from within.testing import run
 
 NEVER = 1e6
 
@@ -58,7 +59,7 @@ def test_t2_blocks_without_a_common_context_are_struck_each() -> None:
                 assert first.__exit__(type(exc), exc, None)
         return [first.cancelled_caught, second.cancelled_caught]
 
-    assert asyncio.run(main()) == [True, True]
+    assert run(main, backend="asyncio", virtual_time=True) == [True, True]
 
 
 def test_t13_left_in_another_thread() -> None:
@@ -96,7 +97,7 @@ def test_t2_blocks_of_a_subclass_may_compare_as_they_like() -> None:
 
         return await asyncio.gather(*map(one, (0.01, 0.02, 0.03)))
 
-    assert asyncio.run(main()) == [True, True, True]
+    assert run(main, backend="asyncio", virtual_time=True) == [True, True, True]
 
 
 LATE = """\

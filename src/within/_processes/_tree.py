@@ -56,14 +56,14 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
     """
     newest = newest_pid()
     pending = listed()
-    missed: dict[int, float] = {}
+    missed: dict[int, float] = {}  # until when each is to be looked at again
     left = _CHASE
     while pending or missed:
         for pid in [pending.pop() for _ in range(min(len(pending), 10))]:
             try:
                 pidfd = os.pidfd_open(pid)
             except ProcessLookupError:
-                missed.setdefault(pid, time.monotonic())
+                missed.setdefault(pid, time.monotonic() + _MATURITY)
                 continue
             except OSError as error:  # a thread's number
                 _nothing(error)
@@ -86,8 +86,8 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
             pending += born
             left -= len(born)
         if not pending:
-            mature = time.monotonic() - _MATURITY
-            missed = {pid: since for pid, since in missed.items() if since > mature}
+            now = time.monotonic()
+            missed = {pid: until for pid, until in missed.items() if until > now}
             pending = list(missed)
             if pending:
                 time.sleep(0.0002)  # they need the processor, too
