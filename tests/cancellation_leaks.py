@@ -59,7 +59,7 @@ def inside() -> dict[str, Any]:
     assert task is not None
     found["tasks"] = len(asyncio.all_tasks())
     found["cancelling"] = task.cancelling()
-    for name in ("_readers", "_writers", "_innermost", "_pursuits"):
+    for name in ("_readers", "_writers", "_young", "_old", "_pursuits"):
         found[name] = len(getattr(backend, name))
-    found["open blocks"] = len(backend._alarm)
+    found["in the alarm"] = len(backend._alarm)
     return found

@@ -59,6 +59,38 @@ class Block:
     def __init__(self, deadline: float) -> None:
         self._when = deadline
         self._entry: Any = None
+        self._expired = False
+
+
+class Blocks:
+    """Blocks that are entered and left, as the backend does it."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.young: list[Any] = []
+        self.rung: list[Any] = []
+        self.alarm = Alarm(self.loop, self.age, self.ring)  # type: ignore[arg-type]
+
+    def age(self) -> list[Any]:
+        aged, self.young = self.young, []
+        return aged
+
+    def ring(self, due: list[Any]) -> None:
+        assert all(block._when <= self.loop.now for block in due)
+        self.rung += due
+
+    def enter(self, deadline: float) -> Any:
+        block = Block(deadline)
+        self.young.append(block)
+        if deadline < self.alarm.rings_at:
+            self.alarm.set(deadline)
+        return block
+
+    def leave(self, block: Any) -> None:
+        if block in self.young:
+            self.young.remove(block)
+        else:
+            self.alarm.discard(block)  # nothing, if it has rung
 
 
 class AlarmMachine(RuleBasedStateMachine):
@@ -68,55 +100,58 @@ class AlarmMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = Loop()
-        self.alarm = Alarm(self.loop, self.ring)  # type: ignore[arg-type]
-        self.waiting: set[Any] = set()
-        self.rung: set[Any] = set()
+        self.it = Blocks()
+        self.entered: list[Any] = []
 
-    def ring(self, due: list[Any]) -> None:
-        for block in due:
-            assert block._when <= self.loop.now
-            self.waiting.remove(block)
-            self.rung.add(block)
+    @property
+    def waiting(self) -> list[Any]:
+        return [block for block in self.entered if block not in self.it.rung]
 
-    @rule(target=blocks, delay=st.floats(0.001, 100))
-    def add(self, delay: float) -> Any:
-        block: Any = Block(self.loop.now + delay)
-        self.waiting.add(block)
-        self.alarm.add(block, block._when)
-        return block
+    @rule(target=blocks, delay=st.floats(0.001, 100) | st.just(math.inf))
+    def enter(self, delay: float) -> Any:
+        self.entered.append(self.it.enter(self.it.loop.now + delay))
+        return self.entered[-1]
 
     @rule(block=consumes(blocks))
-    def discard(self, block: Any) -> None:
-        self.waiting.discard(block)
-        self.alarm.discard(block)  # nothing, if it has rung
+    def leave(self, block: Any) -> None:
+        self.entered.remove(block)
+        self.it.leave(block)
 
-    @rule(block=blocks, delay=st.floats(0.001, 100))
+    @rule(block=blocks, delay=st.floats(0.001, 100) | st.just(math.inf))
     def move(self, block: Any, delay: float) -> None:
         if block in self.waiting:
-            self.alarm.discard(block)
-            block._when = self.loop.now + delay
-            self.alarm.add(block, block._when)
+            block._when = self.it.loop.now + delay
+            self.it.alarm.move(block)
+
+    @rule(block=blocks)
+    def expire(self, block: Any) -> None:
+        """By `cancel()`: it has rung, as far as the alarm is concerned."""
+        if block in self.waiting:
+            block._expired = True
+            self.it.alarm.discard(block)
+            self.it.rung.append(block)
 
     @rule(seconds=st.floats(0, 100), early=st.sampled_from([0.0, 0.0005]))
     def pass_time(self, seconds: float, early: float) -> None:
-        self.loop.run(self.loop.now + seconds, early)
+        self.it.loop.run(self.it.loop.now + seconds, early)
 
     @invariant()
-    def what_is_due_has_rung(self) -> None:
-        assert all(block._when > self.loop.now for block in self.waiting)
+    def what_is_due_has_rung_once(self) -> None:
+        assert all(block._when > self.it.loop.now for block in self.waiting)
+        assert len(set(self.it.rung)) == len(self.it.rung)
 
     @invariant()
     def a_timer_is_armed_for_the_first(self) -> None:
-        assert len(self.loop.timers) <= 1
-        if self.waiting:
-            first = min(block._when for block in self.waiting)
-            assert self.loop.timers[0].when <= first
+        assert len(self.it.loop.timers) <= 1
+        first = min((block._when for block in self.waiting), default=math.inf)
+        if first != math.inf:
+            assert self.it.loop.timers[0].when <= first
 
     @invariant()
     def the_heap_is_not_mostly_rubbish(self) -> None:
-        assert len(self.alarm) == len(self.waiting)
-        assert len(self.alarm._heap) <= 2 * len(self.waiting) + 130
+        old = [block for block in self.waiting if block not in self.it.young]
+        assert len(self.it.alarm) == len(old)
+        assert len(self.it.alarm._heap) <= 2 * len(old) + 130
 
 
 TestAlarm = AlarmMachine.TestCase
@@ -124,32 +159,39 @@ TestAlarm = AlarmMachine.TestCase
 
 @given(st.lists(st.integers(0, 3), min_size=500, max_size=1000))
 def test_entering_and_leaving_costs_no_timer(choices: list[int]) -> None:
-    loop = Loop()
-    rung: list[Any] = []
-    alarm = Alarm(loop, rung.extend)  # type: ignore[arg-type]
+    it = Blocks()
     open_: list[Any] = []
     for choice in choices:
-        loop.now += 0.001
+        it.loop.now += 0.001
         if choice and open_:
-            alarm.discard(open_.pop(choice % len(open_)))
+            it.leave(open_.pop(choice % len(open_)))
         else:
-            block: Any = Block(loop.now + 10)
-            alarm.add(block, block._when)
-            open_.append(block)
-    assert loop.made == 1
-    assert rung == []
-    assert len(alarm) == len(open_)
+            open_.append(it.enter(it.loop.now + 10))
+    assert it.loop.made == 1
+    assert it.rung == []
+    assert it.young == open_
+    assert len(it.alarm) == 0
+
+
+def test_t11_putting_off_costs_no_timer_but_when_the_alarm_rings() -> None:
+    it = Blocks()
+    kept_alive = it.enter(10)
+    for _ in range(1000):  # old at the hundredth
+        it.loop.run(it.loop.now + 0.1)
+        kept_alive._when = it.loop.now + 10
+        it.alarm.move(kept_alive)
+    assert it.loop.made <= 11
+    assert it.rung == []
+    assert len(it.alarm._heap) == 1
+    it.loop.run(it.loop.now + 10)
+    assert it.rung == [kept_alive]
 
 
 def test_a_long_one_does_not_delay_a_short_one() -> None:
-    loop = Loop()
-    rung: list[Any] = []
-    alarm = Alarm(loop, rung.extend)  # type: ignore[arg-type]
-    long: Any = Block(1000)
-    short: Any = Block(1)
-    alarm.add(long, 1000)
-    alarm.add(short, 1)
-    loop.run(1)
-    assert rung == [short]
-    assert [timer.when for timer in loop.timers] == [1000]
-    assert not math.isinf(alarm._rings_at)
+    it = Blocks()
+    it.enter(1000)
+    short = it.enter(1)
+    it.loop.run(1)
+    assert it.rung == [short]
+    assert [timer.when for timer in it.loop.timers] == [1000]
+    assert it.alarm.rings_at == 1000

@@ -368,7 +368,7 @@ def test_t8_many_blocks_do_not_make_the_heap_grow(run: Any) -> None:
         await asyncio.gather(*map(child, range(50)))
         assert len(backend._alarm._heap) < 500
         assert len(backend._alarm) == 0
-        assert backend._innermost == {}
+        assert backend._young == backend._old == {}
         assert backend._pursuits == {}
 
     async def outer() -> None:

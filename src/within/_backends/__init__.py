@@ -14,52 +14,53 @@ running. Where both are, one runs inside the other:
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._protocol import Backend
-
-    Running = Callable[[], Backend | None]
 
 __all__ = ["current"]
 
-_running_loop: Callable[[], Any] | None = None
-_backend_of: Callable[[Any], Backend]
-_trio_running: Running | None = None
+# The module that knows the loop, once somebody has imported the loop.
+_for_asyncio: Any = None
+_for_trio: Any = None
 
 
 def current() -> Backend:
     """The backend of the loop that runs the caller, or :exc:`RuntimeError`."""
-    # trio is asked first: its answer is the cheaper one, and already takes
-    # account of an asyncio task that is nearer than trio's own.
-    modules = sys.modules
-    if "trio" in modules:
-        found = (_trio_running or _load_trio())()
-        if found is not None:
-            return found
-    if "asyncio" in modules:
-        loop = (_running_loop or _load_asyncio())()
-        if loop is not None:
-            return _backend_of(loop)
+    # Every block comes by here, hence one function and not one for each loop. trio
+    # is asked first: its answer takes account of an asyncio task that is nearer.
+    if _for_trio is None:
+        if "trio" in sys.modules:
+            _load_trio()
+            return current()
+    elif _for_trio.mark.name == "trio" and (found := _for_trio.running()) is not None:
+        return cast("Backend", found)
+    if _for_asyncio is None:
+        if "asyncio" in sys.modules:
+            _load_asyncio()
+            return current()
+    # By asyncio's module: trio-asyncio replaces it there.
+    elif (loop := _for_asyncio.asyncio._get_running_loop()) is not None:
+        try:
+            return cast("Backend", loop._within_backend)
+        except AttributeError:
+            return cast("Backend", _for_asyncio.backend_of(loop))
     raise RuntimeError(
         "no event loop is running here: call this from a coroutine that asyncio, "
         "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
     )
 
 
-def _load_asyncio() -> Callable[[], Any]:
-    global _running_loop, _backend_of
-    from ._asyncio import backend_of, running_loop
+def _load_asyncio() -> None:
+    global _for_asyncio
+    from . import _asyncio
 
-    _backend_of, _running_loop = backend_of, running_loop
-    return running_loop
+    _for_asyncio = _asyncio
 
 
-def _load_trio() -> Running:
-    global _trio_running
-    from ._trio import running
+def _load_trio() -> None:
+    global _for_trio
+    from . import _trio
 
-    _trio_running = running
-    return running
+    _for_trio = _trio

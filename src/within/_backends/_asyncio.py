@@ -9,9 +9,10 @@ import asyncio
 import math
 import sys
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._asyncio_alarm import Alarm
+from ._asyncio_blocks import OpenBlocks
 from ._asyncio_pursuit import Pursuit, hear
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ Task = asyncio.Task[Any]
 _ANYIO = "anyio._backends._asyncio"
 
 # The block in which a task was started, for T17. Which blocks a task itself has
-# open is kept by task (`AsyncioBackend._innermost`), because two tasks may share a
-# context, and one may use several. A block that is left stays in it, for to set a
+# open is kept by task (`OpenBlocks`), because two tasks may share a context, and one
+# may use several. A block that is left stays in it, for to set a
 # variable is the dearest part of a block; who reads it goes on outwards.
 _inherited: ContextVar[Timeout | None] = ContextVar("within", default=None)
 
@@ -41,8 +42,9 @@ class AsyncioBackend:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._alarm = Alarm(loop, self._expire)
-        self._innermost: dict[Task, Timeout] = {}
+        self._open = OpenBlocks()
+        self._young, self._old = self._open.young, self._open.old
+        self._alarm = Alarm(loop, self._open.age, self._expire)
         self._pursuits: dict[Task, Pursuit] = {}
         self._cut_off: set[object] = set()  # waiters that we have just cancelled
         self._readers: dict[int, asyncio.Future[None]] = {}
@@ -73,13 +75,14 @@ class AsyncioBackend:
         if requests := task.cancelling():
             # T6: without one that is yet to be heard, in the block
             timeout._cancelling = requests - getattr(task, "_must_cancel", False)
-        parent = self._innermost.get(task)
-        if parent is None:
+        if (parent := self._young.get(task)) is None and (
+            parent := self._old.get(task)
+        ) is None:
             parent = _inherited.get()
             while parent is not None and parent._task is None:  # left by now
                 parent = parent._parent
         timeout._parent = parent
-        self._innermost[task] = timeout
+        self._young[task] = timeout
         _inherited.set(timeout)
         anyio = self._anyio
         if anyio is None and _ANYIO in sys.modules:
@@ -90,26 +93,29 @@ class AsyncioBackend:
             timeout._scope = scope
         if when <= now or timeout._expired:
             self._expire([timeout])
-        elif when != math.inf:
-            self._alarm.add(timeout, when)
+        elif when < self._alarm.rings_at:
+            self._alarm.set(when)
 
     def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
         task: Task = timeout._task
         parent = timeout._parent
-        in_order = self._innermost.get(task) is timeout
-        if in_order:
-            if parent is not None and parent._task is task:
-                self._innermost[task] = parent
+        if in_order := self._young.get(task) is timeout:
+            if parent is not None and parent._task is task and parent._entry is None:
+                self._young[task] = parent
             else:
-                del self._innermost[task]
+                del self._young[task]
         else:
-            self._unlink(timeout)
-        self._alarm.discard(timeout)
+            in_order = self._open.close(timeout, task)
+            self._alarm.discard(timeout)
         timeout._task = None
         if parent is not None and parent._task is None:
             # Kept, so that tasks started inside still find the blocks around it.
             timeout._parent = _first_open(parent)
-        if not in_order or running_task() is not task:
+        try:
+            in_place = asyncio.current_task() is task
+        except RuntimeError:  # where no loop runs: in another thread, say
+            in_place = False
+        if not (in_place and in_order):
             self._left_wrongly(timeout, task, exc, in_order)
             return False
         if timeout._expired or timeout._shield or timeout._scope is not None:
@@ -120,26 +126,24 @@ class AsyncioBackend:
         self._check_loop(timeout)
         if timeout._expired:
             return False
-        self._alarm.discard(timeout)
         timeout._delay = None
         timeout._when = deadline
         # T5: a deadline that has passed strikes at the first suspension, for
         # which a timer would ring one pass too late.
         if deadline <= self._loop.time():
             self._expire([timeout])
-        elif deadline != math.inf:
-            self._alarm.add(timeout, deadline)
+        else:
+            self._alarm.move(timeout)
         return True
 
     def cancel(self, timeout: Timeout) -> None:
         self._check_loop(timeout)
         if not timeout._expired:
-            self._alarm.discard(timeout)
             self._expire([timeout])
 
     def effective_deadline(self) -> float:
         task = running_task()
-        scope = self._innermost.get(task) if task is not None else None
+        scope = self._open.innermost(task) if task is not None else None
         if scope is None:
             scope = _inherited.get()
         nearest = math.inf
@@ -208,13 +212,11 @@ class AsyncioBackend:
         first; with ``held`` those as well that a shield of anyio's holds off (T15).
         """
         found: list[Timeout] = []
-        scope = self._innermost.get(task)
-        while scope is not None and scope._task is task:
+        for scope in self._open.of(task):
             if scope._expired and (held or not self.is_held(scope, task)):
                 found.insert(0, scope)
             if scope._shield:  # T14: holds off what is outside, not itself
                 break
-            scope = scope._parent
         return found
 
     def _expire(self, timeouts: list[Timeout]) -> None:
@@ -222,6 +224,7 @@ class AsyncioBackend:
         # due in one pass is cancelled for the outer one.
         for timeout in timeouts:
             timeout._expired = True
+            self._alarm.discard(timeout)
         for timeout in timeouts:
             # None where striking another task has run code that left the block.
             if timeout._task is not None:
@@ -320,14 +323,6 @@ class AsyncioBackend:
             self._anyio = _asyncio_anyio
         return self._anyio
 
-    def _unlink(self, timeout: Timeout) -> None:
-        inner = self._innermost.get(cast("Task", timeout._task))
-        while inner is not None:
-            if inner._parent is timeout:
-                inner._parent = timeout._parent
-                return
-            inner = inner._parent
-
     def _check_loop(self, timeout: Timeout) -> None:
         if asyncio._get_running_loop() is not self._loop:
             raise RuntimeError(
@@ -355,22 +350,13 @@ class AsyncioBackend:
                 remove(fd)
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs in this thread."""
-    # By its module: trio-asyncio replaces it there.
-    return asyncio._get_running_loop()
-
-
 def backend_of(loop: asyncio.AbstractEventLoop) -> AsyncioBackend:
-    """The backend of a running loop."""
+    """A backend for a running loop that has none yet."""
     # Kept on the loop itself, because it refers to the loop: a registry beside
     # it, weak or not, would keep closed loops alive (T20).
-    try:
-        return cast("AsyncioBackend", loop._within_backend)  # type: ignore[attr-defined]
-    except AttributeError:
-        backend = AsyncioBackend(loop)
-        loop._within_backend = backend  # type: ignore[attr-defined]
-        return backend
+    backend = AsyncioBackend(loop)
+    loop._within_backend = backend  # type: ignore[attr-defined]
+    return backend
 
 
 def running_task() -> Task | None:

@@ -8,14 +8,14 @@ block is left: it then finds nothing due, and is set for whatever comes next.
 
 Nor is a block sorted in among the others when it is entered, for it may be left
 again before anything rings. Whoever is open still when the timer rings goes into
-a heap, once.
+a heap, once; and one that is put off moves in it only when its turn comes.
 """
 
 from __future__ import annotations
 
 import math
 from contextvars import Context
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from .._timeouts import Timeout
 
-    # [deadline, tie-break, the block]; the block is None once it is left, so
-    # that an entry waiting for its turn keeps nothing alive (T8).
+    # [no later than the deadline, tie-break, the block]; the block is None once it
+    # has expired or is left, so that an entry waiting for its turn keeps nothing
+    # alive (T8).
     Entry = list["float | int | Timeout | None"]
 
 # Entries of blocks that were left are thrown out once they are in the majority,
@@ -35,30 +36,36 @@ _FEW = 64
 
 
 class Alarm:
-    """Calls ``ring`` with the blocks that are due, once their deadline is there."""
+    """Calls ``ring`` with the blocks that are due, once their deadline is there.
+
+    ``age`` hands over the blocks that were entered since it has rung last. Who enters
+    one whose deadline is before ``rings_at`` calls :meth:`set`.
+    """
 
     __slots__ = (
+        "_age",
         "_context",
-        "_fresh",
         "_handle",
         "_heap",
         "_left",
         "_loop",
         "_number",
         "_ring",
-        "_rings_at",
+        "rings_at",
     )
 
     def __init__(
-        self, loop: AbstractEventLoop, ring: Callable[[list[Timeout]], None]
+        self,
+        loop: AbstractEventLoop,
+        age: Callable[[], list[Timeout]],
+        ring: Callable[[list[Timeout]], None],
     ) -> None:
         self._loop = loop
+        self._age = age
         self._ring = ring
-        # Those added since it rang last, by id(): a subclass may compare as it likes.
-        self._fresh: dict[int, Timeout] = {}
-        self._rings_at = math.inf
+        self.rings_at = math.inf
         self._heap: list[Entry] = []
-        self._left = 0  # entries whose block has been left
+        self._left = 0  # entries without a block
         self._number = count().__next__
         self._handle: TimerHandle | None = None
         # A handle captures the context in which it is made; an empty one of our
@@ -66,22 +73,33 @@ class Alarm:
         self._context = Context()
 
     def __len__(self) -> int:
-        """How many it would ring for, sooner or later."""
-        return len(self._fresh) + len(self._heap) - self._left
+        """How many are in the heap."""
+        return len(self._heap) - self._left
 
-    def add(self, timeout: Timeout, deadline: float) -> None:
-        """Have ``timeout`` passed to ``ring`` in the first pass at or after it."""
-        self._fresh[id(timeout)] = timeout
-        if deadline < self._rings_at:
-            self._set(deadline)
+    def set(self, deadline: float) -> None:
+        """Ring then, and no later."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self.rings_at = deadline
+        self._handle = self._loop.call_at(
+            deadline, self._on_timer, context=self._context
+        )
+
+    def move(self, timeout: Timeout) -> None:
+        """Heed a deadline that was changed."""
+        entry: Any = timeout._entry
+        if entry is not None and timeout._when < entry[0]:
+            self.discard(timeout)
+            self._push(timeout)
+        if timeout._when < self.rings_at:
+            self.set(timeout._when)
 
     def discard(self, timeout: Timeout) -> None:
-        """Forget it, if it is there. The timer is left as it is: it may be of use."""
+        """Do not ring for it. The timer is left as it is: it may be of use."""
         entry: Entry | None = timeout._entry
-        if entry is None:
-            self._fresh.pop(id(timeout), None)
+        if entry is None or entry[2] is None:
             return
-        timeout._entry = entry[2] = None
+        entry[2] = None
         self._left += 1
         heap = self._heap
         if self._left > _FEW and self._left * 2 > len(heap):
@@ -89,29 +107,24 @@ class Alarm:
             heapify(self._heap)
             self._left = 0
 
-    def _set(self, deadline: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        self._rings_at = deadline
-        self._handle = self._loop.call_at(
-            deadline, self._on_timer, context=self._context
-        )
+    def _push(self, timeout: Timeout) -> None:
+        entry: Entry = [timeout._when, self._number(), timeout]
+        timeout._entry = entry
+        heappush(self._heap, entry)
 
     def _on_timer(self) -> None:
         self._handle = None
-        self._rings_at = math.inf
+        self.rings_at = math.inf
+        for timeout in self._age():
+            self._push(timeout)
+            if timeout._expired:
+                self.discard(timeout)
         heap = self._heap
-        for timeout in self._fresh.values():
-            entry: Entry = [timeout._when, self._number(), timeout]
-            heappush(heap, entry)
-            timeout._entry = entry
-        self._fresh.clear()
         now = self._loop.time()
         due: list[Timeout] = []
         while heap:
-            deadline: Any
-            block: Any
-            deadline, _, block = heap[0]
+            entry: Any = heap[0]
+            deadline, _, block = entry
             if block is None:
                 heappop(heap)
                 self._left -= 1
@@ -119,11 +132,14 @@ class Alarm:
             # uvloop by up to half a millisecond.
             elif deadline > now:
                 break
+            elif block._when > now:  # T11: it was put off
+                entry[0] = block._when
+                heapreplace(heap, entry)
             else:
                 heappop(heap)
-                block._entry = None
+                entry[2] = None
                 due.append(block)
-        if heap:
-            self._set(heap[0][0])  # type: ignore[arg-type]
+        if heap and heap[0][0] != math.inf:
+            self.set(heap[0][0])  # type: ignore[arg-type]
         if due:
             self._ring(due)
