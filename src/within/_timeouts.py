@@ -70,7 +70,6 @@ class Timeout:
     # Kept by the backend while the block is open; on trio the scope is all.
     _scope: Any = None  # trio's own; of anyio's, the one around the block
     _anyio_shield: Any = None  # on asyncio, the one that was opened for it
-    _entry: Any = None  # in the alarm
     _cancelling = 0  # task.cancelling() at entry
     _counted = False  # a cancel() of ours is to be taken back
     _struck = False  # a cancellation in flight is for this block
@@ -100,7 +99,7 @@ class Timeout:
         self._delay: float | None  # from entry
         kind: Any = delay.__class__  # T5: what nearly everybody gives is quickly seen
         if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
-            self._delay = delay + 0.0
+            self._delay = delay
         else:
             self._delay = None if delay is None else as_seconds(delay, "delay")
         self._when = math.inf if deadline is None else as_seconds(deadline, "deadline")
@@ -108,6 +107,7 @@ class Timeout:
         self._backend: Backend | None = None
         self._task: Any = None  # the task that is in the block
         self._parent: Timeout | None = None  # the block around this one
+        self._entry: Any = None  # in the alarm, on asyncio
         if shield:
             self._shield = True
         if level:
@@ -212,7 +212,7 @@ class Timeout:
         Before entry, the whole of the delay.
         """
         if self._state is _CREATED and self._delay is not None:
-            return max(0.0, self._delay)
+            return max(0.0, float(self._delay))
         if self._when == math.inf:
             return math.inf
         return max(0.0, self._when - (self._backend or current()).current_time())

@@ -47,6 +47,7 @@ class Alarm:
         "_context",
         "_handle",
         "_heap",
+        "_is_coarse",
         "_left",
         "_loop",
         "_number",
@@ -68,6 +69,7 @@ class Alarm:
         self._left = 0  # entries without a block
         self._number = count().__next__
         self._handle: TimerHandle | None = None
+        self._is_coarse = False
         # A handle captures the context in which it is made; an empty one of our
         # own keeps nobody's variables alive (T8).
         self._context = Context()
@@ -81,6 +83,9 @@ class Alarm:
         if self._handle is not None:
             self._handle.cancel()
         self.rings_at = deadline
+        if self._is_coarse:
+            tick = round(deadline * 1000)
+            deadline = (tick if tick / 1000 >= deadline else tick + 1) / 1000
         self._handle = self._loop.call_at(
             deadline, self._on_timer, context=self._context
         )
@@ -113,23 +118,32 @@ class Alarm:
         heappush(self._heap, entry)
 
     def _on_timer(self) -> None:
+        now = self._loop.time()
+        if now < self.rings_at:
+            # asyncio is early by a nanosecond. uvloop's clock counts milliseconds, and
+            # it rounds to the nearest what is left of one: to none, so that it would
+            # ring again and again until that one is over. Such a loop has to be asked
+            # for a whole one.
+            self._is_coarse = round(now * 1000) / 1000 == now
         self._handle = None
         self.rings_at = math.inf
-        for timeout in self._age():
-            self._push(timeout)
-            if timeout._expired:
-                self.discard(timeout)
         heap = self._heap
-        now = self._loop.time()
+        for timeout in self._age():
+            # As _push() does, but here it may be for fifty thousand.
+            entry: Any = [timeout._when, self._number(), timeout]
+            timeout._entry = entry
+            if timeout._expired:
+                entry[2] = None
+            else:
+                heappush(heap, entry)
         due: list[Timeout] = []
         while heap:
-            entry: Any = heap[0]
+            entry = heap[0]
             deadline, _, block = entry
             if block is None:
                 heappop(heap)
                 self._left -= 1
-            # T1: loops may be early, asyncio by the resolution of its clock and
-            # uvloop by up to half a millisecond.
+            # T1: the loop may be early.
             elif deadline > now:
                 break
             elif block._when > now:  # T11: it was put off

@@ -1,7 +1,7 @@
 """Which blocks are open on a loop: by task, the innermost, which leads to the rest.
 
 A block is young until the alarm rings, and most are left before. Only the old ones
-are in the alarm's heap; the young are known by their task alone, so that entering
+are in the alarm's heap (`_entry`); the young are known by their task alone, so that entering
 and leaving costs one place in one dictionary. Where a task has blocks of both kinds,
 the young are inside the old, and each kind has an innermost of its own.
 """
@@ -43,14 +43,12 @@ class OpenBlocks:
     def age(self) -> list[Timeout]:
         """The young ones, which are old from now on."""
         aged: list[Timeout] = []
-        for task, block in self.young.items():
-            innermost: Timeout | None = self.old.get(task)
-            self.old[task] = block
-            while block is not innermost:
+        for task, innermost in self.young.items():
+            block: Timeout | None = innermost
+            while block is not None and block._task is task and block._entry is None:
                 aged.append(block)
-                if block._parent is None or block._parent._task is not task:
-                    break
                 block = block._parent
+        self.old.update(self.young)
         self.young.clear()
         return aged
 

@@ -78,11 +78,10 @@ class Pursuit:
         if task.done() or not _is_due(everything):
             del backend._pursuits[task]
             return
-        expired = backend.owed(task)
+        expired = [block for block in everything if not backend.is_held(block, task)]
         if not _is_due(expired):
             self._watch(waiter)  # T15: until the task has left anyio's shield
             return
-        level = any(block._level for block in expired)
         unheard = [block for block in expired if not block._struck]
         target = (unheard or expired)[0]
         if waiter is None:
@@ -109,11 +108,11 @@ class Pursuit:
                 # One request at a time is enough, however often it is repeated.
                 task.uncancel()
             target._counted = True
-            task.cancel(reason(target))
+            task.cancel(reason(target, backend.current_time()))
             hear(expired)
             backend.cut_off(waiter)
             self._passes = 0
-            if level:
+            if any(block._level for block in expired):
                 self._struck = waiter or self
                 self._strikes += 1
             if _is_due(everything):
@@ -164,7 +163,10 @@ class Pursuit:
 
 
 def _is_due(expired: list[Timeout]) -> bool:
-    return any(block._level or not block._struck for block in expired)
+    for block in expired:  # noqa: SIM110  (any() costs several times as much)
+        if block._level or not block._struck:
+            return True
+    return False
 
 
 def hear(expired: list[Timeout]) -> None:
