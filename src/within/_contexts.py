@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound="MutableMapping[Any, Any]")
 
 
-class running:  # noqa: N801  # it is used as a function is
+class running(Generic[M]):  # noqa: N801  # it is used as a function is
     """``item[key]`` is true inside the block and false after it (R1).
 
     Works as ``with`` and as ``async with``, and may be entered again.
@@ -33,11 +34,11 @@ class running:  # noqa: N801  # it is used as a function is
 
     __slots__ = ("_item", "_key")
 
-    def __init__(self, item: MutableMapping[Any, Any], key: Any = "running") -> None:
+    def __init__(self, item: M, key: Any = "running") -> None:
         self._item = item
         self._key = key
 
-    def __enter__(self) -> MutableMapping[Any, Any]:
+    def __enter__(self) -> M:
         self._item[self._key] = True
         return self._item
 
@@ -49,7 +50,7 @@ class running:  # noqa: N801  # it is used as a function is
     ) -> None:
         self._item[self._key] = False
 
-    async def __aenter__(self) -> MutableMapping[Any, Any]:
+    async def __aenter__(self) -> M:
         return self.__enter__()
 
     async def __aexit__(

@@ -57,6 +57,10 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
     the limit was over before it was started.
     """
 
+    # Not known from the type: str, bytes, or None where it was no pipe.
+    stdout: Any
+    stderr: Any
+
     def __init__(
         self,
         message: str,
@@ -110,10 +114,10 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
         )
 
 
-def reason(timeout: Timeout) -> str:
+def reason(timeout: Timeout, now: float) -> str:
     """What the cancellation inside the block says, where the loop lets it speak."""
     name = "a block" if timeout._name is None else repr(timeout._name)
-    left = timeout._when - current().current_time()
+    left = timeout._when - now
     if left > 0:
         rest = "" if left == math.inf else f", {left:.3g} s before its deadline"
         return f"{name} was ended by cancel(){rest}"
@@ -124,8 +128,10 @@ def reason(timeout: Timeout) -> str:
 
 def message(timeout: Timeout) -> str:
     """Name, limit and lateness (T10)."""
-    late = current().current_time() - timeout._when
-    return reason(timeout) + (f" (ended {late:.3g} s late)" if late >= 0 else "")
+    now = current().current_time()
+    late = now - timeout._when
+    says = reason(timeout, now)
+    return f"{says} (ended {late:.3g} s late)" if late >= 0 else says
 
 
 def exceeded(timeout: Timeout) -> DeadlineExceeded:

@@ -90,7 +90,7 @@ class Child:
         if self._own_group:
             census.watch(popen.pid)
         self._popen = popen
-        self.args = command.args
+        self.args: tuple[str | bytes, ...] = command.args
         self.pid: int = popen.pid
         self.returncode: int | None = None
         self.usage: Usage | None = None
@@ -99,7 +99,7 @@ class Child:
         self._reaped = False
         self._lost = False  # reaped behind our back
         try:
-            self.exit_fd = open_exit(self.pid)
+            self.exit_fd: int = open_exit(self.pid)
         except BaseException:
             self.exit_fd = -1
             self.end_now()

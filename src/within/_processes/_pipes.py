@@ -64,7 +64,7 @@ class ReceivePipe(_Pipe, ByteReceiveStream):
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd, "reading from")
-        self.at_end = False  # the child, and all who share the pipe, closed it
+        self.at_end: bool = False  # the child, and all who share the pipe, closed it
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """At most ``max_bytes`` bytes, as soon as there are any.

@@ -18,15 +18,42 @@ from ._pump import Pump
 from ._stop import Stop, stop_child
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Collection,
+        Coroutine,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
     from types import TracebackType
-    from typing import Self
+    from typing import Self, TypedDict, Unpack
 
+    from _typeshed import HasFileno
     from anyio.abc import ByteReceiveStream, ByteSendStream
 
     from ._command import Word
     from ._lines import Lines
     from ._pipes import ReceivePipe, SendPipe
+
+    # PIPE, DEVNULL, a descriptor, an open file, or None for our own.
+    File = int | HasFileno | None
+
+    class PopenOptions(TypedDict, total=False):
+        """What :class:`subprocess.Popen` has as well, and is passed on to it."""
+
+        executable: Word | None
+        close_fds: bool
+        pass_fds: Collection[int]
+        pipesize: int | None
+        restore_signals: bool
+        start_new_session: bool
+        preexec_fn: Callable[[], object] | None
+        umask: int
+        user: str | int | None
+        group: str | int | None
+        extra_groups: Iterable[str | int] | None
 
 
 class Process:
@@ -243,16 +270,16 @@ def _drop(child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
 @opening
 def process(
     *command: Word,
-    stdin: Any = PIPE,
-    stdout: Any = PIPE,
-    stderr: Any = None,
+    stdin: File = PIPE,
+    stdout: File = PIPE,
+    stderr: File = None,
     cwd: Word | None = None,
     env: Mapping[str, str] | None = None,
     stop: Stop = Stop(),  # noqa: B008  # frozen
     encoding: str = "utf-8",
     errors: str = "strict",
     max_line: int | None = None,
-    **popen_options: Any,
+    **popen_options: Unpack[PopenOptions],
 ) -> Coroutine[Any, Any, Process]:
     """Start a child process that does not outlive its block.
 

@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 from subprocess import DEVNULL, PIPE
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .._errors import OutputLimitExceeded, ProcessTimeout, message
 from .._timeouts import Timeout
@@ -18,16 +18,36 @@ from ._stop import Stop, stop_child
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
+    from typing import Unpack
 
     from ._command import Word
+    from ._process import File, PopenOptions
+
+    class _Options(PopenOptions, total=False):
+        """What :func:`run` takes, whatever the type of the output."""
+
+        timeout: float | timedelta | None
+        check: bool
+        stdin: File
+        stdout: File
+        stderr: File
+        max_output: int | None
+        stop: Stop
+        cwd: Word | None
+        env: Mapping[str, str] | None
+
+
+T = TypeVar("T")
+Bytes = bytes | bytearray | memoryview
 
 # How much of the end of stderr goes into the note on a failure, in bytes.
 _NOTE = 2000
 
 
-class Completed(subprocess.CompletedProcess[Any]):
+class Completed(subprocess.CompletedProcess[T]):
     """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with
-    ``usage``: wall and CPU time in seconds, peak memory in bytes.
+    ``usage``: wall and CPU time in seconds, peak memory in bytes. To a type checker
+    it is a ``Completed[bytes]``, with ``text=True`` a ``Completed[str]``.
     """
 
     usage: Usage | None
@@ -39,21 +59,42 @@ class Completed(subprocess.CompletedProcess[Any]):
         self.usage = usage
 
 
+@overload
 async def run(
     *command: Word,
-    input: bytes | bytearray | memoryview | str | None = None,
+    input: Bytes | None = None,
+    text: Literal[False] = False,
+    **options: Unpack[_Options],
+) -> Completed[bytes]: ...
+@overload
+async def run(
+    *command: Word,
+    input: str | None = None,
+    text: Literal[True],
+    **options: Unpack[_Options],
+) -> Completed[str]: ...
+@overload
+async def run(
+    *command: Word,
+    input: None = None,  # of which type, only a value of text says
+    text: bool,
+    **options: Unpack[_Options],
+) -> Completed[bytes] | Completed[str]: ...
+async def run(
+    *command: Word,
+    input: Bytes | str | None = None,
     timeout: float | timedelta | None = None,
     check: bool = True,
     text: bool = False,
-    stdin: Any = DEVNULL,
-    stdout: Any = PIPE,
-    stderr: Any = PIPE,
+    stdin: File = DEVNULL,
+    stdout: File = PIPE,
+    stderr: File = PIPE,
     max_output: int | None = None,
     stop: Stop = Stop(),  # noqa: B008  # frozen
     cwd: Word | None = None,
     env: Mapping[str, str] | None = None,
     **popen_options: Any,
-) -> Completed:
+) -> Completed[Any]:
     """Run a command until it exits, and return its status, output and usage.
 
     It returns when the child exits, even if a descendant holds its output open
@@ -139,7 +180,7 @@ async def run(
     failed = check and returncode != 0
     # P9: that it failed matters more than what is wrong with its output.
     errors = "replace" if failed else "strict"
-    completed = Completed(
+    completed: Completed[Any] = Completed(
         request.args,
         returncode,
         capture.get("stdout", text=text, errors=errors),

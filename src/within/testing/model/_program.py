@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
     from types import CodeType
 
-    from ._statements import Statement
+    from ._statements import Body, Statement
 
 # How many orders of what happens at one instant are tried before it is given up.
 _ORDERS = 20_000
@@ -49,7 +49,7 @@ class Program:
     """
 
     def __init__(self, body: Sequence[Statement], *, level: bool = False) -> None:
-        self.body = fresh(body)
+        self.body: Body = fresh(body)
         self.level = level
         self._writer = Writer(self.body, level)
 
