@@ -1,17 +1,22 @@
-"""The same as pictures: bars with the peers, curves over scale. Needs matplotlib."""
+"""The same as pictures: bars with the peers, curves over scale. Needs matplotlib.
+
+python benchmarks/_pictures.py FILE DIR     # of what speed.py --json FILE wrote
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 from _measure import OURS
-from _report import quantity
+from _report import from_data, quantity
 from matplotlib.figure import Figure as Sheet
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from _measure import Result, Row
     from curves import Curve
     from matplotlib.axes import Axes
@@ -32,10 +37,16 @@ def draw(
     directory.mkdir(parents=True, exist_ok=True)
     for loop in dict.fromkeys(result.loop for result in results):
         own = [result for result in results if result.loop == loop]
-        _bars(loop, own).savefig(directory / f"{_word(loop)}.svg")
+        _save(_bars(loop, own), directory, loop)
     for curve, points in curves:
-        sheet = _curve(curve, points)
-        sheet.savefig(directory / f"{_word(f'{curve.loop} {curve.title}')}.svg")
+        _save(_curve(curve, points), directory, f"{curve.loop} {curve.title}")
+
+
+def _save(sheet: Sheet, directory: Path, name: str) -> None:
+    """Text stays text, the page shows through, and the same data give the same file."""
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        path = directory / f"{_word(name)}.svg"
+        sheet.savefig(path, transparent=True, metadata={"Date": None})
 
 
 def _word(text: str) -> str:
@@ -129,3 +140,8 @@ def _curve(curve: Curve, points: list[tuple[int, Result]]) -> Sheet:
     axes.legend(frameon=False)
     axes.set_title(f"{curve.loop}: {curve.title}", loc="left")
     return sheet
+
+
+if __name__ == "__main__":
+    source, target = sys.argv[1:]
+    draw(Path(target), *from_data(json.loads(Path(source).read_text("utf-8"))))

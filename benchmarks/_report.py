@@ -8,13 +8,13 @@ import platform
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from _measure import OURS
+from _measure import OURS, Result, Row, Spread
 from tables import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _measure import Result, Row, Spread, Unit
+    from _measure import Unit
     from curves import Curve
 
 NAME, FIGURE, SERIES = 34, 11, 19  # columns, in characters
@@ -120,3 +120,33 @@ def _with_verdicts(result: Result) -> dict[str, Any]:
     for written, row in zip(data["rows"], result.rows, strict=True):
         written["met"] = row.is_met
     return data
+
+
+def from_data(
+    data: dict[str, Any],
+) -> tuple[list[Result], list[tuple[Curve, list[tuple[int, Result]]]]]:
+    """What `as_data` was made of, for who measures nothing: the pictures."""
+    from curves import Curve
+
+    def result(written: dict[str, Any]) -> Result:
+        names = ("loop", "title", "unit", "rounds", "base")
+        rows = [row(each) for each in written["rows"]]
+        return Result(**{name: written[name] for name in names}, rows=rows)
+
+    def row(written: dict[str, Any]) -> Row:
+        ratio = written["ratio"]
+        return Row(
+            written["name"],
+            Spread(**written["value"]),
+            None if ratio is None else Spread(**ratio),
+            written["target"],
+        )
+
+    curves = [
+        (
+            Curve(each["loop"], each["title"], each["axis"], {}),
+            [(point["at"], result(point)) for point in each["points"]],
+        )
+        for each in data["curves"]
+    ]
+    return [result(each) for each in data["figures"]], curves

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 import _report
+import anatomy
 import crowds
 import imports
 import lateness
@@ -34,7 +35,12 @@ class Subject(Protocol):
 
 
 # Children first: uvloop forks, which takes the longer the more memory we hold.
-SUBJECTS: list[Subject] = [timeouts.figures, lateness.figures, crowds.figures]
+SUBJECTS: list[Subject] = [
+    timeouts.figures,
+    anatomy.figures,
+    lateness.figures,
+    crowds.figures,
+]
 if os.name == "posix":
     SUBJECTS.insert(0, processes.figures)
 

@@ -1,4 +1,4 @@
-"""Every example in a docstring and in the README does what it says."""
+"""Every example does what it says: in docstrings, in the README and in docs/."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+from doc_blocks import hidden, run_page
 
 import within
 
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    str(page.relative_to(DOCS))
+    for page in DOCS.rglob("*.md")
+    if not page.relative_to(DOCS).parts[0].startswith(("_", "."))  # what is built
+)
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 MODULES = ["within"] + [
     found.name
@@ -40,7 +48,17 @@ def test_every_public_callable_has_an_example() -> None:
 
 
 def test_the_readme() -> None:
-    readme = Path(__file__).parent.parent / "README.md"
-    assert (
-        doctest.testfile(str(readme), module_relative=False, optionflags=FLAGS)[0] == 0
-    )
+    readme = str(ROOT / "README.md")
+    assert not doctest.testfile(readme, module_relative=False, optionflags=FLAGS).failed
+
+
+def test_there_are_pages() -> None:
+    assert PAGES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page(page: str, tmp_path: Path) -> None:
+    run_page(DOCS / page, tmp_path)
+    # In docs/migration/ what stands in directives has a test of its own.
+    if not page.startswith("migration"):
+        assert not hidden((DOCS / page).read_text()), "would not be run"

@@ -1,0 +1,107 @@
+"""What our pages can say besides: `timeline`, `architecture`, `benchmarks`.
+
+Each draws from data while the site is built, so that a picture cannot be older than
+what it shows; nothing that is drawn is kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+import _draw_architecture
+import _draw_timeline
+from _draw_benchmarks import Benchmarks
+from _timeline import LOOPS, record
+from _timeline_programs import PROGRAMS
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+
+
+RULE = re.compile(r"\(([TPRV]\d+)\)")
+
+
+class Timeline(SphinxDirective):
+    """A program and what it does on the time axis: one picture where the loops agree.
+
+    ``until`` is where the axis ends at the earliest, in seconds.
+    """
+
+    required_arguments = 1
+    option_spec = {"until": float}  # noqa: RUF012  # docutils' own way
+
+    def run(self) -> list[nodes.Node]:
+        name: str = self.arguments[0]
+        if name not in PROGRAMS:
+            raise self.error(
+                f"no such program: {name}; there are {', '.join(PROGRAMS)}"
+            )
+        self.env.note_reread()  # what it shows may have changed, though the page has not
+        source = inspect.getsource(PROGRAMS[name])
+        code = nodes.literal_block(source, source, language="python")
+        return [code, *self._pictures(name)]
+
+    def _pictures(self, name: str) -> Iterator[nodes.Node]:
+        traces = {loop: record(PROGRAMS[name], loop) for loop in LOOPS}
+        until = max(trace.end for trace in traces.values())
+        until = self.options.get("until", until)
+        first, *others = traces.values()
+        if all(other == first for other in others):
+            traces = {" and ".join(LOOPS): first}
+        for loops, trace in traces.items():
+            label = f"timeline-{name}-{loops.replace(' ', '-')}".replace("_", "-")
+            markup = _draw_timeline.draw(trace, label, loops, until)
+            yield figure(markup, f"On {loops}")
+
+
+class Architecture(SphinxDirective):
+    """Who imports whom."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        return [figure(_draw_architecture.draw())]
+
+
+def figure(markup: str, caption: str = "") -> nodes.Node:
+    """A picture that is part of the page; in a format without pictures, nothing."""
+    words = f"<figcaption>{caption}</figcaption>" if caption else ""
+    html = f'<figure class="drawn">{words}{markup}</figure>'
+    return nodes.raw("", html, format="html")
+
+
+def slug(heading: str) -> str:
+    """What a link to a heading ends with: of a rule, only its number."""
+    words = re.findall(r"[\w-]+", heading.lower())
+    return words[0] if re.match(r"[TPRV]\d+ ·", heading) else "-".join(words)
+
+
+def link_rules(app: Sphinx, *what: Any) -> None:
+    """The number of a rule in a docstring leads to the rule."""
+    lines: list[str] = what[-1]
+    lines[:] = [RULE.sub(_as_link, line) for line in lines]
+
+
+def _as_link(found: re.Match[str]) -> str:
+    return f"(:ref:`{found[1]} <{found[1].lower()}>`)"
+
+
+def public_types(app: Sphinx, *what: Any) -> tuple[str | None, str | None]:
+    """A block that is left quietly is a `Timeout`; only a type checker need know more."""
+    signature, returned = what[-2:]
+    return signature, returned and re.sub(r"~?(\w+\.)*_Quiet\b", "Timeout", returned)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", link_rules)
+    app.connect("autodoc-process-signature", public_types)
+    app.add_directive("timeline", Timeline)
+    app.add_directive("architecture", Architecture)
+    app.add_directive("benchmarks", Benchmarks)
+    return {"parallel_read_safe": False}  # a program has the interpreter for itself

@@ -1,0 +1,97 @@
+"""The figures of a run of `benchmarks/speed.py`, from the file that it wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _report import from_data, quantity
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _measure import Result, Row
+
+DATA = Path(__file__).with_name("benchmarks.json")
+MISSING = "There are no figures in this copy of the site. Some minutes make them:"
+COMMAND = "./dev speed --json docs/benchmarks.json"
+HEAD = ("", "median", "quartiles", "within / it", "target")
+
+
+class Benchmarks(SphinxDirective):
+    """A section for each loop: its picture, and the same as tables."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        if not DATA.exists():
+            told = nodes.paragraph("", MISSING), nodes.literal_block("", COMMAND)
+            return [nodes.note("", *told)]
+        data = json.loads(DATA.read_text("utf-8"))
+        results, curves = from_data(data)
+        where = ", ".join(f"{name} {v}" for name, v in data["versions"].items())
+        title = nodes.paragraph("", f"Measured on {data['machine']}, with {where}.")
+        with tempfile.TemporaryDirectory() as directory:
+            import _pictures
+
+            _pictures.draw(Path(directory), results, curves)
+            pictures = {p.stem: p.read_text("utf-8") for p in Path(directory).iterdir()}
+        return [title, *_sections(results, pictures)]
+
+
+def _sections(
+    results: list[Result], pictures: dict[str, str]
+) -> Iterator[nodes.Element]:
+    for loop in dict.fromkeys(result.loop for result in results):
+        name = re.sub(r"\W+", "-", loop)
+        section = nodes.section("", nodes.title("", loop), ids=[f"on-{name}"])
+        section += _picture(name, pictures.pop(name))
+        for result in results:
+            if result.loop == loop:
+                over = "" if result.base is None else f" (over {result.base})"
+                section += [nodes.rubric("", result.title + over), _table(result)]
+        yield section
+    if pictures:
+        section = nodes.section("", nodes.title("", "Over scale"), ids=["over-scale"])
+        section += [_picture(name, pictures[name]) for name in sorted(pictures)]
+        yield section
+
+
+def _picture(name: str, svg: str) -> nodes.Node:
+    svg = svg[svg.index("<svg") :]
+    # Several stand in one page, and each has a `figure_1`.
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    html = f'<figure class="drawn"><div class="wide">{svg}</div></figure>'
+    return nodes.raw("", html, format="html")
+
+
+def _table(result: Result) -> nodes.Node:
+    table = nodes.table()
+    group = nodes.tgroup(cols=len(HEAD))
+    group += [nodes.colspec(colwidth=1) for _ in HEAD]
+    group += nodes.thead("", _row(HEAD))
+    group += nodes.tbody("", *[_row(_cells(result, row)) for row in result.rows])
+    table += group
+    return table
+
+
+def _cells(result: Result, row: Row) -> list[str]:
+    def told(value: float) -> str:
+        return quantity(value, result.unit)
+
+    ratio = "" if row.ratio is None else f"{row.ratio.middle:.2f}"
+    target = "" if row.target is None else f"≤ {row.target:.2f}"
+    if row.is_met is not None:
+        target += ", met" if row.is_met else ", not met"
+    value = row.value
+    spread = f"{told(value.low)} – {told(value.high)}"  # noqa: RUF001
+    return [row.name, told(value.middle), spread, ratio, target]
+
+
+def _row(cells: Iterable[str]) -> nodes.row:
+    entries: list[Any] = [nodes.entry("", nodes.paragraph("", cell)) for cell in cells]
+    return nodes.row("", *entries)

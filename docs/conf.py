@@ -1,0 +1,78 @@
+"""How the site is built: `sphinx-build -W --keep-going -n docs OUT`."""
+
+import os
+import sys
+from importlib.metadata import version as installed
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# What draws the pictures stands beside the pages.
+sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]
+
+project = "within"
+author = "The within authors"
+copyright = author  # noqa: A001
+version = release = installed("within")
+
+extensions = [
+    "_directives",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_*"]
+
+# -- pages -------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+myst_heading_slug_func = "_directives.slug"
+
+# -- the reference, from the docstrings --------------------------------------
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 80
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+# The build reads nothing from the network; names of others are links only where it
+# may (DOCS_ONLINE=1). A function, method or error of ours that is not there is a
+# warning, and warnings are errors.
+nitpicky = True
+nitpick_ignore_regex = [
+    # Annotations name types of others, and private ones of ours.
+    ("py:class", r"(?!within\b).*|within\._.*"),
+    ("py:(exc|func|meth|mod|attr|obj)", r"(subprocess|asyncio|trio|anyio|pytest)\..*"),
+    ("py:exc", r"(\w+Error|KeyboardInterrupt)"),
+]
+if os.environ.get("DOCS_ONLINE"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "anyio": ("https://anyio.readthedocs.io/en/stable", None),
+        "trio": ("https://trio.readthedocs.io/en/stable", None),
+    }
+
+# -- links to others: sphinx-build -b linkcheck docs OUT ---------------------
+
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]  # made by scripts
+
+# -- how it looks ------------------------------------------------------------
+
+html_theme = "furo"
+html_title = f"within {version}"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
+html_copy_source = False
+html_show_copyright = False
+pygments_style = "tango"
+pygments_dark_style = "monokai"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True

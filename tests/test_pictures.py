@@ -1,0 +1,232 @@
+"""What the site draws from data is what happened, and what it lists is all there is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+import within
+import within.testing
+import within.testing.model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+DOCS, BENCHMARKS, SOURCE = ROOT / "docs", ROOT / "benchmarks", ROOT / "src" / "within"
+if not DOCS.is_dir():
+    pytest.skip("the pages are not in this distribution", allow_module_level=True)
+
+# As the build of the site does, see docs/conf.py.
+sys.path += [str(DOCS), str(BENCHMARKS)]
+
+import _draw_architecture as architecture
+import _draw_timeline as timeline
+from _check_links import problems
+from _measure import Result, Row, Spread
+from _report import as_data, from_data
+from _timeline import record
+from _timeline_programs import PROGRAMS
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+# What a loop does with who swallows its cancellation is the loop's own matter (T16).
+DIFFERS = {"swallowing"}
+
+RULES = {
+    f"{kind}{number}"
+    for kind, last in {"T": 21, "P": 18, "R": 2, "V": 5}.items()
+    for number in range(1, last + 1)
+}
+
+
+def semantics() -> str:
+    return (DOCS / "semantics.md").read_text("utf-8")
+
+
+# -- the time axis -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_loops_do_the_same_where_they_must(name: str) -> None:
+    on_asyncio, on_trio = (record(PROGRAMS[name], b) for b in ("asyncio", "trio"))
+    assert (on_asyncio == on_trio) is (name not in DIFFERS)
+
+
+@pytest.mark.parametrize(("loop", "end"), [("asyncio", 3), ("trio", 1)])
+def test_t16_swallowing_helps_on_asyncio_only(loop: str, end: float) -> None:
+    assert record(PROGRAMS["swallowing"], loop).end == end
+
+
+def test_t14_the_picture_of_a_shield_shows_when_the_deadline_strikes() -> None:
+    outer, shield = record(PROGRAMS["shielded"], "trio").blocks
+    assert outer.deadlines == [(0, 2)]
+    assert outer.end == shield.end == 3.5
+    assert outer.outcome == "ended by its deadline"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_picture_is_the_same_each_time_and_shows_all_that_happened(name: str) -> None:
+    traces = [record(PROGRAMS[name], "asyncio") for _ in range(2)]
+    first, second = (timeline.draw(trace, "picture", "asyncio") for trace in traces)
+    assert first == second
+    shapes = [each.get("class", "") for each in ElementTree.fromstring(first).iter()]
+    (trace, _) = traces
+    assert shapes.count("deadline") == len(trace.blocks)
+    assert shapes.count("rescheduled") == sum(
+        len(b.deadlines) - 1 for b in trace.blocks
+    )
+    assert shapes.count("cancelled") == sum(step.was_cancelled for step in trace.steps)
+
+
+def test_a_picture_says_in_words_what_it_shows() -> None:
+    trace = record(PROGRAMS["done_is_done"], "trio")
+    picture = ElementTree.fromstring(timeline.draw(trace, "picture", "trio"))
+    assert picture.get("role") == "img"
+    described = picture.get("aria-labelledby", "").split()
+    assert [picture.find(f"*[@id='{name}']") is not None for name in described] == [
+        True,
+        True,
+    ]
+    assert picture.findtext(f"{SVG}desc") == (
+        "limit: deadline 2 s; left normally, from 0 s to 4 s. "
+        "sleep 1 from 0 s to 1 s. compute 3 from 1 s to 4 s."
+    )
+
+
+def test_each_program_is_shown_once() -> None:
+    shown = re.findall(r"^```\{timeline\} (\w+)$", semantics(), re.MULTILINE)
+    assert sorted(shown) == sorted(PROGRAMS)
+
+
+# -- the rules and the names -------------------------------------------------
+
+
+def test_each_rule_is_stated_once_where_a_link_finds_it() -> None:
+    stated = re.findall(r"^\((\w+)\)=\n### (\w+) · \S", semantics(), re.MULTILINE)
+    assert all(target == rule.lower() for target, rule in stated)
+    assert sorted(rule for _, rule in stated) == sorted(RULES)
+
+
+def test_there_is_no_rule_that_a_test_names_and_the_page_does_not() -> None:
+    named = {
+        rule.upper()
+        for path in (ROOT / "tests").glob("test_*.py")
+        for test in re.findall(r"def test_((?:[tprv]\d+_)+)", path.read_text("utf-8"))
+        for rule in test.strip("_").split("_")
+    }
+    assert named <= RULES
+
+
+def documented() -> Iterator[str]:
+    module = ""
+    directive = re.compile(r"^\.\. (?:py:)?(auto)?(\w+):: ([\w.]+)", re.MULTILINE)
+    for page in sorted((DOCS / "reference").glob("*.md")):
+        for _, kind, name in directive.findall(page.read_text("utf-8")):
+            if kind in ("currentmodule", "module"):
+                module = name
+            else:
+                yield name if name.startswith("within.") else f"{module}.{name}"
+
+
+def test_each_public_name_is_in_the_reference_once() -> None:
+    modules: list[Any] = [within, within.testing, within.testing.model]
+    public = [f"{m.__name__}.{name}" for m in modules for name in m.__all__]
+    found = list(documented())
+    assert sorted(found) == sorted(public)
+
+
+@pytest.mark.parametrize("kind", [within.Timeout, within.Process])
+def test_each_public_attribute_is_in_the_reference_once(kind: type) -> None:
+    pages = [p.read_text("utf-8") for p in (DOCS / "reference").glob("*.md")]
+    (text,) = [text for text in pages if f"autoclass:: {kind.__name__}" in text]
+    found = re.findall(r"^   \.\. auto(?:property|method):: (\w+)", text, re.MULTILINE)
+    assert sorted(found) == sorted(n for n in vars(kind) if not n.startswith("_"))
+
+
+# -- the architecture --------------------------------------------------------
+
+
+def test_imports_are_those_of_the_running_program(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "__init__.py").write_text("from ._a import x\n")
+    (tmp_path / "_b.py").write_text("import asyncio, json\n")
+    (tmp_path / "inner" / "__init__.py").write_text("")
+    (tmp_path / "inner" / "_c.py").write_text("from .. import _b\nfrom . import d\n")
+    (tmp_path / "_a.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n"
+        "    from .inner import _c\n"
+        "def f():\n"
+        "    from ._b import y\n"
+    )
+    assert architecture.imports(tmp_path) == [
+        architecture.Import("_a", "_b", is_late=True),
+        architecture.Import("_b", "asyncio", is_late=False),
+        architecture.Import("inner._c", "_b", is_late=False),
+        architecture.Import("inner._c", "inner", is_late=False),
+        architecture.Import("within", "_a", is_late=False),
+    ]
+
+
+def test_the_picture_has_each_module_and_each_import() -> None:
+    drawn = architecture.draw()
+    assert drawn == architecture.draw()
+    picture = ElementTree.fromstring(drawn)
+    shapes = [each.get("class", "").split() for each in picture.iter()]
+    files = sorted(path.name for path in SOURCE.rglob("*.py"))
+    shown = [
+        each.text
+        for each in picture.iter(f"{SVG}text")
+        if each.get("class") == "module"
+    ]
+    assert sorted(filter(None, shown)) == sorted([*files, *architecture.LOOPS])
+    assert sum("arc" in shape for shape in shapes) == len(architecture.imports())
+
+
+def test_the_loops_are_at_the_bottom_and_the_doors_above_what_they_open() -> None:
+    folders = list(architecture.rooms(architecture.imports()))
+    assert folders[-1] == "outside"
+    order = ["doors", "_processes", "shared", "_backends"]
+    assert sorted(order, key=folders.index) == order
+
+
+def test_what_goes_up_is_what_the_page_says() -> None:
+    found = architecture.imports()
+    plan = architecture.rooms(found)
+    depth = {name: at for at, names in enumerate(plan.values()) for name in names}
+    upwards = {
+        (each.importer.split(".")[0], each.imported)
+        for each in found
+        if not each.is_late and depth[each.importer] > depth[each.imported]
+    }
+    assert upwards == {("_backends", "_errors"), ("_backends", "testing._clock")}
+
+
+# -- the benchmarks and the links --------------------------------------------
+
+
+def test_what_was_measured_can_be_read_again() -> None:
+    spread = Spread(1.0, 2.0, 3.0)
+    rows = [Row("within", spread, None, None), Row("other", spread, spread, 1.5)]
+    result = Result("asyncio", "a block", "s", 7, None, rows)
+    results, curves = from_data(as_data([result], []))  # type: ignore[arg-type]
+    assert (results, curves) == ([result], [])
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<p id='here'><a href='#here'>1</a> <a href='b.html#there'>2</a>"
+        "<a href='https://example.org/c.html'>3</a> <img src='d.png'>"
+    )
+    (tmp_path / "b.html").write_text("<p id='x'><p id='x'><a href='a.html#here'>4</a>")
+    assert problems(tmp_path) == [
+        "a.html: b.html#there: there is no such place",
+        "a.html: d.png: there is no such file",
+        "b.html: the id 'x' twice",
+    ]
