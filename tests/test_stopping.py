@@ -80,6 +80,22 @@ async def test_p4_stdin_is_closed_first_and_time_given() -> None:
     assert child.returncode == 0
 
 
+@pytest.mark.parametrize("n", range(10))
+async def test_p4_without_time_for_it_the_end_of_stdin_is_no_race(n: int) -> None:
+    """cat would end by whichever comes first."""
+    async with process("cat") as child:
+        pass
+    assert child.returncode == -signal.SIGTERM
+
+
+async def test_p4_stdin_is_closed_after_the_signal_as_well() -> None:
+    """Who heeds no signal may still heed the end of its input."""
+    script = "trap '' TERM; echo ready; cat; exit 3"
+    async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
+        assert await line(child) == "ready"
+    assert child.returncode == 3
+
+
 async def test_p4_another_signal() -> None:
     async with process("sleep", FOREVER, stop=Stop(signal=signal.SIGINT)) as child:
         pass

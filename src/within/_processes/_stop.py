@@ -32,7 +32,8 @@ class Stop:
     SIGKILL. Its output is read on meanwhile, so that it can flush and go.
 
     Args:
-        close_stdin: Seconds that the child is given after its stdin was closed.
+        close_stdin: Seconds that the child is given after its stdin was closed. With
+            none, ``signal`` is sent first.
         signal: The polite one, SIGTERM.
         grace: Seconds from ``signal`` to SIGKILL.
         tree: Who is ended with the child. ``"child"``: nobody. ``"group"``: the
@@ -126,12 +127,25 @@ class _Stopping:
         self.over = False
         self._patience = _Patience(0)
         patience = max(plan.close_stdin, plan.grace) if orderly else plan.close_stdin
+
+        def close() -> None:
+            close_stdin()
+            self._continue()
+
+        def end() -> None:
+            self._signal(plan.signal)
+            # With no time between the two it is the signal that comes first: else
+            # it would be a matter of luck which of them a child ends by.
+            if not patience:
+                close_stdin()
+
         # What to do next, and for how long to wait after it.
         self._steps: list[tuple[Callable[[], None], float]] = [
-            (lambda: self._close(close_stdin, patience), patience),
-            (lambda: self._signal(plan.signal), plan.grace),
+            (end, plan.grace),
             (lambda: self._signal(signals.SIGKILL), _LAST_PATIENCE),
         ]
+        if patience:
+            self._steps.insert(0, (close, patience))
 
     async def advance(self) -> None:
         while not await self._gone():
@@ -147,11 +161,6 @@ class _Stopping:
             act()
             self._patience = _Patience(patience)
         self.over = True
-
-    def _close(self, close_stdin: Callable[[], None], patience: float) -> None:
-        close_stdin()
-        if patience:
-            self._continue()
 
     def _signal(self, number: int) -> None:
         self._signalled = number
