@@ -5,20 +5,31 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 
+PROJECT = nox.project.load_toml()
+
 # Every CPython that we support; those that are not installed are passed over.
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = nox.project.python_versions(PROJECT)
+
+# Where the files are that GitHub reads, and the schema of each.
+SCHEMAS = {
+    "workflows/*.yml": "github-workflows",
+    "dependabot.yml": "dependabot",
+    "ISSUE_TEMPLATE/config.yml": "github-issue-config",
+    "ISSUE_TEMPLATE/[0-9]*.yml": "github-issue-forms",
+}
 
 
 def install(session: nox.Session, *extras: str, group: str | None = None) -> None:
     wanted = ["-e", f".[{','.join(extras)}]" if extras else "."]
     if group:
-        wanted += nox.project.dependency_groups(nox.project.load_toml(), group)
+        wanted += nox.project.dependency_groups(PROJECT, group)
     session.install(*wanted)
 
 
@@ -124,15 +135,50 @@ def format_(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Look for what a reader would trip over."""
+    """Look for what a reader would trip over, in the workflows too."""
     install(session, group="lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("zizmor", "--offline", "--quiet", ".github")
+    for pattern, schema in SCHEMAS.items():
+        files = map(str, Path(".github").glob(pattern))
+        session.run("check-jsonschema", f"--builtin-schema=vendor.{schema}", *files)
+    session.run("pre-commit", "validate-config")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Both checkers, strictly."""
+    """Both checkers, strictly; then whether users see a type for everything."""
     install(session, "test", group="types")
     session.run("mypy")
     session.run("pyright")
+    # External: Hypothesis' SearchStrategy has parts that Hypothesis does not type.
+    session.run("pyright", "--verifytypes", "within", "--ignoreexternal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into docs/_build; ./dev docs linkcheck tries its links out."""
+    install(session, "test", group="docs")
+    build = ["sphinx-build", "--quiet", "--nitpicky", "--fail-on-warning"]
+    if "linkcheck" in session.posargs:  # asks the network
+        session.run(*build, "-b", "linkcheck", "docs", "docs/_build/linkcheck")
+        return
+    session.run(*build, "docs", "docs/_build")
+    session.run("python", "docs/_check_links.py", "docs/_build")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build, look inside, install on each Python found: ./dev package [DIRECTORY]."""
+    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    session.run("python", "tools/package.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def release(session: nox.Session) -> None:
+    """Check all that can be checked, build into dist/, tag; publishes nothing."""
+    session.run(sys.executable, "tools/release.py", "check")
+    for job in ("lint", "types", "docs", "test", "tests", "package dist"):
+        session.run("./dev", *job.split())
+    session.run(sys.executable, "tools/release.py", "tag")

@@ -1,0 +1,49 @@
+"""`tests/typing` uses every public name; `./dev types` has it checked."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import within
+
+TYPING = Path(__file__).parent / "typing"
+
+
+def used_in(*files: str) -> set[str]:
+    """All names, attributes and keywords there."""
+    found: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse((TYPING / file).read_text())):
+            match node:
+                case ast.Name(name) | ast.Attribute(attr=name) | ast.keyword(str(name)):
+                    found.add(name)
+                case _:
+                    pass
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "files"),
+    [
+        ("within", ["blocks.py", "commands.py"]),
+        ("within.testing", ["kit.py"]),
+        ("within.testing.model", ["kit.py"]),
+    ],
+)
+def test_every_public_name_is_used(module: str, files: list[str]) -> None:
+    names = importlib.import_module(module).__all__
+    assert not set(names) - used_in(*files)
+
+
+@pytest.mark.parametrize("kind", [within.Timeout, within.Process, within.Stop])
+def test_every_attribute_is_used(kind: type) -> None:
+    names = {name for name in vars(kind) if not name.startswith("_")}
+    assert not names - used_in("blocks.py", "commands.py")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert Path(within.__file__).with_name("py.typed").exists()
