@@ -28,20 +28,20 @@ _for_trio: Any = None
 
 def current() -> Backend:
     """The backend of the loop that runs the caller, or :exc:`RuntimeError`."""
-    # Every block comes by here, hence one function and not one for each loop. trio
-    # is asked first: its answer takes account of an asyncio task that is nearer.
-    if _for_trio is None:
-        if "trio" in sys.modules:
-            _load_trio()
-            return current()
-    elif _for_trio.mark.name == "trio" and (found := _for_trio.running()) is not None:
-        return cast("Backend", found)
-    if _for_asyncio is None:
-        if "asyncio" in sys.modules:
-            _load_asyncio()
-            return current()
+    # Every block comes by here, hence one function and not one for each loop.
+    if _for_asyncio is None and "asyncio" in sys.modules:
+        _load_asyncio()
+    if _for_trio is None and "trio" in sys.modules:
+        _load_trio()
     # By asyncio's module: trio-asyncio replaces it there.
-    elif (loop := _for_asyncio.asyncio._get_running_loop()) is not None:
+    loop = None if _for_asyncio is None else _for_asyncio.asyncio._get_running_loop()
+    if (
+        _for_trio is not None
+        and _for_trio.mark.name == "trio"
+        and (loop is None or _for_trio.is_nearer(_for_asyncio.current_frame()))
+    ):
+        return cast("Backend", _for_trio.backend)
+    if loop is not None:
         try:
             return cast("Backend", loop._within_backend)
         except AttributeError:

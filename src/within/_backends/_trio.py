@@ -16,7 +16,7 @@ from .._errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import FrameType, ModuleType
+    from types import FrameType
 
     from .._timeouts import Timeout
 
@@ -156,9 +156,7 @@ class _RealTime:
                 clock.autojump_threshold = before
 
 
-_backend = TrioBackend()
-_asyncio: ModuleType | None = None
-
+backend = TrioBackend()
 
 # Its name is "trio" where trio runs: trio sets it for the length of a run and of each
 # guest tick, and trio-asyncio changes it for each callback.
@@ -166,29 +164,9 @@ _asyncio: ModuleType | None = None
 mark = thread_local
 
 
-def running() -> TrioBackend | None:
-    """The backend, where the mark says trio, unless an asyncio task is nearer."""
-    if "asyncio" not in sys.modules:
-        return _backend
-    asyncio = (_asyncio or _load_asyncio()).asyncio
-    if asyncio._get_running_loop() is None or _is_nearest():
-        return _backend
-    return None
-
-
-def _load_asyncio() -> ModuleType:
-    global _asyncio
-    from . import _asyncio as module
-
-    _asyncio = module
-    return module
-
-
-def _is_nearest() -> bool:
-    """False if an asyncio task runs inside the current trio task."""
-    assert _asyncio is not None
-    inner = _asyncio.current_frame()
-    if inner is None:
+def is_nearer(other: FrameType | None) -> bool:
+    """False if the coroutine of ``other`` runs inside the current trio task."""
+    if other is None:
         return True
     try:
         outer = trio.lowlevel.current_task().coro.cr_frame
@@ -196,7 +174,7 @@ def _is_nearest() -> bool:
         return True
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame is inner:
+        if frame is other:
             return False
         if frame is outer:
             return True
