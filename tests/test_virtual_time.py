@@ -188,6 +188,15 @@ def test_v2_a_clock_starts_at_a_finite_number(loop: str, start: Any) -> None:
         virtually(loop, an_hour, start=start)
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "trio"])
+def test_v3_a_loop_that_is_not_installed_is_named(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=rf"pip install within\[{loop}\]"):
+        within.testing.run(anyio.sleep, 0, backend=loop)
+
+
 # -- advance -------------------------------------------------------------------
 
 

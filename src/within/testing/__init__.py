@@ -99,6 +99,7 @@ def run(
     Raises:
         Deadlock: In virtual time, when nothing is left that could wake a task.
         ValueError: For another backend, and for uvloop in virtual time.
+        ModuleNotFoundError: For a loop that is not installed.
 
     >>> import anyio, within
     >>> async def nap():
@@ -114,6 +115,12 @@ def run(
         raise ValueError(f"backend is {backend!r}: give asyncio, uvloop or trio")
     if backend == "uvloop" and virtual_time:
         raise ValueError("virtual_time=True: uvloop keeps real time, use asyncio")
+    if not _installed(backend):
+        raise ModuleNotFoundError(
+            f"backend is {backend!r}, which is not installed: pip install "
+            f"within[{backend}]",
+            name=backend,
+        )
     if virtual_time:
         function = guarded(function, backend)
     return anyio.run(

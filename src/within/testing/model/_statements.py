@@ -27,6 +27,8 @@ class Statement:
 
 @dataclass(frozen=True)
 class Sleep(Statement):
+    """Sleep so many seconds."""
+
     seconds: float
 
 
@@ -39,6 +41,8 @@ class Wait(Statement):
 
 @dataclass(frozen=True)
 class Set(Statement):
+    """Set an event, which wakes whoever waits for it."""
+
     event: int
 
 
@@ -51,6 +55,8 @@ class Put(Statement):
 
 @dataclass(frozen=True)
 class Get(Statement):
+    """Take a number out of a queue, and wait for one if there is none."""
+
     queue: int
 
 
@@ -132,6 +138,8 @@ class Group(Statement):
 
 @dataclass(frozen=True)
 class Finally(Statement):
+    """Run ``cleanup`` however ``body`` ends."""
+
     body: Body
     cleanup: Body
 
