@@ -101,11 +101,11 @@ def block(loop: str, way: Way) -> Turn:
 
 def _awaited(make: Callable[[float], Any], pause: Sleep) -> Turn:
     async def turn() -> float:
-        await pause(0)  # in which the loop throws out cancelled timers
         began = thread_time()
         for _ in range(BLOCKS):
             async with make(LIMIT):
                 pass
+        await pause(0)  # in which the loop throws out cancelled timers
         return (thread_time() - began) / BLOCKS
 
     return turn
@@ -113,11 +113,11 @@ def _awaited(make: Callable[[float], Any], pause: Sleep) -> Turn:
 
 def _direct(make: Callable[[float], Any], pause: Sleep) -> Turn:
     async def turn() -> float:
-        await pause(0)
         began = thread_time()
         for _ in range(BLOCKS):
             with make(LIMIT):
                 pass
+        await pause(0)
         return (thread_time() - began) / BLOCKS
 
     return turn
@@ -125,11 +125,11 @@ def _direct(make: Callable[[float], Any], pause: Sleep) -> Turn:
 
 def _bare(scope: Callable[..., Any], pause: Sleep) -> Turn:
     async def turn() -> float:
-        await pause(0)
         began = thread_time()
         for _ in range(BLOCKS):
             with scope(relative_deadline=LIMIT):
                 pass
+        await pause(0)
         return (thread_time() - began) / BLOCKS
 
     return turn
@@ -195,11 +195,11 @@ async def _least() -> float:
 
 
 async def _timer() -> float:
-    await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
     began = thread_time()
     for _ in range(BLOCKS):
         loop.call_at(loop.time() + LIMIT, _nothing).cancel()
+    await asyncio.sleep(0)
     return (thread_time() - began) / BLOCKS
 
 
