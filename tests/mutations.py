@@ -19,7 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-PROPERTIES = ["tests/test_model.py", "tests/test_alarm.py"]
+PROPERTIES = [
+    "tests/test_open_blocks.py",
+    "tests/test_alarm.py",
+    "tests/test_model.py",
+]
 EXAMPLES = [
     "tests/test_timeouts.py",
     "tests/test_timeouts_asyncio.py",
@@ -39,6 +43,7 @@ class Mutation:
 TIMEOUTS = "_timeouts.py"
 ASYNCIO = "_backends/_asyncio.py"
 ALARM = "_backends/_asyncio_alarm.py"
+BLOCKS = "_backends/_asyncio_blocks.py"
 PURSUIT = "_backends/_asyncio_pursuit.py"
 ANYIO = "_backends/_asyncio_anyio.py"
 TRIO = "_backends/_trio.py"
@@ -53,14 +58,50 @@ MUTATIONS = [
     Mutation(
         "T2: do not set the timer for what comes next",
         ALARM,
-        "if heap:\n            self._set(",
-        "if not heap:\n            self._set(",
+        "if heap and heap[0][0] != math.inf:",
+        "if not heap:",
+    ),
+    Mutation(
+        "T2: do not set the timer for a deadline that was moved nearer",
+        ALARM,
+        "if timeout._when < self.rings_at:",
+        "if self.rings_at == math.inf:",
     ),
     Mutation(
         "T2: do not set the timer for an earlier deadline",
+        ASYNCIO,
+        "elif when < self._alarm.rings_at:",
+        "elif self._alarm.rings_at == math.inf:",
+    ),
+    Mutation(
+        "T2: ask a coarse loop again for what is left of a millisecond",
         ALARM,
-        "if deadline < self._rings_at:",
-        "if self._rings_at == math.inf:",
+        "self._is_coarse = round(now * 1000) / 1000 == now",
+        "pass",
+    ),
+    Mutation(
+        "T1: ask a coarse loop for too little",
+        ALARM,
+        "(tick if tick / 1000 >= deadline else tick + 1) / 1000",
+        "tick / 1000",
+    ),
+    Mutation(
+        "T2: age only the innermost block of a task",
+        BLOCKS,
+        "                block = block._parent\n        self.old",
+        "                break\n        self.old",
+    ),
+    Mutation(
+        "T8: an old block that is left stays among the open",
+        BLOCKS,
+        "                del self.old[task]",
+        "                pass",
+    ),
+    Mutation(
+        "T13: an old block around one that is left is young again",
+        ASYNCIO,
+        "if parent is not None and parent._task is task and parent._entry is None:",
+        "if parent is not None and parent._task is task:",
     ),
     Mutation(
         "T3: a block that has ended was late all the same",
@@ -161,8 +202,8 @@ MUTATIONS = [
     Mutation(
         "T8: keep a block in the heap after it was left",
         ALARM,
-        "entry[2] = None",
-        "pass",
+        "entry[2] = None\n        self._left",
+        "self._left",
     ),
     Mutation(
         "T8: a block that was left keeps those around it, left before",
@@ -195,16 +236,22 @@ MUTATIONS = [
         "return DeadlineExceeded(message(timeout), timeout._parent or timeout)",
     ),
     Mutation(
-        "T11: leave the old deadline armed",
-        ASYNCIO,
-        "self._alarm.discard(timeout)\n        timeout._delay = None",
-        "timeout._delay = None",
+        "T11: an earlier deadline waits for the turn of the old one",
+        ALARM,
+        "if entry is not None and timeout._when < entry[0]:",
+        "if False:",
+    ),
+    Mutation(
+        "T11: what was put off is due all the same",
+        ALARM,
+        "elif block._when > now:",
+        "elif False:",
     ),
     Mutation(
         "T11: move a deadline that has expired",
         ASYNCIO,
-        "if timeout._expired:\n            return False\n        self._alarm",
-        "self._alarm",
+        "if timeout._expired:\n            return False\n        timeout._delay",
+        "timeout._delay",
     ),
     Mutation(
         "T11: what is moved into the past strikes a pass later",
@@ -275,8 +322,8 @@ MUTATIONS = [
     Mutation(
         "T16: cancel once only",
         PURSUIT,
-        "level = any(block._level for block in expired)",
-        "level = False",
+        "if any(block._level for block in expired):",
+        "if False:",
     ),
     Mutation(
         "T16: keep who obeys waiting",
