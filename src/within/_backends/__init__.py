@@ -29,14 +29,14 @@ _for_trio: Any = None
 def current() -> Backend:
     """The backend of the loop that runs the caller, or :exc:`RuntimeError`."""
     # Every block comes by here, hence one function and not one for each loop.
-    if _for_asyncio is None and "asyncio" in sys.modules:
+    if not _for_asyncio and "asyncio" in sys.modules:
         _load_asyncio()
-    if _for_trio is None and "trio" in sys.modules:
+    if not _for_trio and "trio" in sys.modules:
         _load_trio()
     # By asyncio's module: trio-asyncio replaces it there.
-    loop = None if _for_asyncio is None else _for_asyncio.asyncio._get_running_loop()
+    loop = _for_asyncio and _for_asyncio.asyncio._get_running_loop()
     if (
-        _for_trio is not None
+        _for_trio
         and _for_trio.mark.name == "trio"
         and (loop is None or _for_trio.is_nearer(_for_asyncio.current_frame()))
     ):

@@ -1,0 +1,1 @@
+"""What the ``within`` command is made of: its words, its terminal."""

@@ -1,0 +1,249 @@
+"""What the command line says: options, durations, signals, and the help."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal as signals
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Exit statuses, as timeout(1) of coreutils and of POSIX.1-2024 has them.
+TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 125, 126, 127, 128
+
+HELP = """\
+Usage: within SECONDS [OPTION]... [--] COMMAND [ARG]...
+Run COMMAND; after SECONDS, end it and all of its process group.
+
+  -s, --signal=SIGNAL        what to send first, by name or number (TERM)
+  -k, --kill-after=DURATION  how long after that to send KILL (5s; 0 is never)
+  -f, --foreground           run COMMAND in our own process group; the children
+                             of COMMAND are not ended
+  -p, --preserve-status      exit with COMMAND's own status after a timeout, too
+  -v, --verbose              say on stderr which signals are sent
+      --usage                say on stderr what time and memory it took
+      --backend=LOOP         asyncio (the default), uvloop or trio
+      --help, --version
+
+SECONDS and DURATION may end in s, m, h or d; 0 is no limit.
+Exit status: 124 if the time was up (137 if it took KILL), 125 if within itself
+failed, 126 if COMMAND cannot be run, 127 if it is not found, else its own. The
+signal that ends COMMAND ends within, too: 128+n to a shell.
+
+Examples:
+  within 30 make test                   TERM after 30 s, KILL 5 s later
+  within 1.5h -s INT -k 1m ./backup     INT after 90 minutes, then KILL
+  within 0 --usage make                 no limit, but nothing left of it
+"""
+
+
+class Option(NamedTuple):
+    """One option; ``value`` is what the help calls its value, if it takes one."""
+
+    short: str
+    long: str
+    value: str = ""
+
+
+OPTIONS = (
+    Option("s", "signal", "SIGNAL"),
+    Option("k", "kill-after", "DURATION"),
+    Option("f", "foreground"),
+    Option("p", "preserve-status"),
+    Option("v", "verbose"),
+    Option("", "usage"),
+    Option("", "backend", "LOOP"),
+    Option("", "help"),
+    Option("", "version"),
+)
+BACKENDS = ("asyncio", "uvloop", "trio")
+
+# What strtod(3) takes in the C locale, NaN apart, and then one letter.
+_DURATION = re.compile(
+    r"\s*([+-]?)(?:"
+    r"(?P<hex>0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?)"
+    r"|(?P<decimal>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)"
+    r"|inf(?:inity)?"
+    r")((?-i:[smhd]?))",
+    re.ASCII | re.IGNORECASE,
+)
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+# The shortest limit there is. 0 is none, and what is less than this is not 0.
+_SHORTEST = 1e-9
+
+_REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])([0-9]+))?", re.ASCII)
+
+
+class Failure(Exception):
+    """Why COMMAND was not run: the exit status, and what to say."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class UsageError(Failure):
+    """The command line makes no sense."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(FAILED, f"{words} (see within --help)")
+
+
+@dataclass
+class Options:
+    """All that the command line says."""
+
+    seconds: float = 0.0
+    command: list[str] = field(default_factory=list[str])
+    signal: int = signals.SIGTERM
+    kill_after: float = 5.0
+    verbose: bool = False
+    foreground: bool = False
+    preserve_status: bool = False
+    usage: bool = False
+    backend: str = "asyncio"
+    answer: str = ""  # "help" or "version", in place of all else
+
+    @classmethod
+    def parse(cls, words: Sequence[str]) -> Options:
+        """Options stand before SECONDS, or between it and COMMAND.
+
+        Raises:
+            UsageError: For what makes no sense. What stands after ``--help`` or
+                ``--version`` is not looked at.
+        """
+        options, rest = cls(), list(words)
+        go_on = options._read(rest)
+        if options.answer:
+            return options
+        if not rest:
+            raise UsageError("no SECONDS: give the limit, then the command")
+        seconds = rest.pop(0)
+        if go_on:
+            options._read(rest)
+        if not rest and not options.answer:
+            raise UsageError("no COMMAND: give the program to run and its arguments")
+        options.seconds = duration(seconds)
+        options.command = rest
+        return options
+
+    def _read(self, words: list[str]) -> bool:
+        """Take the options off the front of ``words``; false after ``--``."""
+        while words and words[0].startswith("-") and words[0] != "-":
+            word = words.pop(0)
+            if word == "--":
+                return False
+            if word.startswith("--"):
+                self._read_long(word, words)
+            else:
+                self._read_short(word, words)
+            if self.answer:
+                break
+        return True
+
+    def _read_long(self, word: str, words: list[str]) -> None:
+        name, equals, value = word.partition("=")
+        option = _find_long(name)
+        if equals and not option.value:
+            raise UsageError(f"option --{option.long} takes no value: {word!r}")
+        if option.value and not equals:
+            value = _take_value(option, name, words)
+        self._set(option, value)
+
+    def _read_short(self, word: str, words: list[str]) -> None:
+        letters = word[1:]
+        while letters and not self.answer:
+            letter, letters, value = letters[0], letters[1:], ""
+            option = next((one for one in OPTIONS if one.short == letter), None)
+            if option is None:
+                raise UsageError(f"unknown option {'-' + letter!r}")
+            if option.value:
+                value = letters or _take_value(option, f"-{letter}", words)
+                letters = ""
+            self._set(option, value)
+
+    def _set(self, option: Option, value: str) -> None:
+        match option.long:
+            case "signal":
+                self.signal = signal_number(value)
+            case "kill-after":
+                self.kill_after = duration(value)
+            case "backend":
+                if value not in BACKENDS:
+                    raise UsageError(
+                        f"unknown backend {value!r}: give asyncio, uvloop or trio"
+                    )
+                self.backend = value
+            case "help" | "version":
+                self.answer = option.long
+            case flag:
+                setattr(self, flag.replace("-", "_"), True)
+
+
+def _find_long(name: str) -> Option:
+    """The option of that name, or the one that begins so."""
+    found = [one for one in OPTIONS if f"--{one.long}".startswith(name)]
+    exact = [one for one in found if f"--{one.long}" == name]
+    if not found:
+        raise UsageError(f"unknown option {name!r}")
+    if len(found) > 1 and not exact:
+        names = " or ".join(f"--{one.long}" for one in found)
+        raise UsageError(f"option {name!r} is ambiguous: {names}")
+    return (exact or found)[0]
+
+
+def _take_value(option: Option, name: str, words: list[str]) -> str:
+    if not words:
+        raise UsageError(f"option {name} needs a {option.value}")
+    return words.pop(0)
+
+
+def duration(text: str) -> float:
+    """Seconds, of a number with a unit or none; infinity is allowed."""
+    match = _DURATION.fullmatch(text)
+    number = math.nan
+    if match is not None:
+        hexadecimal, decimal = match["hex"], match["decimal"]
+        try:
+            number = float.fromhex(hexadecimal) if hexadecimal else float(decimal)
+        except (OverflowError, TypeError):  # it is too large, or named so
+            number = math.inf
+        mantissa = re.split("p" if hexadecimal else "e", match[0].lower())[0]
+        if re.search("[1-9a-f]", mantissa.partition("0x")[2] or mantissa):
+            number = max(number, _SHORTEST)
+        if match[1] == "-" and number:
+            number = math.nan
+    if match is None or math.isnan(number):
+        raise UsageError(
+            f"invalid time interval {text!r}: give a number of seconds, or of s, m, h, d"
+        )
+    return number * _UNITS[match[4]]
+
+
+def signal_number(text: str) -> int:
+    """The number of a signal, by name (with SIG or without) or as it is."""
+    name = text.upper().removeprefix("SIG")
+    number = getattr(signals, f"SIG{name}", -1)
+    if text.isascii() and text.isdecimal():
+        number = int(text[:9])
+    elif match := _REAL_TIME.fullmatch(name):
+        base: int = getattr(signals, f"SIGRT{match[1]}", -1)
+        away = int(match[3] or 0)
+        number = base - away if match[2] == "-" else base + away
+        if not signals.SIGRTMIN <= number <= signals.SIGRTMAX:
+            number = -1
+    if number not in signals.valid_signals():
+        raise UsageError(f"unknown signal {text!r}: give a name or number as kill -l")
+    return int(number)
+
+
+def signal_name(number: int) -> str:
+    """Its name without SIG, or its number if it has none, as real-time ones."""
+    try:
+        return signals.Signals(number).name[3:]
+    except ValueError:
+        return str(number)

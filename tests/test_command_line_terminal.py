@@ -1,0 +1,291 @@
+"""The command `within` as a job on a terminal: a real one, with a shell's part played.
+
+Each test waits for words on the terminal, or for the shell to tell what became of
+its job; none waits on a delay.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from children import alive
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="asks /proc for what has become of a process"
+)
+
+WITHIN = [sys.executable, "-m", "within"]
+CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = b"\x03", b"\x04", b"\x1a", b"\x1c"
+
+# What a shell with job control does for one job; it tells of stops and of the end,
+# and continues the job in the foreground, or in the background, when told to.
+SHELL = """
+import fcntl, os, signal, sys, termios
+tell, orders, where = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+def lend(group):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    os.tcsetpgrp(0, group)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+for number in (signal.SIGPIPE, signal.SIGINT):
+    signal.signal(number, signal.SIG_DFL)
+if not (job := os.fork()):
+    os.setpgid(0, 0)
+    if where == "foreground":
+        lend(os.getpid())
+    os.execvp(sys.argv[4], sys.argv[4:])
+os.write(tell, b"job %d\\n" % job)
+while True:
+    _, status = os.waitpid(job, os.WUNTRACED)
+    robbed = where == "background" and os.tcgetpgrp(0) != os.getpgrp()
+    lend(os.getpgrp())
+    if not os.WIFSTOPPED(status):
+        break
+    os.write(tell, b"stopped\\n")
+    where = os.read(orders, 100).decode()
+    if where == "foreground":
+        lend(job)
+    os.killpg(job, signal.SIGCONT)
+ended = "killed %d" % os.WTERMSIG(status) if os.WIFSIGNALED(status) else (
+    "exited %d" % os.WEXITSTATUS(status))
+os.write(tell, (ended + ", robbed" * robbed).encode() + b"\\n")
+"""
+
+
+class Session:
+    """A terminal, a shell on it, and one job of the shell's."""
+
+    def __init__(self, command: list[str], where: str) -> None:
+        self.keyboard, self.screen = pty.openpty()
+        self.modes = termios.tcgetattr(self.screen)
+        self.shown = b""
+        self._told, tell = os.pipe()
+        orders, self._orders = os.pipe()
+        self.shell = subprocess.Popen(
+            [sys.executable, "-c", SHELL, str(tell), str(orders), where, *command],
+            stdin=self.screen,
+            stdout=self.screen,
+            stderr=self.screen,
+            start_new_session=True,
+            pass_fds=[tell, orders],
+        )
+        os.close(tell)
+        os.close(orders)
+        self._lines = os.fdopen(self._told)
+        self.job = int(self.told().split()[1])
+
+    def told(self) -> str:
+        """The shell's next report; empty when all who could make one are gone."""
+        line = self._lines.readline().strip()
+        self._over = line.startswith(("exited", "killed"))
+        return line
+
+    def sees(self, words: str) -> str:
+        """Wait for the line with ``words`` on the screen; return its rest."""
+        wanted = words.encode()
+        while wanted not in self.shown or b"\n" not in self.shown.split(wanted)[-1]:
+            self.shown += os.read(self.keyboard, 4096)
+        self.shown = self.shown.partition(wanted)[2]
+        line, _, self.shown = self.shown.partition(b"\n")
+        return line.decode().strip()
+
+    def types(self, keys: bytes) -> None:
+        os.write(self.keyboard, keys)
+
+    def continues(self, where: str = "foreground") -> None:
+        os.write(self._orders, where.encode())
+
+    def hangs_up(self) -> None:
+        os.close(self.screen)
+        os.close(self.keyboard)
+        self.screen = self.keyboard = -1
+
+    def close(self) -> None:
+        self.shell.kill()
+        if not self._over:  # its number could be somebody else's by now
+            with suppress(ProcessLookupError):
+                os.killpg(self.job, signal.SIGKILL)
+        self.shell.wait()
+        self._lines.close()
+        os.close(self._orders)
+        if self.screen >= 0:
+            self.hangs_up()
+
+
+@contextmanager
+def session(*command: str, where: str = "foreground") -> Iterator[Session]:
+    opened = Session(list(command), where)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+# Whoever reads has the terminal once it has read a line.
+READER = "echo ready; read a; echo first=$a; read b; echo second=$b"
+
+
+@pytest.fixture(params=["asyncio", "uvloop", "trio"])
+def within(request: pytest.FixtureRequest) -> list[str]:
+    return [*WITHIN, "600", "--backend", request.param]
+
+
+def test_a_command_can_read_the_terminal(within: list[str]) -> None:
+    with session(*within, "sh", "-c", READER) as shell:
+        shell.sees("ready")
+        shell.types(b"one\n")
+        assert shell.sees("first=") == "one"
+        shell.types(b"two\n")
+        assert shell.sees("second=") == "two"
+        assert shell.told() == "exited 0"
+
+
+def test_one_that_does_not_read_it_leaves_the_keys_to_us(within: list[str]) -> None:
+    """P3: we get Ctrl-C, and stop it."""
+    with session(*within, "sh", "-c", "echo pid=$$; exec sleep 600") as shell:
+        pid = int(shell.sees("pid="))
+        assert os.tcgetpgrp(shell.keyboard) == shell.job
+        shell.types(CTRL_C)
+        assert shell.told() == f"killed {signal.SIGINT}"
+        assert not alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("key", "number"), [(CTRL_C, signal.SIGINT), (CTRL_BACKSLASH, signal.SIGQUIT)]
+)
+def test_keys_go_to_one_that_reads_it(
+    within: list[str], key: bytes, number: int, tmp_path: Path
+) -> None:
+    command = [*within, "--usage", "sh", "-c", READER]
+    with session("env", "-C", str(tmp_path), *command) as shell:
+        shell.sees("ready")
+        shell.types(b"one\n")
+        shell.sees("first=one")
+        assert os.tcgetpgrp(shell.keyboard) != shell.job
+        shell.types(key)
+        shell.sees("within: wall")
+        assert shell.told() == f"killed {number}"
+
+
+def test_a_key_for_a_command_in_a_script_ends_the_script_too(
+    within: list[str],
+) -> None:
+    script = '"$@"; echo; echo went on'
+    inner = [*within, "sh", "-c", READER]
+    with session("bash", "-c", script, "bash", *inner) as shell:
+        shell.sees("ready")
+        shell.types(b"one\n")
+        shell.sees("first=one")
+        shell.types(CTRL_C)
+        assert shell.told() == f"killed {signal.SIGINT}"
+        assert b"went on" not in shell.shown
+
+
+def test_stopped_by_key_and_continued_while_it_reads(within: list[str]) -> None:
+    script = "echo ready; while read a; do echo got=$a; done; exit 7"
+    with session(*within, "sh", "-c", script) as shell:
+        shell.sees("ready")
+        for line in ("one", "two", "three"):
+            shell.types(f"{line}\n".encode())
+            assert shell.sees("got=") == line
+            shell.types(CTRL_Z)
+            assert shell.told() == "stopped"
+            shell.continues()
+        shell.types(CTRL_D)
+        assert shell.told() == "exited 7"
+
+
+def test_stopped_by_key_and_continued_while_it_does_not(within: list[str]) -> None:
+    # The command is stopped with us: it tells so when it is continued.
+    script = "trap 'echo; echo continued' CONT; echo ready; while :; do sleep 0.1; done"
+    with session(*within, "sh", "-c", script) as shell:
+        shell.sees("ready")
+        shell.types(CTRL_Z)
+        assert shell.told() == "stopped"
+        shell.continues()
+        shell.sees("continued")
+        shell.types(CTRL_C)
+        assert shell.told() == f"killed {signal.SIGINT}"
+
+
+def test_continued_in_the_background_it_does_not_get_it(within: list[str]) -> None:
+    with session(*within, "sh", "-c", READER) as shell:
+        shell.sees("ready")
+        shell.types(b"one\n")
+        shell.sees("first=one")
+        shell.types(CTRL_Z)
+        assert shell.told() == "stopped"
+        shell.continues("background")
+        os.kill(shell.job, signal.SIGALRM)
+        assert shell.told() == "exited 124"  # and had not taken it
+
+
+def test_in_the_background_a_reader_waits_for_its_limit() -> None:
+    """As with coreutils: were we stopped as well, no limit would strike."""
+    command = [*WITHIN, "0.2", "cat"]
+    with session(*command, where="background") as shell:
+        assert shell.told() == "exited 124"
+
+
+def test_the_modes_are_restored_after_a_timeout(within: list[str]) -> None:
+    script = "stty raw -echo; printf 'ready\\r\\n'; exec sleep 600"
+    with session(*within, "sh", "-c", script) as shell:
+        shell.sees("ready")
+        assert termios.tcgetattr(shell.screen) != shell.modes
+        os.kill(shell.job, signal.SIGALRM)
+        assert shell.told() == "exited 124"
+        assert termios.tcgetattr(shell.screen) == shell.modes
+
+
+def test_the_modes_that_a_command_leaves_stay(within: list[str]) -> None:
+    with session(*within, "stty", "-echo") as shell:
+        assert shell.told() == "exited 0"
+        assert not termios.tcgetattr(shell.screen)[3] & termios.ECHO
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_nothing_is_left_when_the_window_is_closed(
+    within: list[str], reads: bool
+) -> None:
+    script = f"echo pid=$$; {'read a; read b' if reads else 'sleep 600; :'}"
+    with session(*within, "sh", "-c", script) as shell:
+        pid = int(shell.sees("pid="))
+        if reads:
+            shell.types(b"one\n")
+        shell.hangs_up()
+        assert shell.told() == ""  # and so all are gone
+        assert not alive(pid)
+
+
+def test_a_message_is_no_reason_to_be_stopped() -> None:
+    """With `stty tostop`, whoever writes from the background is stopped for it."""
+    script = "stty tostop; echo ready; exec sleep 600"
+    with session(*WITHIN, "600", "-v", "sh", "-c", script) as shell:
+        shell.sees("ready")
+        os.kill(shell.job, signal.SIGALRM)
+        shell.sees("sending signal TERM")
+        assert shell.told() == "exited 124"
+
+
+@pytest.mark.parametrize("option", ["-f", "--foreground"])
+def test_in_the_foreground_it_is_all_one_job(option: str) -> None:
+    with session(*WITHIN, "600", option, "sh", "-c", READER) as shell:
+        shell.sees("ready")
+        shell.types(b"one\n")
+        shell.sees("first=one")
+        assert os.tcgetpgrp(shell.keyboard) == shell.job
+        shell.types(CTRL_Z)
+        assert shell.told() == "stopped"
+        shell.continues()
+        shell.types(b"two\n")
+        assert shell.sees("second=") == "two"
+        assert shell.told() == "exited 0"
