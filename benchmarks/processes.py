@@ -23,6 +23,7 @@ from _measure import OURS, Contender, Figure, Reading, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
 MIB = 2**20
 LINE = "x" * 54 + "\n"
@@ -111,6 +112,7 @@ def _lines(loop: str, count: int, rounds: int) -> Figure:
         readers |= _children.asyncio_lines()
     readers[TEXT_PIPE] = _text_pipe
     readers["blocking reads"] = _plain_reads
+    readers["async for, from memory"] = _from_memory
     return Figure(
         loop,
         f"lines of {len(LINE)} bytes: each",
@@ -231,6 +233,29 @@ async def _text_pipe(command: list[str]) -> int:
         assert child.stdout is not None
         for line in child.stdout:
             size += len(line)
+    return size
+
+
+class _Given:
+    """The least that an asynchronous iterator can be."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        if not self._lines:
+            raise StopAsyncIteration
+        return self._lines.pop()
+
+
+async def _from_memory(command: list[str]) -> int:
+    """No child, no pipe, no text: as many lines as are in the file."""
+    size = 0
+    async for line in _Given([LINE] * (os.stat(command[-1]).st_size // len(LINE))):
+        size += len(line)
     return size
 
 
