@@ -88,6 +88,10 @@ BOTH_IN_ONE_GO = Program(
 # A scope of anyio's and a block in it are cancelled in one pass: the cancellation
 # says that it is ours, and the scope must know it for its own all the same (T6).
 BOTH_IN_ONE_PASS = Program((scope(-1 / 64, Cancel(0), block(None, Sleep(0))),))
+# A child in a shield of anyio's that its parent has entered inside a block (T17).
+CHILD_IN_A_SHIELD = Program(
+    (block(5, scope(None, Group(((Ask(),),), ()), shield=True)),)
+)
 # An event that is set after the cancellation, by the same task, comes too late.
 CANCELLED_THEN_SET = Program(
     (Group(((CancelGroup(0), Set(0)),), (block(None, Wait(0)), Sleep(0))),)
@@ -134,6 +138,7 @@ def test_t16_level_triggered_on_asyncio(program: Program) -> None:
 @example(program=HEARD_AS_ONE)
 @example(program=CANCELLED_TWICE)
 @example(program=CANCELLED_THEN_SET)
+@example(program=CHILD_IN_A_SHIELD)
 @given(program=drawn())
 def test_t4_t19_with_tasks_on_asyncio(program: Program) -> None:
     runs_as_the_reference_says(program, "asyncio")

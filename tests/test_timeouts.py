@@ -677,6 +677,21 @@ async def test_t17_a_task_inherits_what_it_was_started_in(ticks: Ticks) -> None:
     assert seen == [deadline]
 
 
+async def test_t17_shields_of_anyio_cut_off_children_too(ticks: Ticks) -> None:
+    seen: list[float] = []
+
+    async def look() -> None:
+        seen.append(within.current_effective_deadline())
+
+    with within.timeout(ticks.long), anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+    with anyio.CancelScope(shield=True), within.timeout(ticks.long) as limit:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+    assert seen == [math.inf, limit.deadline]
+
+
 # -- T18, T19 ---------------------------------------------------------------
 
 

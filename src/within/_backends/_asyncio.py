@@ -149,8 +149,8 @@ class AsyncioBackend:
         nearest = math.inf
         while scope is not None:
             if scope._task is not None:
-                own = task is not None and scope._task is task
-                if own and self.is_held(scope, scope._task):
+                # By the scopes of who asks: a child may be in the shield of its parent.
+                if task is not None and self.is_held(scope, task):
                     break
                 if scope._expired:
                     return -math.inf
