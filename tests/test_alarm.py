@@ -38,6 +38,7 @@ class Loop:
         self.now = 0.0
         self.timers: list[Handle] = []
         self.made = 0
+        self.learning = 0
 
     def time(self) -> float:
         return math.floor(self.now * 1000 + 1e-6) / 1000 if self.is_coarse else self.now
@@ -52,7 +53,7 @@ class Loop:
 
     def run(self, until: float) -> None:
         early = 0.0 if self.is_coarse else 1e-9
-        passes = 0
+        passes = 0  # in one instant
         while due := [t for t in self.timers if t.when - early <= until]:
             first = min(due, key=lambda t: t.when)
             self.timers.remove(first)
@@ -62,7 +63,9 @@ class Loop:
             early = 0.0
             first.call()
             passes += 1
-            assert passes <= 3, "it spins"
+            # It learns once what to ask for: twice 1 µs, and so on to 0.5 ms.
+            self.learning += passes > 2
+            assert self.learning <= 10, "it spins"
         self.now = max(self.now, until)
 
 
@@ -72,6 +75,7 @@ class Block:
     def __init__(self, deadline: float) -> None:
         self._when = deadline
         self._entry: Any = None
+        self._task: Any = object()
         self._expired = False
 
 
@@ -159,7 +163,7 @@ class AlarmMachine(RuleBasedStateMachine):
         first = min((block._when for block in self.waiting), default=math.inf)
         if first != math.inf:
             late = 0.001 if self.it.loop.is_coarse else 0.0
-            assert self.it.loop.timers[0].when < first + late + 1e-9
+            assert self.it.loop.timers[0].when < first + late + 2e-9
 
     @invariant()
     def the_heap_is_not_mostly_rubbish(self) -> None:
@@ -199,6 +203,21 @@ def test_t11_putting_off_costs_no_timer_but_when_the_alarm_rings() -> None:
     assert len(it.alarm._heap) == 1
     it.loop.run(it.loop.now + 10)
     assert it.rung == [kept_alive]
+
+
+def test_t11_a_thousand_that_are_put_off_have_one_ring_together() -> None:
+    it = Blocks(Loop())
+    blocks = []
+    for _ in range(1000):
+        it.loop.now += 0.001
+        blocks.append(it.enter(it.loop.now + 10))
+    for _ in range(100):
+        it.loop.run(it.loop.now + 1)
+        for block in blocks:
+            block._when = it.loop.now + 10
+            it.alarm.move(block)
+    assert it.loop.made <= 2 * 12 + 2
+    assert it.rung == []
 
 
 def test_a_long_one_does_not_delay_a_short_one() -> None:

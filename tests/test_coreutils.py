@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -23,13 +23,14 @@ from typing import Self
 
 import pytest
 from children import alive
-from coreutils_cases import ALIKE, DIFFERENT, NONSENSE, SAME, Case
+from coreutils_cases import ALIKE, DIFFERENT, NONSENSE, SAME, Case, Difference
 
 from within.__main__ import main
 
 WITHIN = [sys.executable, "-m", "within"]
 PAGE = Path(__file__).parents[1] / "docs" / "command-line.md"
 TIMEOUT = shutil.which("timeout") or ""
+TRIES = 5  # of theirs, which has races of its own when the machine is busy
 
 
 @cache
@@ -148,14 +149,18 @@ def test_words(words: str, capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", SAME)
 def test_the_same(name: str, files: Path) -> None:
     case = SAME[name]
-    with Call([TIMEOUT], case, files) as theirs, Call(WITHIN, case, files) as ours:
-        expected, got = theirs.outcome(), ours.outcome()
-    assert got.status == expected.status
-    assert got.stdout == expected.stdout
+    with Call(WITHIN, case, files) as ours:
+        got = ours.outcome()
     if "foreground" not in name:
         assert got.left == []  # theirs may be, for a moment: they do not wait
-    if case.alike:
-        assert got.said == expected.said
+    for _ in range(TRIES):
+        with Call([TIMEOUT], case, files) as call:
+            expected = call.outcome()
+        if not case.alike:
+            expected = replace(expected, said=got.said)
+        if replace(expected, left=[]) == replace(got, left=[]):
+            return
+    assert got == expected
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
@@ -165,17 +170,21 @@ def test_different(name: str, files: Path) -> None:
     with Call(WITHIN, case, files) as ours:
         assert str(ours.outcome()) == difference.ours
     if version() < difference.until:
-        with Call([TIMEOUT], case, files) as theirs:
-            if difference.theirs == "runs on":
-                theirs.line()
-                theirs.process.send_signal(signal.SIGALRM)
-                with suppress(subprocess.TimeoutExpired):
-                    # Before 9.7 it may end by the signal, in the instant after its
-                    # fork; the command runs on all the same.
-                    assert theirs.process.wait(timeout=0.3) == 128 + signal.SIGALRM
-                assert theirs.left()
-            else:
-                assert str(theirs.outcome()) == difference.theirs
+        seen = (theirs(difference, files) for _ in range(TRIES))
+        assert difference.theirs in seen
+
+
+def theirs(difference: Difference, files: Path) -> str:
+    with Call([TIMEOUT], difference.case, files) as call:
+        if difference.theirs != "runs on":
+            return str(call.outcome())
+        call.line()
+        call.process.send_signal(signal.SIGALRM)
+        with suppress(subprocess.TimeoutExpired):
+            # Before 9.7 it may end by the signal, in the instant after its fork; the
+            # command runs on all the same.
+            call.process.wait(timeout=0.3)
+        return "runs on" if call.left() else "ended"
 
 
 def test_the_page_has_the_table_of_differences() -> None:

@@ -29,9 +29,9 @@ _for_trio: Any = None
 def current() -> Backend:
     """The backend of the loop that runs the caller, or :exc:`RuntimeError`."""
     # Every block comes by here, hence one function and not one for each loop.
-    if not _for_asyncio and "asyncio" in sys.modules:
+    if not _for_asyncio and sys.modules.get("asyncio"):
         _load_asyncio()
-    if not _for_trio and "trio" in sys.modules:
+    if not _for_trio and sys.modules.get("trio"):  # None: it is said to be missing
         _load_trio()
     # By asyncio's module: trio-asyncio replaces it there.
     loop = _for_asyncio and _for_asyncio.asyncio._get_running_loop()

@@ -223,12 +223,19 @@ class AsyncioBackend:
         # T7: first all of them, then the tasks, so that a task with two blocks
         # due in one pass is cancelled for the outer one.
         for timeout in timeouts:
-            timeout._expired = True
-            self._alarm.discard(timeout)
+            if timeout._task is not None:  # not left, by a collection, since it was due
+                timeout._expired = True
+                self._alarm.discard(timeout)
+        failed: Exception | None = None
         for timeout in timeouts:
             # None where striking another task has run code that left the block.
             if timeout._task is not None:
-                self._pursue(timeout._task)
+                try:
+                    self._pursue(timeout._task)
+                except Exception as error:  # noqa: BLE001  (a waiter's own cancel())
+                    failed = error
+        if failed is not None:
+            raise failed
 
     def _pursue(self, task: Task) -> None:
         pursuit = self._pursuits.get(task)

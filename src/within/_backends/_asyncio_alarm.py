@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from contextvars import Context
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 # but not for a handful: rebuilding costs more than they do.
 _FEW = 64
 
+# What a loop is asked for, in seconds, that has rung early twice in one instant; twice
+# as much each time that it does so again.
+_FIRST_GRAIN = 1e-6
+
 
 class Alarm:
     """Calls ``ring`` with the blocks that are due, once their deadline is there.
@@ -45,12 +49,13 @@ class Alarm:
     __slots__ = (
         "_age",
         "_context",
+        "_grain",
         "_handle",
         "_heap",
-        "_is_coarse",
         "_left",
         "_loop",
         "_number",
+        "_rang_at",
         "_ring",
         "rings_at",
     )
@@ -69,7 +74,8 @@ class Alarm:
         self._left = 0  # entries without a block
         self._number = count().__next__
         self._handle: TimerHandle | None = None
-        self._is_coarse = False
+        self._rang_at = -math.inf
+        self._grain = 0.0  # seconds: the least that it makes sense to ask for
         # A handle captures the context in which it is made; an empty one of our
         # own keeps nobody's variables alive (T8).
         self._context = Context()
@@ -78,16 +84,13 @@ class Alarm:
         """How many are in the heap."""
         return len(self._heap) - self._left
 
-    def set(self, deadline: float) -> None:
-        """Ring then, and no later."""
+    def set(self, deadline: float, earliest: float = -math.inf) -> None:
+        """Ring then, but not before ``earliest``."""
         if self._handle is not None:
             self._handle.cancel()
         self.rings_at = deadline
-        if self._is_coarse:
-            tick = round(deadline * 1000)
-            deadline = (tick if tick / 1000 >= deadline else tick + 1) / 1000
         self._handle = self._loop.call_at(
-            deadline, self._on_timer, context=self._context
+            max(deadline, earliest), self._on_timer, context=self._context
         )
 
     def move(self, timeout: Timeout) -> None:
@@ -108,8 +111,10 @@ class Alarm:
         self._left += 1
         heap = self._heap
         if self._left > _FEW and self._left * 2 > len(heap):
-            self._heap = [kept for kept in heap if kept[2] is not None]
-            heapify(self._heap)
+            # In place: a collection that closes generators may have brought us here
+            # from out of the middle of a ring.
+            heap[:] = [kept for kept in heap if kept[2] is not None]
+            heapify(heap)
             self._left = 0
 
     def _push(self, timeout: Timeout) -> None:
@@ -119,41 +124,57 @@ class Alarm:
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        if now < self.rings_at:
-            # asyncio is early by a nanosecond. uvloop's clock counts milliseconds, and
-            # it rounds to the nearest what is left of one: to none, so that it would
-            # ring again and again until that one is over. Such a loop has to be asked
-            # for a whole one.
-            self._is_coarse = round(now * 1000) / 1000 == now
+        is_early = now < self.rings_at
+        if is_early and now == self._rang_at:
+            # asyncio is early by a nanosecond, and the next time it is not. uvloop's
+            # clock counts milliseconds, and it rounds what is left of one to none: it
+            # would ring again and again until that one is over.
+            self._grain = max(2 * self._grain, _FIRST_GRAIN)
+        self._rang_at = now
         self._handle = None
         self.rings_at = math.inf
-        heap = self._heap
+        due: list[Timeout] = []
+        try:
+            self._sort()
+            self._take(due, now)
+        finally:  # whatever interrupts us, the others are not forgotten
+            heap: list[Any] = self._heap
+            try:
+                if heap and heap[0][0] != math.inf:
+                    self.set(heap[0][0], now + self._grain if is_early else now)
+            finally:
+                if due:
+                    self._ring(due)
+
+    def _sort(self) -> None:
+        """Put the young ones into the heap."""
         for timeout in self._age():
             # As _push() does, but here it may be for fifty thousand.
-            entry: Any = [timeout._when, self._number(), timeout]
+            entry: Entry = [timeout._when, self._number(), timeout]
             timeout._entry = entry
-            if timeout._expired:
+            # A collection may have closed it since it was handed over.
+            if timeout._expired or timeout._task is None:
                 entry[2] = None
             else:
-                heappush(heap, entry)
-        due: list[Timeout] = []
+                heappush(self._heap, entry)
+
+    def _take(self, due: list[Timeout], now: float) -> None:
+        """Take out of the heap who is due."""
+        heap: list[Any] = self._heap
         while heap:
-            entry = heap[0]
+            # Taken out before it is looked at: see discard() for who may come between.
+            entry = heappop(heap)
             deadline, _, block = entry
             if block is None:
-                heappop(heap)
                 self._left -= 1
-            # T1: the loop may be early.
-            elif deadline > now:
-                break
-            elif block._when > now:  # T11: it was put off
+            elif block._when > deadline:
+                # T11: it was put off. All of these at once, however far ahead they
+                # are: else each of a thousand keep-alives has a ring of its own.
                 entry[0] = block._when
-                heapreplace(heap, entry)
+                heappush(heap, entry)
+            elif deadline > now:  # T1: the loop may be early
+                heappush(heap, entry)
+                break
             else:
-                heappop(heap)
                 entry[2] = None
                 due.append(block)
-        if heap and heap[0][0] != math.inf:
-            self.set(heap[0][0])  # type: ignore[arg-type]
-        if due:
-            self._ring(due)

@@ -43,7 +43,8 @@ class OpenBlocks:
     def age(self) -> list[Timeout]:
         """The young ones, which are old from now on."""
         aged: list[Timeout] = []
-        for task, innermost in self.young.items():
+        # Of a copy: a collection that closes a generator may leave a block meanwhile.
+        for task, innermost in self.young.copy().items():
             block: Timeout | None = innermost
             while block is not None and block._task is task and block._entry is None:
                 aged.append(block)

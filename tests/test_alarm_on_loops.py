@@ -1,0 +1,164 @@
+"""The alarm on real loops: what a loop, a collection or a waiter may do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+import within
+from within.testing import run
+
+NEVER = 3600.0
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop])
+def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield runner
+
+
+def test_t2_waiting_for_a_deadline_does_not_spin(runner: asyncio.Runner) -> None:
+    """uvloop rings early by up to half a millisecond, and then at once again."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        call_at, asked = loop.call_at, 0
+
+        def counted(*args: Any, **options: Any) -> asyncio.TimerHandle:
+            nonlocal asked
+            asked += 1
+            return call_at(*args, **options)
+
+        loop.call_at = counted  # type: ignore[method-assign]
+        delays = [0.0001, 0.0023, 0.0024, 0.002, 0.003]
+        for delay in delays:
+            with within.move_on_after(delay) as limit:
+                await asyncio.Event().wait()
+            assert limit.cancelled_caught
+        assert asked <= 2 * len(delays) + 12  # at first it learns what to ask for
+
+    runner.run(main())
+
+
+def test_t2_a_deadline_that_is_hardly_one_stops_no_other(
+    runner: asyncio.Runner,
+) -> None:
+    async def far() -> None:
+        with within.timeout(sys.float_info.max):
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        waiting = asyncio.create_task(far())
+        await asyncio.sleep(0)
+        for _ in range(3):  # the first may be early, as uvloop is
+            with within.move_on_after(0.0023) as limit:
+                await asyncio.Event().wait()
+            assert limit.cancelled_caught
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    runner.run(main())
+
+
+def test_t2_a_waiter_that_cannot_be_cancelled_keeps_the_strike_from_nobody() -> None:
+    class Stubborn(asyncio.Future[None]):
+        def cancel(self, msg: Any = None) -> bool:
+            raise ValueError("no")
+
+    async def main() -> None:
+        told: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        waiter = Stubborn()
+
+        async def waits_for_it() -> None:
+            with within.move_on_at(at):
+                await waiter
+
+        at = within.current_time() + 1
+        first = asyncio.create_task(waits_for_it())
+        await asyncio.sleep(0)
+        with within.move_on_at(at) as limit:
+            await asyncio.sleep(2)
+        assert limit.cancelled_caught
+        assert within.current_time() == at
+        assert [type(error) for error in told] == [ValueError]
+        waiter.set_result(None)
+        await first
+
+    run(main, virtual_time=True)
+
+
+@pytest.mark.parametrize("pause", range(0, 200, 7))
+def test_t2_a_collection_in_the_midst_of_a_ring_loses_nobody(pause: int) -> None:
+    """It closes generators, and so leaves blocks, of which there are many."""
+
+    def holder() -> Iterator[None]:
+        with within.timeout(NEVER):
+            yield
+
+    class Cycle:
+        held: Iterator[None]
+        itself: Cycle
+
+    async def drops_it() -> None:
+        cycle = Cycle()
+        cycle.itself, cycle.held = cycle, holder()
+        next(cycle.held)
+        del cycle
+        await asyncio.sleep(5)
+
+    async def waits() -> bool:
+        with within.move_on_after(2) as limit:
+            await asyncio.sleep(3)
+        return limit.cancelled_caught
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(drops_it()) for _ in range(100)]
+        with within.move_on_after(1):  # it rings: those are old
+            await asyncio.sleep(5)
+        waiting = [asyncio.create_task(waits()) for _ in range(100)]
+        await asyncio.sleep(1.5)
+        gc.set_threshold(gc.get_count()[0] + pause, 1, 1)
+        gc.enable()
+        assert all(await asyncio.gather(*waiting))
+        await asyncio.gather(*tasks)
+        backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
+        assert backend._young == backend._old == {}
+        assert len(backend._alarm._heap) <= 64 + 2
+
+    before = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        run(main, virtual_time=True)
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
+
+
+@pytest.mark.parametrize("loop", ["trio", "asyncio"])
+def test_a_loop_that_is_said_to_be_missing_is(loop: str) -> None:
+    """`sys.modules[name] = None` is how suites play that something is not there."""
+    other = "asyncio" if loop == "trio" else "trio"
+    program = f"""
+import sys
+import {loop} as loop, within
+sys.modules["{other}"] = None
+async def main():
+    with within.move_on_after(0) as limit:
+        await loop.sleep(60)
+    print(limit.cancelled_caught)
+loop.run(main() if "{loop}" == "asyncio" else main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "True\n"
