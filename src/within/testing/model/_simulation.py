@@ -232,6 +232,8 @@ class Simulation:
             main.requests += 1
             if main.suspended is None:  # it runs: at its next suspension
                 main.must_cancel = True
+            elif main.throw is not None and main.throw.foreign:
+                raise Unanswerable("a scope of anyio's cancelled it in the same pass")
             else:
                 self._throw(main, foreign=False)
 
