@@ -25,6 +25,7 @@ PROPERTIES = [
     "tests/test_model.py",
 ]
 EXAMPLES = [
+    "tests/test_alarm_on_loops.py",
     "tests/test_timeouts.py",
     "tests/test_timeouts_asyncio.py",
     "tests/test_neighbours.py",
@@ -76,14 +77,26 @@ MUTATIONS = [
     Mutation(
         "T2: ask a coarse loop again for what is left of a millisecond",
         ALARM,
-        "self._is_coarse = round(now * 1000) / 1000 == now",
+        "self._grain = max(2 * self._grain, _FIRST_GRAIN)",
         "pass",
     ),
     Mutation(
-        "T1: ask a coarse loop for too little",
+        "T2: let each that is put off have a ring of its own",
         ALARM,
-        "(tick if tick / 1000 >= deadline else tick + 1) / 1000",
-        "tick / 1000",
+        "elif block._when > deadline:",
+        "elif block._when > deadline and deadline <= now:",
+    ),
+    Mutation(
+        "T2: a waiter that cannot be cancelled keeps the strike from others",
+        ASYNCIO,
+        "failed = error",
+        "raise",
+    ),
+    Mutation(
+        "T17: a shield of anyio's cuts off nothing for a child",
+        ASYNCIO,
+        "if task is not None and self.is_held(scope, task):",
+        "if scope._task is task and self.is_held(scope, scope._task):",
     ),
     Mutation(
         "T2: age only the innermost block of a task",
@@ -214,8 +227,8 @@ MUTATIONS = [
     Mutation(
         "T2: who was open when the alarm rang is forgotten",
         ALARM,
-        "heappush(heap, entry)",
-        "pass",
+        "else:\n                heappush(self._heap, entry)",
+        "else:\n                pass",
     ),
     Mutation(
         "T8: count each repeated request",
@@ -244,7 +257,7 @@ MUTATIONS = [
     Mutation(
         "T11: what was put off is due all the same",
         ALARM,
-        "elif block._when > now:",
+        "elif block._when > deadline:",
         "elif False:",
     ),
     Mutation(
