@@ -22,7 +22,7 @@ def current_time() -> float:
 def current_effective_deadline() -> float:
     """The nearest deadline in force for the running task.
 
-    Infinity for none, minus infinity once it is cancelled. A shield cuts off
+    Infinity for none, minus infinity once one is cancelled. A shield cuts off
     what is outside of it; a task inherits what it was started in, for as long as
     that block is open.
 
