@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,17 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],  # what fails need not be small
 )
 settings.load_profile("within")
+
+
+def pytest_configure() -> None:
+    """Whoever started us with signals ignored (nohup, a shell's &) changes no test:
+    what is ignored is inherited by every child.
+    """
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGTTIN"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            handler = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+            signal.signal(number, handler)
 
 
 def loop_name(param: tuple[str, dict[str, Any]]) -> str:
