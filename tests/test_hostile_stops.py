@@ -46,7 +46,9 @@ def next_to_no_cpu() -> Iterator[None]:
     finally:
         elapsed = time.monotonic() - began
         assert GRACE <= elapsed < GRACE + 10  # a bound for any load
-        assert time.process_time() - used < 0.25 * GRACE
+        # Polling without a pause takes all of it. What the stop itself does, some looks
+        # at every process, is dearer where the machine is busy.
+        assert time.process_time() - used < 0.6 * GRACE
 
 
 @pytest.mark.parametrize("who", list(WHO))
