@@ -295,8 +295,8 @@ def test_usr1_is_passed_on_and_ends_nothing(backend: str) -> None:
     ("outer", "inner", "trap", "status"),
     [
         ("", "", "", 124),
-        ("--backend=trio -k 2", "-k 600", "trap '' TERM; ", 137),
-        ("-k 2", "-k 0 --backend=trio", "trap '' TERM; ", 137),
+        ("--backend=trio -k 6", "-k 600", "trap '' TERM; ", 137),
+        ("-k 6", "-k 0 --backend=trio", "trap '' TERM; ", 137),
     ],
 )
 def test_a_limit_in_a_limit(outer: str, inner: str, trap: str, status: int) -> None:

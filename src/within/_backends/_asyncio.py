@@ -29,8 +29,8 @@ _ANYIO = "anyio._backends._asyncio"
 
 # The block in which a task was started, for T17. Which blocks a task itself has
 # open is kept by task (`OpenBlocks`), because two tasks may share a context, and one
-# may use several. A block that is left stays in it, for to set a
-# variable is the dearest part of a block; who reads it goes on outwards.
+# may use several. A block that is left stays in it, for to set a variable is the
+# dearest part of a block; who reads it goes on outwards.
 _inherited: ContextVar[Timeout | None] = ContextVar("within", default=None)
 
 
@@ -43,6 +43,7 @@ class AsyncioBackend:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._open = OpenBlocks()
+        # The same dictionaries, nearer at hand: each block looks into them.
         self._young, self._old = self._open.young, self._open.old
         self._alarm = Alarm(loop, self._open.age, self._expire)
         self._pursuits: dict[Task, Pursuit] = {}

@@ -1,9 +1,9 @@
 """Which blocks are open on a loop: by task, the innermost, which leads to the rest.
 
 A block is young until the alarm rings, and most are left before. Only the old ones
-are in the alarm's heap (`_entry`); the young are known by their task alone, so that entering
-and leaving costs one place in one dictionary. Where a task has blocks of both kinds,
-the young are inside the old, and each kind has an innermost of its own.
+are in the alarm's heap (`_entry`); the young are known by their task alone, so that
+entering and leaving costs one place in one dictionary. Where a task has blocks of both
+kinds, the young are inside the old, and each kind has an innermost of its own.
 """
 
 from __future__ import annotations
