@@ -1,11 +1,11 @@
-"""A connection that must not fall silent: keep-alive, heartbeat and good-bye.
+"""A connection that must not fall silent: keep-alive, heartbeat and goodbye.
 
     python examples/heartbeat.py
 
-The limit on silence is one block, whose deadline each message moves on. Beats go
-out at fixed times, however long each takes to send. However the session ends, it
-says good-bye, and has a grace to do so. The same on each loop; the demonstration
-runs in virtual time, in which its day takes none.
+One block limits the silence, and each message moves its deadline. Heartbeats go out
+at fixed times, however long each takes to send. However the session ends, it says
+goodbye, within a grace. It works the same on every loop. The demonstration runs in
+virtual time, so its day takes no time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from anyio.abc import ObjectSendStream, ObjectStream
 
 BEAT = "beat"
-GOOD_BYE = "good-bye"
+GOODBYE = "goodbye"
 
 
 async def session(
@@ -40,24 +40,24 @@ async def session(
     """Handle messages until the peer ends the stream, and close the connection.
 
     Args:
-        handle: Awaited for each message before the next is read; its time counts
-            as silence, so it must be quicker than ``limit``.
-        interval: Seconds from beat to beat.
-        limit: Seconds of silence after which the session is over.
-        grace: Seconds that the good-bye may take.
+        handle: Awaited for each message before the next one is read. Its time counts
+            as silence, so it must take less than ``limit``.
+        interval: Seconds from one beat to the next.
+        limit: Seconds of silence that end the session.
+        grace: Seconds that the goodbye may take.
 
     Raises:
-        DeadlineExceeded: ``limit`` seconds after the last message.
-        ExceptionGroup: With what ``handle`` or a send has raised.
+        DeadlineExceeded: If ``limit`` seconds pass without a message.
+        ExceptionGroup: Contains the exceptions that ``handle`` or a send raised.
     """
     silence = within.timeout(limit, name="keep-alive")
     try:
-        # Around the group, which would make a group of its error.
+        # Outside the task group, which would wrap the error in an exception group.
         async with silence, anyio.create_task_group() as tasks:
             tasks.start_soon(beat, connection, interval)
             async for message in connection:
-                # A message may be read when the deadline has struck already. That
-                # cannot be taken back, and ends the block at its next await.
+                # A message may be read after the block has expired. That cannot be
+                # undone, and the block ends at its next await.
                 if not silence.expired:
                     silence.reschedule(within.current_time() + limit)
                 await handle(message)
@@ -66,19 +66,19 @@ async def session(
         with within.shield(grace):
             try:
                 with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    await connection.send(GOOD_BYE)
+                    await connection.send(GOODBYE)
             finally:
                 await connection.aclose()
 
 
 async def beat(connection: ObjectSendStream[str], interval: float) -> None:
-    """Send the n-th beat ``n * interval`` seconds from now, for ever.
+    """Send the n-th beat ``n * interval`` seconds from now, forever.
 
-    A beat whose time has passed while another was being sent is left out.
+    A beat is skipped if its time passes while an earlier one is being sent.
     """
     began, number = within.current_time(), 1
     while True:
-        # Not sleep(interval): what each send takes would add up.
+        # With sleep(interval) the duration of the sends would add up.
         await anyio.sleep_until(began + number * interval)
         await connection.send(BEAT)
         due = (within.current_time() - began) / interval
@@ -105,7 +105,7 @@ async def main() -> None:
         except within.DeadlineExceeded as error:
             print(f"{within.current_time():6.0f} s: {error}")
         sent = [message async for message in from_us]
-    print(f"sent: {sent.count(BEAT)} beats and {sent.count(GOOD_BYE)} good-bye")
+    print(f"sent: {sent.count(BEAT)} beats and {sent.count(GOODBYE)} goodbye")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""A client that keeps a JSON-RPC 2.0 server: a process, spoken to by its pipes.
+"""A JSON-RPC 2.0 client that runs its server as a child process on stdio.
 
     python examples/json_rpc.py
 
-One message a line, as tool servers have it. Many requests may be in flight, each
-with a limit of its own; when the server dies all fail at once, with its last words.
-However the block is left, server and helpers are stopped. The same on each loop.
+There is one message per line, as usual for tool servers. Many requests may be in
+flight, each with a limit of its own. If the server dies, they all fail at once, and
+their errors show the end of its stderr. However the block ends, the server and its
+process group are stopped. It works the same on every loop.
 """
 
 from __future__ import annotations
@@ -27,64 +28,66 @@ import within
 import within.testing
 
 STOP = within.Stop(close_stdin=2, grace=2, tree="group")
-LAST_WORDS = 0.5  # seconds for the rest, once the server has ended or hung up
-CANCEL = 0.1  # seconds to tell it that nobody waits for an answer any more
-MAX_STDERR = 2000  # bytes of it to keep
+DRAIN = 0.5  # seconds to read the rest after the server has exited or hung up
+CANCEL = 0.1  # seconds for telling the server that a request is cancelled
+MAX_STDERR = 2000  # how many bytes from the end of stderr to keep
 
 Message = dict[str, Any]
-Notified = Callable[[str, Any], Awaitable[None]]
+OnNotification = Callable[[str, Any], Awaitable[None]]
 
 
 class ServerError(Exception):
-    """The server has answered with an error: its code, message and data in a dict."""
+    """The server answered with an error: a dict with its code, message and data."""
 
 
 class ServerGone(ConnectionError):
-    """Nobody is there to answer; the message says why, with the end of stderr."""
+    """The server cannot answer; the message says why and shows the end of stderr."""
 
 
 class Client:
-    """A running server; made by :meth:`start`."""
+    """A client of a running server; use :meth:`start` to create one."""
 
-    def __init__(self, process: within.Process, notified: Notified | None) -> None:
+    def __init__(
+        self, process: within.Process, on_notification: OnNotification | None
+    ) -> None:
         self.process = process
-        self.stderr = b""  # the end of it
-        self._notified = notified
+        self.stderr = b""  # the last MAX_STDERR bytes
+        self._on_notification = on_notification
         self._numbers = itertools.count(1)
         self._waiting: dict[int, MemoryObjectSendStream[Message]] = {}
         self._outbox, self._lines = anyio.create_memory_object_stream[bytes]()
         self._written, self._ending, self._over = (anyio.Event() for _ in range(3))
-        self._why = ""
+        self._reason = ""
 
     @classmethod
     @asynccontextmanager
     async def start(
         cls,
         *command: str | os.PathLike[str],
-        notified: Notified | None = None,
+        on_notification: OnNotification | None = None,
         stop: within.Stop = STOP,
         **options: Any,
     ) -> AsyncIterator[Client]:
         """Start a server that does not outlive the block.
 
-        ``notified`` is awaited with each notification before the next line is read:
-        a slow one slows the server down, and one that awaits a request waits for
-        ever. What it raises ends the block, in a group.
+        ``on_notification`` is awaited for each notification before the next line is
+        read. So if it is slow, it slows the server down, and if it awaits a request,
+        it waits forever. If it raises, the block ends with an exception group.
         """
         failure = None
         async with (
             within.process(*command, stderr=PIPE, stop=stop, **options) as process,
             anyio.create_task_group() as tasks,
         ):
-            client = cls(process, notified)
+            client = cls(process, on_notification)
             tasks.start_soon(client._write)
-            tasks.start_soon(client._attend)
+            tasks.start_soon(client._listen)
             try:
                 yield client
                 client._outbox.close()
                 with within.move_on_after(stop.close_stdin):
                     await client._written.wait()
-            except Exception as error:  # noqa: BLE001  # raised below, in no group
+            except Exception as error:  # noqa: BLE001  # raised below, outside a group
                 failure = error
             finally:
                 client._close("the client has been closed")
@@ -95,10 +98,15 @@ class Client:
     async def request(
         self, method: str, params: Any = None, *, timeout: float | None = None
     ) -> Any:
-        """The server's result; else ServerError, ServerGone or DeadlineExceeded.
+        """Send a request, and return the server's result.
 
-        After ``timeout`` seconds, or when the caller is cancelled, the server is
-        told so, and what it answers later is dropped.
+        After ``timeout`` seconds, or if the caller is cancelled, the server is told
+        that the request is cancelled. If it answers later, the answer is dropped.
+
+        Raises:
+            ServerError: If the server answers with an error.
+            ServerGone: If the server exits or hangs up first.
+            DeadlineExceeded: If ``timeout`` seconds pass first.
         """
         number = next(self._numbers)
         sender, answer = anyio.create_memory_object_stream[Message](1)
@@ -108,7 +116,7 @@ class Client:
                 await self._send(id=number, method=method, params=params)
                 message = await answer.receive()
             except anyio.EndOfStream:
-                raise ServerGone(self._why) from None
+                raise ServerGone(self._reason) from None
             except anyio.get_cancelled_exc_class():
                 with within.shield(CANCEL), suppress(ServerGone):
                     await self.notify("$/cancelRequest", {"id": number})
@@ -120,7 +128,7 @@ class Client:
         return message.get("result")
 
     async def notify(self, method: str, params: Any = None) -> None:
-        """Tell the server, without an answer, as soon as it takes what came before."""
+        """Send a notification, as soon as the messages before it have been sent."""
         await self._send(method=method, params=params)
 
     async def _send(self, **fields: Any) -> None:
@@ -130,11 +138,11 @@ class Client:
             await self._outbox.send(line.encode() + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             await self._over.wait()
-            raise ServerGone(self._why) from None
+            raise ServerGone(self._reason) from None
 
     async def _write(self) -> None:
-        # A task of its own: a request that is cancelled while it writes would leave
-        # half a line in the pipe, and the next one would go on in the middle of it.
+        # Writing has a task of its own. If a request was cancelled while it wrote, it
+        # would leave half a line in the pipe, and the next request would continue it.
         assert self.process.stdin is not None
         try:
             async for line in self._lines:
@@ -145,21 +153,22 @@ class Client:
         finally:
             self._written.set()
 
-    async def _attend(self) -> None:
-        """Listen to the server until it is gone; then nobody waits any longer."""
+    async def _listen(self) -> None:
+        """Read from the server until it is gone, and then fail all open requests."""
         with within.move_on_after(None) as rest:
             async with anyio.create_task_group() as tasks:
-                for listen in (self._read, self._read_stderr, self._wait):
-                    tasks.start_soon(listen)
+                for part in (self._read, self._read_stderr, self._wait):
+                    tasks.start_soon(part)
                 await self._ending.wait()
-                # A helper may hold the pipes open: their end may never come.
-                rest.reschedule(within.current_time() + LAST_WORDS)
+                # A process that the server started may hold the pipes open, so do
+                # not wait for their end.
+                rest.reschedule(within.current_time() + DRAIN)
         how = f"the server is gone (status {self.process.returncode})"
-        words = self.stderr.decode(errors="replace").strip()
-        self._close(f"{how}; its stderr ends with: {words}")
+        stderr = self.stderr.decode(errors="replace").strip()
+        self._close(f"{how}; its stderr ends with: {stderr}")
 
-    def _close(self, why: str) -> None:
-        self._why = self._why or why
+    def _close(self, reason: str) -> None:
+        self._reason = self._reason or reason
         self._over.set()
         self._outbox.close()
         self._lines.close()
@@ -181,12 +190,12 @@ class Client:
                 message = json.loads(line)
                 number, method = message.get("id"), message.get("method")
             except (ValueError, AttributeError, RecursionError):
-                logging.getLogger(__name__).warning("no message: %.80r", line)
+                logging.getLogger(__name__).warning("not a message: %.80r", line)
                 continue
             if method is None and isinstance(number, int) and number in self._waiting:
                 self._waiting.pop(number).send_nowait(message)
-            elif method is not None and number is None and self._notified is not None:
-                await self._notified(method, message.get("params"))
+            elif method is not None and number is None and self._on_notification:
+                await self._on_notification(method, message.get("params"))
         self._ending.set()
 
 
@@ -206,7 +215,7 @@ async def main() -> None:
             await client.request("release", "second")
             await client.request("release", "first")
         with suppress(within.DeadlineExceeded):
-            await client.request("hold", "for ever", timeout=0.1)
+            await client.request("hold", "forever", timeout=0.1)
         print("cancelled:", len(await client.request("cancelled")))
     print("stopped by the end of its stdin, status", client.process.returncode)
     try:

@@ -1,6 +1,6 @@
-"""The server of json_rpc.py: JSON-RPC 2.0, one message a line, on stdin and stdout.
+"""The server for json_rpc.py: JSON-RPC 2.0 on stdin and stdout, one message per line.
 
-Each public method of ``Server`` may be called; some of them misbehave on request.
+A client may call every public method of ``Server``. Some of them misbehave on request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any, NoReturn
 
-LATER = object()  # what a method returns that will be answered by another one
+LATER = object()  # returned by a method whose answer will be sent by another one
 
 
 class Server:
@@ -21,7 +21,7 @@ class Server:
         self._held: dict[str, int] = {}
         self._cancelled: list[int] = []
         self._heard: list[Any] = []
-        self._number = 0  # of the request that is being answered
+        self._number = 0  # the id of the request that is being answered
 
     def serve(self) -> None:
         for line in sys.stdin:
@@ -45,7 +45,7 @@ class Server:
             if method.startswith("_") or not hasattr(self, method):
                 raise LookupError(f"there is no method {method}")
             result = getattr(self, method)(params)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the client's
+        except Exception as error:  # noqa: BLE001  # any error goes to the client
             failure = {"code": -32000, "message": str(error)}
             self._say({"id": number, "error": failure})
         else:
@@ -60,7 +60,7 @@ class Server:
         while data:
             data = data[os.write(1, data) :]
 
-    # -- the useful ones ---------------------------------------------------
+    # -- useful methods ----------------------------------------------------
 
     def add(self, numbers: list[float]) -> float:
         return sum(numbers)
@@ -72,7 +72,7 @@ class Server:
         return params
 
     def hold(self, name: str) -> object:
-        """Answered when it is released."""
+        """Leave the request unanswered until it is released."""
         self._held[name] = self._number
         return LATER
 
@@ -95,34 +95,34 @@ class Server:
     def start_helper(self, params: None) -> int:
         return subprocess.Popen(["sleep", "600"]).pid
 
-    # -- the others --------------------------------------------------------
+    # -- misbehaviour ------------------------------------------------------
 
     def say(self, line: str) -> None:
-        """Anything at all."""
+        """Write any line, even an invalid message."""
         self._write(line)
 
     def flood(self, messages: int) -> None:
-        """Notifications; tells on stderr when nobody has room for them."""
-        told = False
+        """Send notifications, and report on stderr when the pipe is full."""
+        reported = False
         for _ in range(messages):
-            if not told and not select.select([], [1], [], 0)[1]:
+            if not reported and not select.select([], [1], [], 0)[1]:
                 os.write(2, b"no room")
-                told = True
+                reported = True
             self._say({"method": "flood", "params": "x" * 1000})
 
     def hang_up(self, params: None) -> object:
-        """Closes its output, and lives on."""
+        """Close stdout, and keep running."""
         os.dup2(2, 1)
         return LATER
 
     def go_deaf(self, params: None) -> None:
-        """Closes its input, and lives on; ends when it is told to."""
+        """Close stdin, and keep running until a signal arrives."""
         os.close(0)
         self._say({"id": self._number, "result": None})
         signal.pause()
 
     def ignore_the_end(self, params: None) -> None:
-        """From here on only a signal ends it."""
+        """Keep running after the end of stdin, until a signal arrives."""
         self._say({"id": self._number, "result": None})
         for _ in sys.stdin:
             pass

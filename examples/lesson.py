@@ -1,10 +1,10 @@
-"""The lesson that this package grew from, with its own classes.
+"""The lesson that this package grew out of, using the classes of the package.
 
     python examples/lesson.py
 
-A block with ``__aenter__`` and ``__aexit__`` that must end in time; an external
-process that can be awaited, entered and iterated; a synchronous block that flips
-a flag. The same on each loop.
+It shows a block with ``__aenter__`` and ``__aexit__`` that must end in time, a child
+process that can be awaited, entered and iterated over, and a synchronous block that
+sets a flag. It works the same on every loop.
 """
 
 from __future__ import annotations

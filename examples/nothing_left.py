@@ -1,10 +1,10 @@
-"""A command that would outlive its limit, with children of its own, on each loop.
+"""A command with children that would outlive its limit, run on each loop.
 
     python examples/nothing_left.py
 
-A shell starts two sleeping processes, under a limit of one second; then we ask
-who is left. First with the command line of this package, on each loop; last, for
-comparison, with ``subprocess.run(..., timeout=1)``.
+A shell starts two sleeping processes under a limit of one second. Afterwards the
+program lists the processes that survived. It uses the ``within`` command on each loop
+first, and then, for comparison, ``subprocess.run(..., timeout=1)``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-# A length of sleep that nobody else's process has.
+# A duration that no other process sleeps for, so that ours can be recognised.
 NAP = f"61.{os.getpid()}"
 COMMAND = ["sh", "-c", f"sleep {NAP} & sleep {NAP} & wait"]
 

@@ -2,9 +2,10 @@
 
     python examples/retry.py
 
-Each attempt has a limit of its own, and all of them together, pauses included,
-have another. The error says which one it was: ``error.scope.name``. The same on
-each loop; the demonstration runs in virtual time, in which its minutes take none.
+Each attempt has a limit of its own, and another limit covers all attempts together,
+including the pauses. ``error.scope.name`` tells which limit was exceeded. The retry
+works the same on every loop. The demonstration runs in virtual time, so its minutes
+take no time.
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How often, how long (all in seconds), and after what to try again."""
+    """How often to try, for how long, and after which exceptions.
+
+    ``attempt_limit``, ``overall_limit``, ``base`` (the longest first pause) and ``cap``
+    (the longest pause) are in seconds.
+    """
 
     attempts: int = 5
     attempt_limit: float | None = 10
     overall_limit: float | None = 60
     base: float = 0.5
     cap: float = 30
-    # A TimeoutError is an OSError too, so what exceeds its own limit is retried.
+    # TimeoutError is an OSError, so an attempt that exceeds its limit is retried.
     retry_on: tuple[type[Exception], ...] = (OSError,)
 
     def ceiling(self, failed: int) -> float:
-        """The longest pause after so many failed attempts."""
+        """The longest pause after this many failed attempts."""
         return min(self.cap, self.base * 2.0 ** min(failed - 1, 64))  # no overflow
 
 
@@ -48,14 +53,15 @@ async def retry(
     """Await ``operation()`` until it succeeds.
 
     Raises:
-        DeadlineExceeded: ``scope.name`` is ``"overall"``, with a note of the last
-            failure; or ``"attempt 5"`` where the last attempt exceeded its limit.
-        Exception: Whatever else the last attempt failed with, or any attempt that
-            failed with something other than ``policy.retry_on``.
+        DeadlineExceeded: ``scope.name`` is ``"overall"`` if the overall limit was
+            exceeded, with a note about the last failure, or for example
+            ``"attempt 5"`` if the last attempt exceeded its limit.
+        Exception: The error of the last attempt, or of an earlier attempt if it is
+            not one of ``policy.retry_on``.
     """
     failure = "no attempt had failed"
-    # level: an operation that answers its cancellation with an OSError has failed,
-    # and would be retried; the pause after it is where the cancellation comes back.
+    # level=True: an operation may turn its cancellation into an OSError, which would
+    # be retried. The pause after that is then cancelled again, which ends the block.
     overall = within.timeout(policy.overall_limit, name="overall", level=True)
     try:
         async with overall:
@@ -70,13 +76,13 @@ async def retry(
                     failure = f"{name} had failed: {error!r}"
                 pause = random.uniform(0, policy.ceiling(number))
                 if pause >= overall.remaining():
-                    overall.cancel()  # no attempt could follow: do not wait for that
+                    overall.cancel()  # there is no time for another attempt
                 await anyio.sleep(pause)
     except within.DeadlineExceeded as error:
         if error.scope is overall:
             error.add_note(failure)
         raise
-    raise AssertionError("counting has no end")
+    raise AssertionError("itertools.count() does not end")
 
 
 async def main() -> None:
@@ -88,7 +94,7 @@ async def main() -> None:
         await anyio.sleep(answer)
         return f"an answer after {answer} s"
 
-    refused = ConnectionRefusedError("nobody there")
+    refused = ConnectionRefusedError("nothing listens here")
     programs: list[tuple[list[Exception | float], float | None]] = [
         ([refused, 99, 3], 45),
         ([99, 99, 99, 99, 99], 45),
@@ -100,7 +106,7 @@ async def main() -> None:
         try:
             print(await retry(call, policy, Random(4)))
         except within.DeadlineExceeded as error:
-            print(f"it was the limit of {error.scope.name}: {error}")
+            print(f"gave up: {error}")
 
 
 if __name__ == "__main__":

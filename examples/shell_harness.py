@@ -1,12 +1,12 @@
-"""A harness that runs shell commands which nobody has looked at.
+"""A harness for shell commands that nobody has reviewed.
 
     python examples/shell_harness.py
 
-Each has a limit on its time, output, memory and processor, an environment and a
-directory of its own, and no terminal. What it wrote is in the report however it
-ended, and whatever it started is gone by then, daemons too. (A daemon that has wiped
-its environment as well is beyond us: where commands are not only careless but
-hostile, put the harness into a container.) The same on each loop.
+Each command has limits on its time, output, memory and CPU, an environment and a
+directory of its own, and no terminal. The report includes the output however the
+command ended. By then, everything that the command started is gone, even daemons.
+(A daemon that clears its environment is not found. If commands may be hostile and not
+only careless, run the harness in a container.) It works the same on every loop.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import within.testing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-# The limits of the kernel are for each process of a command by itself.
+# The kernel applies these limits to each process of a command separately.
 LIMITED = """
 ulimit -c 0
 ulimit -v "$1"
@@ -37,47 +37,47 @@ ulimit -S -t "$2"
 ulimit -H -t $(($2 + 1))
 exec sh -c "$3"
 """
-PREFIX = f"shell-harness-{os.getpid()}-"  # of the directories
+PREFIX = f"shell-harness-{os.getpid()}-"  # for the directories
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a command may use."""
+    """The resources that a command may use."""
 
     wall: float = 60  # seconds
-    grace: float = 1  # seconds to end in, once asked to
-    output: int = 100_000  # bytes, of both streams together
+    grace: float = 1  # seconds from SIGTERM to SIGKILL
+    output: int = 100_000  # bytes of stdout and stderr together
     memory: int = 2**30  # bytes of address space, for each process
     cpu: int = 60  # seconds, for each process
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What became of a command."""
+    """The result of a command."""
 
     command: str
     why: str  # "exited", "timed out" or "too much output"
-    status: int | None  # minus the number of a signal; None if nobody knows
+    status: int | None  # negative for a signal; None if unknown
     stdout: str
     stderr: str
     wall: float  # seconds
-    cpu: float | None  # seconds; None if nobody knows
-    memory: int | None  # bytes, the peak; None if nobody knows
+    cpu: float | None  # seconds; None if unknown
+    memory: int | None  # peak, in bytes; None if unknown
 
     @property
     def ended(self) -> str:
-        """Why, and with which status or signal."""
+        """How the command ended, with its status or signal."""
         if self.status is None or self.status >= 0:
             return self.why if self.status is None else f"{self.why}, {self.status}"
         try:
             name = signal.Signals(-self.status).name
-        except ValueError:  # one of those without a name
+        except ValueError:  # some real-time signals have no name
             name = f"signal {-self.status}"
         return f"{self.why}, {name}"
 
 
 async def run(command: str, limits: Limits) -> Report:
-    """Run a command of sh within limits; nothing of it is left afterwards."""
+    """Run a shell command within limits, and end everything that it started."""
     began = within.current_time()
     words = ("sh", "-ec", LIMITED, "sh", str(limits.memory // 1024), str(limits.cpu))
     async with directory() as home:
@@ -93,13 +93,13 @@ async def run(command: str, limits: Limits) -> Report:
                     stop=within.Stop(grace=limits.grace, tree="all"),
                     cwd=home,
                     env={"PATH": os.defpath, "HOME": home, "LANG": "C.UTF-8"},
-                    start_new_session=True,  # and so without our terminal
+                    start_new_session=True,  # detaches it from our terminal
                 ),
                 "exited",
             )
         except within.ProcessTimeout as error:
             result, why = error, "timed out"
-        except subprocess.CalledProcessError as error:  # it is not for the status
+        except subprocess.CalledProcessError as error:  # check=False: only for output
             result, why = error, "too much output"
     usage = result.usage
     return Report(
@@ -117,13 +117,13 @@ async def run(command: str, limits: Limits) -> Report:
 async def run_all(
     commands: Iterable[str], limits: Limits, *, at_once: int
 ) -> list[Report]:
-    """Run many, so many at once; the reports are in the order of the commands."""
+    """Run many commands, ``at_once`` at a time; return the reports in their order."""
     commands = list(commands)
     reports: dict[int, Report] = {}
-    places = anyio.CapacityLimiter(at_once)
+    slots = anyio.CapacityLimiter(at_once)
 
     async def run_one(number: int, command: str) -> None:
-        async with places:
+        async with slots:
             reports[number] = await run(command, limits)
 
     async with anyio.create_task_group() as tasks:
@@ -134,38 +134,38 @@ async def run_all(
 
 @asynccontextmanager
 async def directory() -> AsyncIterator[str]:
-    """A new one that is removed afterwards, however much is in it by then."""
+    """Make a temporary directory, and remove it with everything in it afterwards."""
     made = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
     try:
         yield made.name
     finally:
-        with within.shield():  # a thread cannot be started by who is cancelled
+        with within.shield():  # a cancelled task cannot wait for a thread
             await anyio.to_thread.run_sync(made.cleanup)
 
 
 def leftovers() -> list[str]:
-    """The commands of living processes that come from a harness of ours."""
+    """The command lines of running processes that this harness started."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"/{PREFIX}".encode() in process.joinpath("environ").read_bytes():
                 words = process.joinpath("cmdline").read_bytes().split(b"\0")
                 found.append(b" ".join(words).decode(errors="replace"))
-        except OSError:  # it is gone, or somebody else's
+        except OSError:  # it has exited, or belongs to another user
             continue
     return found
 
 
 NASTY = {
-    "fails on both streams": "echo out; echo err >&2; exit 3",
-    "no UTF-8": r"printf 'caf\351'",
+    "writes to both streams, fails": "echo out; echo err >&2; exit 3",
+    "writes invalid UTF-8": r"printf 'caf\351'",
     "kills itself": "kill -SEGV $$",
-    "leaves a holder of its pipes": "sleep 600 & echo started",
+    "leaves its pipes held open": "sleep 600 & echo started",
     "leaves a daemon": "(setsid sh -c 'sleep 600 & sleep 600' &) ; echo started",
     "never ends": "echo working; sleep 600",
-    "will not be told": "trap '' TERM; echo no; while :; do sleep 600; done",
-    "says too much": "yes",
-    "wants too much memory": "dd if=/dev/zero of=/dev/null bs=2000M count=1",
+    "ignores SIGTERM": "trap '' TERM; echo no; while :; do sleep 600; done",
+    "writes without end": "yes",
+    "needs too much memory": "dd if=/dev/zero of=/dev/null bs=2000M count=1",
 }
 
 
@@ -176,8 +176,8 @@ async def main() -> None:
     ):
         cpu = "?" if report.cpu is None else f"{report.cpu:.2f} s"
         print(
-            f"{name:29}{report.ended:24}{report.wall:5.2f} s, cpu {cpu:7}"
-            f"{report.stdout[:10]!r:16}{report.stderr[:24]!r}"
+            f"{name:31}{report.ended:24}{report.wall:5.2f} s, cpu {cpu:7}"
+            f"{report.stdout[:8]!r:17}{report.stderr[:24]!r}"
         )
     print("left behind:", leftovers())
 

@@ -1,4 +1,4 @@
-"""The client of a JSON-RPC server, with servers of every temper."""
+"""Tests of the JSON-RPC client, with servers that misbehave in many ways."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from within.testing import backends
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
-PATIENCE = 60  # seconds; none of the tests takes them
+PATIENCE = 60  # seconds; no test takes that long
 
 
 @pytest.fixture(params=backends(), ids=["asyncio", "uvloop", "trio"])
@@ -31,7 +31,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 async def nothing_is_left(anyio_backend: Any) -> AsyncIterator[None]:
-    await anyio.lowlevel.checkpoint()  # the loop has made its own by now
+    await anyio.lowlevel.checkpoint()  # the loop has opened its own descriptors now
     before = os.listdir("/proc/self/fd")
     yield
     assert os.listdir("/proc/self/fd") == before
@@ -40,12 +40,12 @@ async def nothing_is_left(anyio_backend: Any) -> AsyncIterator[None]:
 
 
 async def held(client: Client, *names: str) -> None:
-    """Until the server has so many requests that it does not answer."""
+    """Wait until the server holds exactly these requests."""
     while await client.request("held") != list(names):
         pass
 
 
-# -- there and back ------------------------------------------------------------
+# -- requests ------------------------------------------------------------------
 
 
 async def test_answers_come_in_any_order() -> None:
@@ -84,7 +84,7 @@ async def test_notifications_go_both_ways() -> None:
     async def note(method: str, params: Any) -> None:
         notified.append((method, params))
 
-    async with Client.start(*SERVER, notified=note) as client:
+    async with Client.start(*SERVER, on_notification=note) as client:
         await client.notify("news", "good")
         await client.notify("news", "bad")
         assert await client.request("heard") == ["good", "bad"]
@@ -92,7 +92,7 @@ async def test_notifications_go_both_ways() -> None:
         assert notified == [("count", 1), ("count", 2), ("count", 3)]
 
 
-async def test_an_error_of_the_server_is_an_exception() -> None:
+async def test_an_error_from_the_server_raises_server_error() -> None:
     async with Client.start(*SERVER) as client:
         with pytest.raises(ServerError, match="division by zero") as caught:
             await client.request("divide", [1, 0])
@@ -102,7 +102,7 @@ async def test_an_error_of_the_server_is_an_exception() -> None:
         assert await client.request("divide", [1, 2]) == 0.5
 
 
-async def test_what_is_no_message_is_passed_over(
+async def test_lines_that_are_not_messages_are_skipped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     lines = ["Starting...", "", "[1, 2]", "null", "{" * 3, "[" * 100_000]
@@ -120,7 +120,7 @@ async def test_what_is_no_message_is_passed_over(
 # -- limits --------------------------------------------------------------------
 
 
-async def test_of_a_late_answer_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_rpc, "CANCEL", PATIENCE)
     async with Client.start(*SERVER) as client:
         await held(client)
@@ -132,7 +132,7 @@ async def test_of_a_late_answer_nobody_hears(monkeypatch: pytest.MonkeyPatch) ->
         assert await client.request("add", [1, 2], timeout=PATIENCE) == 3
 
 
-async def test_the_server_is_told_of_a_caller_that_is_cancelled(
+async def test_the_server_is_told_when_a_caller_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(json_rpc, "CANCEL", PATIENCE)
@@ -144,21 +144,21 @@ async def test_the_server_is_told_of_a_caller_that_is_cancelled(
         assert len(await client.request("cancelled")) == 1
 
 
-async def test_one_that_times_out_does_not_cut_its_line_short(
+async def test_a_request_that_times_out_while_sending_leaves_no_partial_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(json_rpc, "CANCEL", 0)
     long = "x" * 2**20  # more than a pipe holds
     async with Client.start(*SERVER) as client:
         client.process.send_signal(signal.SIGSTOP)
-        for _ in range(2):  # one is being written, the other waits for that
+        for _ in range(2):  # the first is being written, the second waits
             with pytest.raises(within.DeadlineExceeded):
                 await client.request("echo", long, timeout=0.05)
         client.process.send_signal(signal.SIGCONT)
         assert await client.request("echo", "next") == "next"
 
 
-async def test_a_slow_listener_slows_the_server_down() -> None:
+async def test_a_slow_notification_handler_slows_the_server_down() -> None:
     heard = []
     go = anyio.Event()
 
@@ -167,7 +167,7 @@ async def test_a_slow_listener_slows_the_server_down() -> None:
         await go.wait()
 
     async with (
-        Client.start(*SERVER, notified=listen) as client,
+        Client.start(*SERVER, on_notification=listen) as client,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(client.request, "flood", 2000)
@@ -188,7 +188,7 @@ async def failing(client: Client, errors: list[str], *request: Any) -> None:
         errors.append(str(error))
 
 
-async def test_when_it_dies_all_who_wait_hear_its_last_words() -> None:
+async def test_when_the_server_dies_all_requests_fail_with_its_stderr() -> None:
     errors: list[str] = []
     async with Client.start(*SERVER) as client:
         async with anyio.create_task_group() as tasks:
@@ -206,7 +206,7 @@ async def test_when_it_dies_all_who_wait_hear_its_last_words() -> None:
         assert error.endswith("out of paper")
 
 
-async def test_it_dies_and_a_helper_holds_its_pipes() -> None:
+async def test_the_server_dies_while_its_own_child_holds_the_pipes() -> None:
     errors: list[str] = []
     async with Client.start(*SERVER) as client:
         helper = await client.request("start_helper")
@@ -217,10 +217,10 @@ async def test_it_dies_and_a_helper_holds_its_pipes() -> None:
 
 
 @pytest.mark.parametrize("method", ["hang_up", "go_deaf"])
-async def test_it_lives_but_speaks_or_listens_no_more(
+async def test_a_server_that_closes_stdout_or_stdin_counts_as_gone(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_rpc, "LAST_WORDS", 0)  # there are none
+    monkeypatch.setattr(json_rpc, "DRAIN", 0)  # there is nothing left to read
     errors: list[str] = []
     stop = Stop(grace=PATIENCE)
     async with Client.start(*SERVER, stop=stop) as client:
@@ -231,7 +231,7 @@ async def test_it_lives_but_speaks_or_listens_no_more(
     assert all("status None" in error for error in errors)
 
 
-async def test_one_that_cannot_be_started() -> None:
+async def test_a_server_that_cannot_be_started() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-server"):
         async with Client.start("no-such-server"):
             raise AssertionError
@@ -240,28 +240,28 @@ async def test_one_that_cannot_be_started() -> None:
 # -- the end of the client -----------------------------------------------------
 
 
-async def test_it_is_stopped_by_the_end_of_its_stdin() -> None:
+async def test_closing_stdin_stops_the_server() -> None:
     async with Client.start(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
         helper = await client.request("start_helper")
     assert client.process.returncode == 0
     assert not alive(helper)
 
 
-async def test_what_was_said_last_still_arrives() -> None:
+async def test_the_last_notifications_still_arrive() -> None:
     async with Client.start(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
         await client.notify("news", "x" * 2**20)
         await client.notify("exit", 7)
     assert client.process.returncode == 7
 
 
-async def test_one_that_ignores_the_end_of_its_stdin_is_told_to_go() -> None:
+async def test_a_server_that_ignores_the_end_of_its_stdin_gets_sigterm() -> None:
     stop = Stop(close_stdin=0.05, grace=PATIENCE)
     async with Client.start(*SERVER, stop=stop) as client:
         await client.request("ignore_the_end")
     assert client.process.returncode == -signal.SIGTERM
 
 
-async def test_an_error_in_the_block_is_in_no_group() -> None:
+async def test_an_error_in_the_block_is_not_wrapped_in_a_group() -> None:
     with pytest.raises(LookupError, match="mine"):  # noqa: PT012
         async with Client.start(*SERVER) as client:
             await client.request("add", [1, 2])
@@ -269,25 +269,25 @@ async def test_an_error_in_the_block_is_in_no_group() -> None:
     assert client.process.returncode == 0
 
 
-async def test_an_error_of_a_listener_ends_the_block() -> None:
+async def test_an_error_in_a_notification_handler_ends_the_block() -> None:
     async def fail(method: str, params: Any) -> None:
         raise LookupError(params)
 
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
-        async with Client.start(*SERVER, notified=fail) as client:
+        async with Client.start(*SERVER, on_notification=fail) as client:
             await client.request("count_to", 1)
-            await client.request("hold", "for ever")
+            await client.request("hold", "forever")
     assert caught.value.subgroup(LookupError) is not None
 
 
 async def test_a_limit_around_the_block() -> None:
-    with pytest.raises(within.DeadlineExceeded, match="'all of it'"):  # noqa: PT012
-        with within.timeout(0.05, name="all of it"):
+    with pytest.raises(within.DeadlineExceeded, match="'session'"):  # noqa: PT012
+        with within.timeout(0.05, name="session"):
             async with Client.start(*SERVER) as client:
-                await client.request("hold", "for ever")
+                await client.request("hold", "forever")
 
 
-async def test_who_still_waits_when_it_is_closed_is_told() -> None:
+async def test_closing_the_client_fails_the_open_requests() -> None:
     errors: list[str] = []
     async with anyio.create_task_group() as tasks:
         async with Client.start(*SERVER) as client:

@@ -1,4 +1,4 @@
-"""The token bucket, on asyncio and trio in virtual time."""
+"""Tests of the token bucket, on asyncio and trio in virtual time."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ pytestmark = pytest.mark.virtual_time
 class Request:
     at: float
     patience: float
-    ended_by: str  # what ends its patience
+    ended_by: str  # what cancels it when its patience runs out
 
 
-# Coarse, so that patience often ends at the very instant at which the token comes.
+# The times are coarse, so that patience often ends just as the token arrives.
 requests = st.builds(
     Request,
     at=st.integers(0, 16).map(lambda n: n / 4),
     patience=st.integers(1, 40).map(lambda n: n / 4) | st.just(math.inf),
     ended_by=st.sampled_from(["timeout", "anyio's scope", "another task"]),
 )
-# Their reciprocals are exact.
+# The reciprocals of these rates are exact.
 rates = st.sampled_from([0.25, 0.5, 1, 2])
 bursts = st.integers(1, 3)
 limits = st.sampled_from([0.5, 3.0, math.inf])
 
 
 class Desk:
-    """Sends requests to a bucket, and notes what becomes of each."""
+    """Sends requests to a bucket and records the result of each."""
 
     def __init__(self, bucket: TokenBucket) -> None:
         self.bucket = bucket
         self.began = within.current_time()
-        self.asked: list[Request] = []  # in the order of their asking
-        self.granted: dict[int, float] = {}  # when, by place in `asked`
+        self.asked: list[Request] = []  # in the order of arrival
+        self.granted: dict[int, float] = {}  # index in `asked` -> time
         self.left: dict[int, float] = {}
 
     def now(self) -> float:
@@ -54,27 +54,27 @@ class Desk:
 
     async def send(self, request: Request) -> None:
         await anyio.sleep_until(self.began + request.at)
-        place = len(self.asked)
+        index = len(self.asked)
         self.asked.append(request)
         if request.ended_by == "timeout":
             with within.move_on_after(request.patience):
-                await self.acquire(place)
+                await self.acquire(index)
         elif request.ended_by == "anyio's scope":
             with anyio.move_on_after(request.patience):
-                await self.acquire(place)
+                await self.acquire(index)
         else:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.cancel, group.cancel_scope, request.patience)
-                await self.acquire(place)
+                await self.acquire(index)
                 group.cancel_scope.cancel()
-        if place not in self.granted:
-            self.left[place] = self.now()
+        if index not in self.granted:
+            self.left[index] = self.now()
 
-    async def acquire(self, place: int) -> None:
-        # The limit of the bucket itself may end it too.
+    async def acquire(self, index: int) -> None:
+        # The bucket's own max_wait may also end the request.
         with suppress(within.DeadlineExceeded):
             await self.bucket.acquire()
-            self.granted[place] = self.now()
+            self.granted[index] = self.now()
 
     @staticmethod
     async def cancel(scope: anyio.CancelScope, patience: float) -> None:
@@ -88,20 +88,20 @@ class Desk:
 
 
 def check(desk: Desk, rate: float, burst: int, max_wait: float) -> None:
-    """Each request was granted as early as it could be, or has left in time."""
-    head_from = 0.0  # since when nobody has been ahead in the queue
+    """Check that each request was granted as early as possible, or left in time."""
+    head_from = 0.0  # when the current request became the head of the queue
     full_at = -math.inf
-    for place, request in enumerate(desk.asked):
+    for index, request in enumerate(desk.asked):
         head_from = max(head_from, request.at)
         ready = max(head_from, full_at - (burst - 1) / rate)
         patience_ends = request.at + min(request.patience, max_wait)
-        # Where both come at once it may be either, but at that instant.
-        if ready < patience_ends or (ready == patience_ends and place in desk.granted):
-            assert desk.granted.pop(place) == ready
+        # If both happen at the same instant, either result is correct.
+        if ready < patience_ends or (ready == patience_ends and index in desk.granted):
+            assert desk.granted.pop(index) == ready
             full_at = max(full_at, ready) + 1 / rate
             head_from = ready
         else:
-            assert desk.left.pop(place) == patience_ends
+            assert desk.left.pop(index) == patience_ends
             head_from = max(head_from, min(ready, patience_ends))
     assert not desk.granted
     assert not desk.left
@@ -109,7 +109,7 @@ def check(desk: Desk, rate: float, burst: int, max_wait: float) -> None:
 
 @settings(deadline=None)
 @given(rates, bursts, limits, st.lists(requests, max_size=12))
-async def test_no_token_is_lost_whoever_is_cancelled_and_whenever(
+async def test_no_token_is_lost_whichever_requests_are_cancelled(
     rate: float, burst: int, max_wait: float, requests: list[Request]
 ) -> None:
     desk = Desk(TokenBucket(rate, burst, max_wait=max_wait))
@@ -119,7 +119,7 @@ async def test_no_token_is_lost_whoever_is_cancelled_and_whenever(
 
 @settings(deadline=None)
 @given(rates, bursts, st.lists(requests, max_size=12))
-async def test_no_window_lets_more_through_and_nobody_jumps_the_queue(
+async def test_every_window_keeps_the_rate_and_the_queue_keeps_its_order(
     rate: float, burst: int, requests: list[Request]
 ) -> None:
     desk = Desk(TokenBucket(rate, burst))
@@ -131,7 +131,7 @@ async def test_no_window_lets_more_through_and_nobody_jumps_the_queue(
     assert list(desk.granted) == sorted(desk.granted)
 
 
-async def test_a_burst_and_then_the_rate_over_a_day(
+async def test_a_burst_is_followed_by_the_rate_for_a_day(
     virtual_clock: VirtualClock,
 ) -> None:
     bucket = TokenBucket(rate=1 / 64, burst=10)
@@ -142,7 +142,7 @@ async def test_a_burst_and_then_the_rate_over_a_day(
     assert times == [0.0] * 10 + [64.0 * n for n in range(1, 1351)]
 
 
-async def test_rates_that_floats_cannot_hold_do_not_drift(
+async def test_rates_without_an_exact_float_do_not_drift(
     virtual_clock: VirtualClock,
 ) -> None:
     bucket = TokenBucket(rate=0.3)
@@ -151,7 +151,7 @@ async def test_rates_that_floats_cannot_hold_do_not_drift(
     assert virtual_clock.now == pytest.approx(1000 / 0.3, rel=1e-12)
 
 
-async def test_idle_time_fills_the_bucket_and_not_more(
+async def test_idle_time_fills_the_bucket_only_to_its_size(
     virtual_clock: VirtualClock,
 ) -> None:
     bucket = TokenBucket(rate=1, burst=2)
@@ -163,7 +163,9 @@ async def test_idle_time_fills_the_bucket_and_not_more(
     assert times == [3600, 3600, 3601, 3602]
 
 
-async def test_busy_time_fills_it_too(virtual_clock: VirtualClock) -> None:
+async def test_time_in_which_the_loop_is_busy_fills_the_bucket_too(
+    virtual_clock: VirtualClock,
+) -> None:
     bucket = TokenBucket(rate=1, burst=2)
     await bucket.acquire()
     await bucket.acquire()
@@ -174,7 +176,7 @@ async def test_busy_time_fills_it_too(virtual_clock: VirtualClock) -> None:
 
 
 @pytest.mark.parametrize("ended_by", ["timeout", "anyio's scope", "another task"])
-async def test_who_leaves_as_the_token_comes_leaves_it_to_the_next(
+async def test_a_request_cancelled_as_its_token_arrives_leaves_it_to_the_next(
     ended_by: str,
 ) -> None:
     desk = Desk(TokenBucket(rate=1))
@@ -183,12 +185,12 @@ async def test_who_leaves_as_the_token_comes_leaves_it_to_the_next(
         group.start_soon(desk.send, Request(0.25, 0.75, ended_by))
         group.start_soon(desk.send, Request(0.5, 2.5, ended_by))
         group.start_soon(desk.send, Request(0.75, math.inf, ended_by))
-    # The loop may decide who has the token that comes at 1, but somebody has it.
+    # Which request gets the token that arrives at 1 depends on the loop, but one does.
     assert list(desk.granted.values())[:2] == [1.0, 2.0]
     assert list(desk.granted) in ([0, 1, 2], [1, 2])
 
 
-async def test_the_limit_on_waiting_says_that_it_was_it(
+async def test_the_error_of_max_wait_names_the_rate_limit(
     virtual_clock: VirtualClock,
 ) -> None:
     bucket = TokenBucket(rate=1 / 60, max_wait=5)
@@ -204,6 +206,6 @@ async def test_the_limit_on_waiting_says_that_it_was_it(
 @pytest.mark.parametrize(
     ("rate", "burst"), [(0, 1), (-1, 1), (math.inf, 1), (math.nan, 1), (1, 0)]
 )
-def test_what_is_no_rate_or_no_burst(rate: float, burst: int) -> None:
+def test_an_invalid_rate_or_burst_is_an_error(rate: float, burst: int) -> None:
     with pytest.raises(ValueError, match="give a finite rate"):
         TokenBucket(rate, burst)

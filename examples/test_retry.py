@@ -1,4 +1,4 @@
-"""The retry, on asyncio and trio in virtual time."""
+"""Tests of the retry, on asyncio and trio in virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 class Broken(OSError):
-    """What an attempt fails with."""
+    """The error of a failed attempt."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Attempt:
     succeeds: bool
 
 
-# A limit is an odd multiple of what durations are an even one of: none of those
-# ends at the very instant of its limit, where each loop may decide as it likes.
+# Limits are odd multiples of 1/128, and durations are multiples of 1/64. So no attempt
+# ends exactly at its limit, where the result would depend on the loop.
 durations = st.integers(0, 64 * 64).map(lambda n: n / 64)
 limits = st.none() | st.integers(0, 64 * 64).map(lambda n: (2 * n + 1) / 128)
 scripts = st.lists(st.builds(Attempt, durations, st.booleans()), min_size=8, max_size=8)
@@ -45,7 +45,7 @@ policies = st.builds(
 def player(
     script: list[Attempt], starts: list[float], ends: list[float]
 ) -> Callable[[], Awaitable[str]]:
-    """An operation that goes by the script, and notes when."""
+    """Make an operation that follows the script and records its starts and ends."""
     attempts = iter(script)
 
     async def operation() -> str:
@@ -74,7 +74,7 @@ async def outcome(awaitable: Awaitable[str]) -> str:
 def expected(
     policy: Policy, script: list[Attempt], now: float, random: Random
 ) -> tuple[str, list[float], float]:
-    """What comes of it, when each attempt begins, and when it is over."""
+    """Calculate the outcome, the start of each attempt, and the time of the end."""
     never = float("inf")
     overall = never if policy.overall_limit is None else now + policy.overall_limit
     starts = []
@@ -93,12 +93,12 @@ def expected(
         if pause >= overall - now:
             return "overall", starts, now
         now += pause
-    raise AssertionError("the script is longer than that")
+    raise AssertionError("the script should outlast the attempts")
 
 
 @settings(deadline=None)
 @given(policies, scripts, st.integers(0, 1000))
-async def test_it_does_what_is_expected_when_it_is_expected(
+async def test_the_outcome_and_its_times_are_as_calculated(
     policy: Policy, script: list[Attempt], seed: int
 ) -> None:
     starts: list[float] = []
@@ -109,7 +109,7 @@ async def test_it_does_what_is_expected_when_it_is_expected(
 
 @settings(deadline=None)
 @given(policies, scripts, st.integers(0, 1000))
-async def test_limits_and_pauses_are_within_their_bounds(
+async def test_attempts_and_pauses_stay_within_their_limits(
     policy: Policy, script: list[Attempt], seed: int
 ) -> None:
     began = within.current_time()
@@ -125,7 +125,7 @@ async def test_limits_and_pauses_are_within_their_bounds(
     for start, end in zip(starts, ends, strict=True):
         assert policy.attempt_limit is None or end <= start + policy.attempt_limit
     pauses = [start - end for end, start in zip(ends, starts[1:], strict=False)]
-    # The differences are rounded.
+    # The subtraction above rounds.
     assert all(-1e-9 <= pause <= policy.cap + 1e-9 for pause in pauses)
     assert sum(pauses) <= policy.base * (2 ** len(pauses) - 1) + 1e-9
 
@@ -143,14 +143,14 @@ async def test_a_day_of_retries(virtual_clock: VirtualClock) -> None:
     ]
 
 
-async def test_the_limit_that_is_over_first_is_the_one_in_the_error() -> None:
+async def test_the_error_names_the_limit_that_was_exceeded_first() -> None:
     async def hang() -> str:
         await anyio.sleep_forever()
         raise AssertionError
 
     for attempt_limit, overall_limit, name in (
         (2, 1, "overall"),
-        (1, 1, "overall"),  # of two that end together, the one around the other
+        (1, 1, "overall"),  # both at once: the outer one wins
         (1, 2, "attempt 1"),
         (None, 1, "overall"),
         (1, None, "attempt 1"),
@@ -163,14 +163,14 @@ async def test_the_limit_that_is_over_first_is_the_one_in_the_error() -> None:
         assert within.current_time() == began + 1
 
 
-async def test_an_operation_that_fails_in_its_clean_up_does_not_outlast_the_limit(
+async def test_an_operation_that_fails_when_cancelled_is_not_retried(
     virtual_clock: VirtualClock,
 ) -> None:
     async def operation() -> str:
         try:
             await anyio.sleep_forever()
         finally:
-            raise Broken("cannot be closed")
+            raise Broken("failed to close")
 
     policy = Policy(attempt_limit=None, overall_limit=10, base=100, cap=100)
     assert await outcome(retry(operation, policy, Random(1))) == "overall"

@@ -1,4 +1,4 @@
-"""The harness, with commands that mean no good."""
+"""Tests of the harness, with commands that misbehave."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def nothing_is_left(
     homes = str(tmp_path / "homes")
     os.mkdir(homes)
     monkeypatch.setattr("tempfile.tempdir", homes)
-    await anyio.lowlevel.checkpoint()  # the loop has made its own by now
+    await anyio.lowlevel.checkpoint()  # the loop has opened its own descriptors now
     before = os.listdir("/proc/self/fd")
     yield
     assert os.listdir("/proc/self/fd") == before
@@ -47,7 +47,7 @@ async def nothing_is_left(
 
 
 async def run_too_long(command: str) -> Report:
-    """Run it until its limit, which is one that lets it say its first words."""
+    """Run a command into its limit, after it has had enough time to print."""
     for wall in (0.1, 1, 10):
         report = await run(command, Limits(wall=wall, grace=0.05))
         assert report.why == "timed out"
@@ -63,7 +63,7 @@ def numbers(report: Report) -> list[int]:
     return found
 
 
-# -- what is told --------------------------------------------------------------
+# -- reports -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -77,17 +77,17 @@ def numbers(report: Report) -> list[int]:
         ("syntax error (", "exited, 2"),
     ],
 )
-async def test_how_it_ended(command: str, ended: str) -> None:
+async def test_the_report_says_how_the_command_ended(command: str, ended: str) -> None:
     report = await run(command, AMPLE)
     assert (report.command, report.ended) == (command, ended)
 
 
-async def test_both_streams_and_bytes_that_are_no_text() -> None:
+async def test_both_streams_and_invalid_utf_8_are_reported() -> None:
     report = await run(r"printf 'caf\351'; echo oh >&2", AMPLE)
     assert (report.stdout, report.stderr) == ("caf\N{REPLACEMENT CHARACTER}", "oh\n")
 
 
-async def test_what_it_has_used() -> None:
+async def test_cpu_time_and_memory_are_reported() -> None:
     report = await run("i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done", AMPLE)
     assert report.cpu is not None
     assert report.memory is not None
@@ -95,12 +95,12 @@ async def test_what_it_has_used() -> None:
     assert 2**20 < report.memory < 2**32
 
 
-async def test_one_that_takes_too_long() -> None:
+async def test_a_command_that_takes_too_long() -> None:
     report = await run_too_long(f"echo hard >&2; echo working; {FOREVER}")
     assert (report.stdout, report.stderr) == ("working\n", "hard\n")
 
 
-async def test_one_that_says_too_much() -> None:
+async def test_a_command_that_writes_too_much() -> None:
     report = await run("yes", Limits(output=1001, grace=60))
     assert report.ended == "too much output, SIGTERM"
     assert report.stdout == "y\n" * 500 + "y"
@@ -108,10 +108,12 @@ async def test_one_that_says_too_much() -> None:
     assert report.stderr == "y\n" * 500
 
 
-# -- what it finds -------------------------------------------------------------
+# -- surroundings --------------------------------------------------------------
 
 
-async def test_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_does_not_see_our_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SECRET", "0451")
     report = await run("env; pwd", AMPLE)
     assert "0451" not in report.stdout
@@ -120,13 +122,13 @@ async def test_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert home != os.getcwd()
 
 
-async def test_a_session_without_our_terminal_and_nothing_to_read() -> None:
+async def test_a_command_has_a_session_of_its_own_and_an_empty_stdin() -> None:
     report = await run("cat; cut -d ' ' -f 6 /proc/$$/stat; echo $$", AMPLE)
     session, itself = numbers(report)
     assert session == itself
 
 
-async def test_limits_of_memory_and_processor() -> None:
+async def test_memory_and_cpu_are_limited() -> None:
     limits = Limits(memory=2**28, cpu=7)
     report = await run("ulimit -v; ulimit -S -t; ulimit -H -t; ulimit -c", limits)
     assert numbers(report) == [2**18, 7, 8, 0]
@@ -135,16 +137,16 @@ async def test_limits_of_memory_and_processor() -> None:
     assert "memory" in report.stderr
 
 
-# -- what it leaves ------------------------------------------------------------
+# -- leftovers -----------------------------------------------------------------
 
 
-async def test_a_holder_of_its_pipes_holds_up_nobody() -> None:
+async def test_a_background_process_that_holds_the_pipes_delays_nothing() -> None:
     report = await run(f"{FOREVER} & echo $!", AMPLE)
     assert report.ended == "exited, 0"
     assert not alive(*numbers(report))
 
 
-# Forked twice, in a session of its own, deaf to SIGTERM, and with a child.
+# It forks twice, starts a session, ignores SIGTERM and has a child.
 DAEMON = f"""
 mkfifo told
 daemon='trap "" TERM; {FOREVER} & echo $$ $! > told; wait'
@@ -153,7 +155,7 @@ cat told
 """
 
 
-async def test_a_daemon_goes_too() -> None:
+async def test_a_daemon_is_ended_too() -> None:
     report = await run(DAEMON, Limits(grace=0.05))
     assert report.ended == "exited, 0"
     daemon, child = numbers(report)
@@ -161,27 +163,29 @@ async def test_a_daemon_goes_too() -> None:
     assert not alive(child)
 
 
-async def test_one_that_does_not_want_to_go() -> None:
+async def test_a_command_that_ignores_sigterm_is_killed() -> None:
     script = f"trap '' TERM; echo $$; while :; do {FOREVER}; done"
     report = await run_too_long(script)
     assert not alive(*numbers(report))
 
 
-async def test_files_that_are_hard_to_remove() -> None:
+async def test_files_without_permissions_are_removed() -> None:
     report = await run("mkdir -p a/b; touch a/b/c; chmod 0 a/b a; ls -a", AMPLE)
     assert "a" in report.stdout.split()
 
 
-# -- many ----------------------------------------------------------------------
+# -- run_all -------------------------------------------------------------------
 
 
-async def test_reports_come_in_the_order_of_the_commands() -> None:
+async def test_reports_are_in_the_order_of_the_commands() -> None:
     reports = await run_all(["echo a; exit 1", "echo b"] * 4, AMPLE, at_once=3)
     assert [report.stdout for report in reports] == ["a\n", "b\n"] * 4
     assert [report.status for report in reports] == [1, 0] * 4
 
 
-async def test_so_many_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_than_at_once_commands_run_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     running: set[str] = set()
     together = []
 
@@ -198,7 +202,7 @@ async def test_so_many_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(together) == 3
 
 
-async def test_when_they_are_cancelled_nothing_stays(tmp_path: Path) -> None:
+async def test_cancelling_run_all_leaves_nothing_behind(tmp_path: Path) -> None:
     started = tmp_path / "started"
     os.mkfifo(started)
     reader = os.open(started, os.O_RDONLY | os.O_NONBLOCK)
@@ -211,7 +215,7 @@ async def test_when_they_are_cancelled_nothing_stays(tmp_path: Path) -> None:
     os.close(reader)
 
 
-async def test_it_finds_what_is_left() -> None:
+async def test_leftovers_finds_running_commands() -> None:
     home = f"/nowhere/{shell_harness.PREFIX}test"
     async with within.process("sleep", "600", env={"HOME": home}) as child:
         assert leftovers() == ["sleep 600 "]
