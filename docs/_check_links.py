@@ -1,6 +1,6 @@
-"""Every link within the site leads somewhere: python docs/_check_links.py OUT.
+"""Check that the site has no broken internal links: python docs/_check_links.py OUT.
 
-Sphinx checks what it resolves itself; this looks at what a browser gets.
+Sphinx checks only the links that it resolves itself. This checks the generated HTML.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class Page(HTMLParser):
-    """What a page has to link to, and what it links to."""
+    """The ids and the links of a page."""
 
     ids: list[str] = field(default_factory=list[str])
     links: list[str] = field(default_factory=list[str])
@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
 
 def problems(site: Path) -> list[str]:
-    """A line for each link that leads nowhere, and for each id that a page has twice."""
+    """Return a line for each broken link and for each duplicate id."""
     pages: dict[Path, Page] = {}
     for path in sorted(site.resolve().rglob("*.html")):
         pages[path] = Page()
@@ -42,18 +42,18 @@ def problems(site: Path) -> list[str]:
     for path, page in pages.items():
         where = path.relative_to(site.resolve())
         twice = {name for name in page.ids if page.ids.count(name) > 1}
-        found += [f"{where}: the id {name!r} twice" for name in sorted(twice)]
+        found += [f"{where}: duplicate id {name!r}" for name in sorted(twice)]
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
-                continue  # others' pages are for `sphinx-build -b linkcheck`
+                continue  # `sphinx-build -b linkcheck` checks external links
             target = (path.parent / unquote(parts.path)).resolve()
             target = target if parts.path else path
             place = unquote(parts.fragment)
             if not target.exists():
-                found.append(f"{where}: {link}: there is no such file")
+                found.append(f"{where}: {link}: no such file")
             elif place and target in pages and place not in pages[target].ids:
-                found.append(f"{where}: {link}: there is no such place")
+                found.append(f"{where}: {link}: no such anchor")
     return found
 
 

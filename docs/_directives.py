@@ -1,7 +1,7 @@
-"""What our pages can say besides: `timeline`, `architecture`, `benchmarks`.
+"""The directives of our pages: `timeline`, `architecture`, `benchmarks`.
 
-Each draws from data while the site is built, so that a picture cannot be older than
-what it shows; nothing that is drawn is kept.
+Each one draws its picture from data while the site is built. The pictures are not
+stored, so they cannot be out of date.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ RULE = re.compile(r"\(([TPRV]\d+)\)")
 
 
 class Timeline(SphinxDirective):
-    """A program and what it does on the time axis: one picture where the loops agree.
+    """A program and a picture of its time axis.
 
-    ``until`` is where the axis ends at the earliest, in seconds.
+    If the loops behave in the same way there is one picture, otherwise one for each.
+    The axis ends at ``until`` (seconds), or later if the program takes longer.
     """
 
     required_arguments = 1
-    option_spec = {"until": float}  # noqa: RUF012  # docutils' own way
+    option_spec = {"until": float}  # noqa: RUF012  # how docutils declares it
 
     def run(self) -> list[nodes.Node]:
         name: str = self.arguments[0]
@@ -42,7 +43,7 @@ class Timeline(SphinxDirective):
             raise self.error(
                 f"no such program: {name}; there are {', '.join(PROGRAMS)}"
             )
-        self.env.note_reread()  # what it shows may have changed, though the page has not
+        self.env.note_reread()  # the program may have changed even if the page has not
         source = inspect.getsource(PROGRAMS[name])
         code = nodes.literal_block(source, source, language="python")
         return [code, *self._pictures(name)]
@@ -61,7 +62,7 @@ class Timeline(SphinxDirective):
 
 
 class Architecture(SphinxDirective):
-    """Who imports whom."""
+    """The imports between our modules."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()
@@ -69,20 +70,20 @@ class Architecture(SphinxDirective):
 
 
 def figure(markup: str, caption: str = "") -> nodes.Node:
-    """A picture that is part of the page; in a format without pictures, nothing."""
+    """A picture as part of the page; formats other than HTML leave it out."""
     words = f"<figcaption>{caption}</figcaption>" if caption else ""
     html = f'<figure class="drawn">{words}{markup}</figure>'
     return nodes.raw("", html, format="html")
 
 
 def slug(heading: str) -> str:
-    """What a link to a heading ends with: of a rule, only its number."""
+    """The anchor of a heading; for a rule it is only the number."""
     words = re.findall(r"[\w-]+", heading.lower())
     return words[0] if re.match(r"[TPRV]\d+ ·", heading) else "-".join(words)
 
 
 def link_rules(app: Sphinx, *what: Any) -> None:
-    """The number of a rule in a docstring leads to the rule."""
+    """Turn the number of a rule in a docstring into a link to the rule."""
     lines: list[str] = what[-1]
     lines[:] = [RULE.sub(_as_link, line) for line in lines]
 
@@ -92,7 +93,7 @@ def _as_link(found: re.Match[str]) -> str:
 
 
 def public_types(app: Sphinx, *what: Any) -> tuple[str | None, str | None]:
-    """A block that is left quietly is a `Timeout`; only a type checker need know more."""
+    """Show `_Quiet` as `Timeout`: the difference only matters to type checkers."""
     signature, returned = what[-2:]
     return signature, returned and re.sub(r"~?(\w+\.)*_Quiet\b", "Timeout", returned)
 
@@ -104,4 +105,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("timeline", Timeline)
     app.add_directive("architecture", Architecture)
     app.add_directive("benchmarks", Benchmarks)
-    return {"parallel_read_safe": False}  # a program has the interpreter for itself
+    return {"parallel_read_safe": False}  # a program needs the interpreter to itself

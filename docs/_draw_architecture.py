@@ -1,6 +1,6 @@
-"""The imports of the package as a picture: folders of modules, and an arc for each import.
+"""Draw the imports of the package: folders of modules, and an arc for each import.
 
-Read from the source with `ast`: nothing is imported, and nothing is written down.
+The imports are read from the source with `ast`; no module is imported for this.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from _svg import Drawing, number
 
 SOURCE = Path(__file__).parent.parent / "src" / "within"
 
-# What is outside and has a say in how we are built.
+# Modules outside the package that the picture shows.
 LOOPS = ("anyio", "asyncio", "trio")
 
 
 @dataclass(frozen=True)
 class Import:
-    """``importer`` needs ``imported``: at once, or only when something is called."""
+    """``importer`` imports ``imported``: on loading, or late, in a function."""
 
     importer: str
     imported: str
@@ -31,7 +31,7 @@ class Import:
 
 @cache
 def modules(source: Path = SOURCE) -> dict[str, Path]:
-    """Every module by its name within the package; the package itself is ``within``."""
+    """Return the modules by name, relative to the package, which is ``within``."""
     found: dict[str, Path] = {}
     for path in sorted(source.rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
@@ -42,14 +42,14 @@ def modules(source: Path = SOURCE) -> dict[str, Path]:
 
 
 def imports(source: Path = SOURCE) -> list[Import]:
-    """Who needs whom while it runs: what only a type checker sees does not count."""
+    """Return the imports that happen at run time, without those for type checkers."""
     known = modules(source)
     found: set[Import] = set()
     for name, path in known.items():
         visitor = _Visitor(name, path.name == "__init__.py", known)
         visitor.visit(ast.parse(path.read_text("utf-8")))
         found |= visitor.found
-    # Who needs it at once needs it, whatever else is late.
+    # A module that imports another on loading and again late has one arc.
     at_once = {(each.importer, each.imported) for each in found if not each.is_late}
     kept = [
         each
@@ -80,7 +80,7 @@ class _Visitor(ast.NodeVisitor):
         self.generic_visit(node)
         self._depth -= 1
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # ast's own name
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # named by ast
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -94,7 +94,7 @@ class _Visitor(ast.NodeVisitor):
             self._note([*stem, alias.name])
 
     def _note(self, parts: list[str]) -> None:
-        """The longest part of a dotted name that is a module."""
+        """Record the longest prefix of a dotted name that is a module."""
         target = None
         if parts[0] == "within":
             inner = parts[1:]
@@ -108,10 +108,10 @@ class _Visitor(ast.NodeVisitor):
 
 
 def rooms(found: list[Import]) -> dict[str, list[str]]:
-    """The modules of each folder, in the order that sends the fewest imports upwards.
+    """Return the modules by folder, ordered so that few imports point upwards.
 
-    Those of the top folder are two rooms: the doors, which nobody imports, and what
-    is shared.
+    The top folder is split in two: the entry points (``doors``), which no module
+    imports, and the shared modules.
     """
     imported = {each.imported for each in found}
     members: dict[str, list[str]] = {}
@@ -137,17 +137,17 @@ def rooms(found: list[Import]) -> dict[str, list[str]]:
 
 
 def _folder(name: str) -> str:
-    """Of a module, or of a package, which is in its own."""
+    """Return the folder that a module is in; a package is in its own folder."""
     is_package = modules()[name].name == "__init__.py" and name != "within"
     return name if is_package else name.rpartition(".")[0]
 
 
 def _sorted(names: list[str], found: list[Import]) -> list[str]:
-    """Each module after those of its folder that import it."""
+    """Sort modules so that each comes after those in its folder that import it."""
     inside = [e for e in found if e.importer in names and e.imported in names]
     try:
         return list(_sorter(names, inside).static_order())
-    except CycleError:  # what is imported late may import in return
+    except CycleError:  # a late import may close a circle
         at_once = [each for each in inside if not each.is_late]
         return list(_sorter(names, at_once).static_order())
 
@@ -158,18 +158,18 @@ def _sorter(names: list[str], inside: list[Import]) -> TopologicalSorter[str]:
     )
 
 
-# In units of which the picture is WIDTH wide; on a telephone one is 0.75 px.
+# The picture is WIDTH units wide; on a phone, one unit is 0.75 px.
 WIDTH, NAMES, ROW, HEAD = 480.0, 186.0, 18.0, 24.0
 
 _TITLES = {
-    "doors": "within/: the doors",
+    "doors": "within/: entry points",
     "shared": "within/: shared",
     "outside": "outside the package",
 }
 
 
 def draw(label: str = "architecture") -> str:
-    """The markup of the picture."""
+    """Return the picture as SVG markup."""
     found = imports()
     plan = rooms(found)
     picture = Drawing(label, WIDTH, "The imports of within", describe(found, plan))
@@ -202,14 +202,14 @@ def _draw_arc(
     picture: Drawing, start: float, end: float, reach: float, looks: str
 ) -> None:
     x, y1, y2 = number(NAMES), number(start), number(end)
-    # A cubic curve comes three quarters of the way to its control points.
+    # A cubic curve only reaches three quarters of the way to its control points.
     out = number(NAMES + 16 + (WIDTH - NAMES - 20) * reach / 0.75 * 0.93)
     picture.path(f"M{x} {y1}C{out} {y1} {out} {y2} {x} {y2}", f"arc {looks}")
     picture.path(f"M{x} {y2}l6 -3v6z", f"tip {looks}")
 
 
 def describe(found: list[Import], plan: dict[str, list[str]]) -> str:
-    """The same in words, folder by folder."""
+    """Describe the picture in words, folder by folder."""
     at = {name: folder for folder, members in plan.items() for name in members}
     told: list[str] = []
     for folder, members in plan.items():

@@ -1,4 +1,4 @@
-"""How the site is built: `sphinx-build -W --keep-going -n docs OUT`."""
+"""Configuration of the site: `sphinx-build -W --keep-going -n docs OUT`."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# What draws the pictures stands beside the pages.
+# The modules that draw the pictures are next to the pages.
 sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]
 
 project = "within"
@@ -40,12 +40,12 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-# The build reads nothing from the network; names of others are links only where it
-# may (DOCS_ONLINE=1). A function, method or error of ours that is not there is a
-# warning, and warnings are errors.
+# The build does not use the network. Names of other projects become links only with
+# DOCS_ONLINE=1. A reference to a name of ours that does not exist is a warning, and
+# warnings are errors.
 nitpicky = True
 nitpick_ignore_regex = [
-    # Annotations name types of others, and private ones of ours.
+    # Annotations use types of other projects, and private types of ours.
     ("py:class", r"(?!within\b).*|within\._.*"),
     ("py:(exc|func|meth|mod|attr|obj)", r"(subprocess|asyncio|trio|anyio|pytest)\..*"),
     ("py:exc", r"(\w+Error|KeyboardInterrupt)"),
@@ -58,13 +58,14 @@ if os.environ.get("DOCS_ONLINE"):
         "trio": ("https://trio.readthedocs.io/en/stable", None),
     }
 
-# -- links to others: sphinx-build -b linkcheck docs OUT ---------------------
+# -- external links: sphinx-build -b linkcheck docs OUT ---------------------
 
 linkcheck_timeout = 20
 linkcheck_retries = 2
-linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]  # made by scripts
+# GitHub's scripts create these anchors in the browser.
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]
 
-# -- how it looks ------------------------------------------------------------
+# -- appearance --------------------------------------------------------------
 
 html_theme = "furo"
 html_title = f"within {version}"

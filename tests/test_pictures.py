@@ -226,7 +226,7 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     )
     (tmp_path / "b.html").write_text("<p id='x'><p id='x'><a href='a.html#here'>4</a>")
     assert problems(tmp_path) == [
-        "a.html: b.html#there: there is no such place",
-        "a.html: d.png: there is no such file",
-        "b.html: the id 'x' twice",
+        "a.html: b.html#there: no such anchor",
+        "a.html: d.png: no such file",
+        "b.html: duplicate id 'x'",
     ]
