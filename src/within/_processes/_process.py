@@ -171,13 +171,28 @@ class Process:
         assert child.returncode is not None
         return child.returncode
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, number: int, tree: bool = False) -> None:
         """Send a signal to the child; nothing happens if it has ended.
 
-        Its descendants are ended with the block; until then they are the child's
-        own matter.
+        Args:
+            number: One of :class:`signal.Signals`.
+            tree: Send it to everything that ``stop`` would end as well: the process
+                group, and with ``Stop(tree="all")`` the processes that left it. This
+                also works after the exit of the child, as long as others remain (P25).
         """
-        self._child.signal(number)
+        if tree:
+            self._child.signal_tree(number, report=False)
+        else:
+            self._child.signal(number)
+
+    def report_signals(self, report: Callable[[int], None]) -> None:
+        """Call ``report`` with each signal that the stop sequence sends.
+
+        This is for ``--verbose`` of the command line.
+
+        :meta private:
+        """
+        self._child.on_signal = report
 
     def terminate(self) -> None:
         """Send SIGTERM to the child."""
