@@ -6,7 +6,7 @@ _within() {
         -v --verbose --usage --backend= --help --version"
     local place seen=0
     COMPREPLY=()
-    # bash takes "=" for a word of its own.
+    # bash makes "=" a separate word.
     if [[ $word == "=" ]]; then
         word=
     elif [[ $previous == "=" ]]; then
@@ -22,7 +22,7 @@ _within() {
             -*) ;;
             *) ((seen++)) ;;
         esac
-        if ((seen == 2)); then # from COMMAND on, all is its own
+        if ((seen == 2)); then # everything from COMMAND on belongs to it
             declare -F _command_offset > /dev/null && _command_offset "$place"
             return
         fi

@@ -189,8 +189,6 @@ class Process:
         """Call ``report`` with each signal that the stop sequence sends.
 
         This is for ``--verbose`` of the command line.
-
-        :meta private:
         """
         self._child.on_signal = report
 
