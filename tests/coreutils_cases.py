@@ -116,6 +116,11 @@ SAME = {
         for what in ("read a; echo $?", "echo a >&2; echo $?")
         for way in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-", "> /dev/full", "2> /dev/full")
     },
+    "a descriptor beyond 2": Case("60 sh -c 'echo x >&3'", 'exec "$@" 3>&1'),
+    "process substitution": Case(
+        "60 cat", """exec bash -c '"${@}" <(echo x)' bash "$@" """
+    ),
+    "make's jobserver": Case("", 'exec make -s -j2 -f jobs.mk CALL="$*"'),
     "the command's own options": Case("60 echo -v --help -- -k"),
     "reads stdin": Case("60 cat", 'echo data | "$@"'),
     "its reader goes away": Case("60 yes", '"$@" | head -1'),
@@ -156,6 +161,15 @@ SAME = {
     "stopped when its time is up": Case("0.3 sh -c 'kill -STOP $$; exit 3'"),
     "SIGCHLD ignored around it": Case("60 sh -c 'exit 3'", "trap '' CHLD; exec \"$@\""),
     "TERM ignored around it": Case("60 sh -c 'exit 3'", "trap '' TERM; exec \"$@\""),
+    "a signal blocked around it": Case(
+        "60 sh -c 'kill -USR1 $$; exit 3'", 'exec env --block-signal=USR1 "$@"'
+    ),
+    # -- sessions
+    "setsid, its status": Case("60 setsid sh -c 'exit 3'"),
+    "setsid, timed out": Case(f"0.1 setsid {SLEEP}"),
+    "setsid, TERM": Case(
+        f"60 setsid sh -c '{READY}; exec {SLEEP}'", send=(signal.SIGTERM,)
+    ),
     # -- a limit in a limit; the other one is always coreutils'
     "an inner limit": Case(f"60 timeout 0.1 {SLEEP}"),
     "an outer limit": Case(f"0.3 timeout 60 {SLEEP}"),
@@ -208,6 +222,18 @@ DIFFERENT = {
         "exit 137",
         "The same.",
     ),
+    "a child of a command that calls setsid": Difference(
+        Case("60 setsid sh -c 'sleep 600 & echo; wait'", send=NOW),
+        "exit 124, one left",
+        "exit 124",
+        "The session that the command starts itself belongs to it.",
+    ),
+    "`-s KILL` around another `timeout`": Difference(
+        Case(f"-s KILL 60 timeout 60 sh -c 'echo; exec {SLEEP}'", send=NOW),
+        "killed by KILL, one left",
+        "exit 137",
+        "The inner one makes a process group of its own, which belongs to it.",
+    ),
     "options after the limit: `10 -v true`": Difference(
         Case("10 -v true"),
         "exit 127",
@@ -221,6 +247,12 @@ DIFFERENT = {
     ),
     "`--backend=trio`": Difference(
         Case("--backend=trio 10 true"),
+        "exit 125",
+        "exit 0",
+        "An option of `within` alone.",
+    ),
+    "`--tree=all`": Difference(
+        Case("--tree=all 10 true"),
         "exit 125",
         "exit 0",
         "An option of `within` alone.",

@@ -135,6 +135,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("empty", "", 0o755),
         ("plain-script", 'echo "$#" "$1"; exit 5\n', 0o755),
         ("homeless", "#!/no/such/interpreter\n", 0o755),
+        ("jobs.mk", "all:\n\t+@$(CALL) 60 $(MAKE) -s -f inner.mk\n", 0o644),
+        ("inner.mk", "all: a b\na b:\n\t@echo made\n", 0o644),
     ):
         where.joinpath(name).write_text(text)
         where.joinpath(name).chmod(mode)

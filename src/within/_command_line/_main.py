@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import signal as signals
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ._exit_status import FAILED, die_of
 from ._messages import say
 from ._options import HELP, Failure, Options
+from ._start import process_group
 from ._supervision import supervise
 
 if TYPE_CHECKING:
@@ -74,7 +76,11 @@ def _run(options: Options) -> int:
     loop = "trio" if options.backend == "trio" else "asyncio"
     own: dict[str, Any] = {"use_uvloop": True} if options.backend == "uvloop" else {}
     try:
-        return anyio.run(supervise, options, backend=loop, backend_options=own)
+        # The group is made before the loop: a fork of a running loop is trouble.
+        with nullcontext(0) if options.foreground else process_group() as group:
+            return anyio.run(
+                supervise, options, group, backend=loop, backend_options=own
+            )
     except (OSError, NotImplementedError) as error:
         raise Failure(FAILED, str(error)) from None
 

@@ -6,7 +6,7 @@ import math
 import re
 import signal as signals
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ._exit_status import FAILED
 
@@ -23,6 +23,8 @@ Run COMMAND; stop it and its process group if it still runs after SECONDS.
                              leave the children of COMMAND alone
   -p, --preserve-status      exit with COMMAND's own status, even on a timeout
   -v, --verbose              report on stderr each signal that is sent
+      --tree=WHAT            stop the child, the group (the default) or all: on
+                             Linux, also processes that have left the group
       --usage                report on stderr the time and memory it took
       --backend=LOOP         asyncio (the default), uvloop or trio
       --help, --version
@@ -53,11 +55,14 @@ OPTIONS = (
     Option("f", "foreground"),
     Option("p", "preserve-status"),
     Option("v", "verbose"),
+    Option("", "tree", "WHAT"),
     Option("", "usage"),
     Option("", "backend", "LOOP"),
     Option("", "help"),
     Option("", "version"),
 )
+Tree = Literal["child", "group", "all"]
+TREES: dict[str, Tree] = {"child": "child", "group": "group", "all": "all"}
 BACKENDS = ("asyncio", "uvloop", "trio")
 
 # What strtod(3) accepts in the C locale, except NaN, and then one letter.
@@ -103,6 +108,7 @@ class Options:
     verbose: bool = False
     foreground: bool = False
     preserve_status: bool = False
+    tree: Tree | None = None  # None until the whole command line is parsed
     usage: bool = False
     backend: str = "asyncio"
     answer: str = ""  # "help" or "version": print that and do nothing else
@@ -127,9 +133,20 @@ class Options:
             options._read(rest)
         if not rest and not options.answer:
             raise UsageError("no COMMAND: give the program to run and its arguments")
+        options._check_tree()
         options.seconds = duration(seconds)
         options.command = rest
         return options
+
+    def _check_tree(self) -> None:
+        """``-f`` and ``--tree=child`` are the same; ``group`` is the default."""
+        default: Tree = "child" if self.foreground else "group"
+        self.tree = self.tree or default
+        if self.foreground and self.tree != "child":
+            raise UsageError(
+                f"options --foreground and --tree={self.tree} exclude each other"
+            )
+        self.foreground = self.tree == "child"
 
     def _read(self, words: list[str]) -> bool:
         """Remove the options at the front of ``words``; return false after ``--``."""
@@ -172,6 +189,12 @@ class Options:
                 self.signal = signal_number(value)
             case "kill-after":
                 self.kill_after = duration(value)
+            case "tree":
+                if value not in TREES:
+                    raise UsageError(
+                        f"unknown --tree={value}: give child, group or all"
+                    )
+                self.tree = TREES[value]
             case "backend":
                 if value not in BACKENDS:
                     raise UsageError(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from .._processes._process import process
+from .._processes._command import Command
+from .._processes._process import start
 from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from ._options import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from .._processes._process import Process
     from .._processes._stop import Stop
@@ -20,14 +23,40 @@ if TYPE_CHECKING:
 _OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
+@contextmanager
+def process_group() -> Generator[int, None, None]:
+    """A process group for the command, which is not its leader.
+
+    The leader of a group cannot call setsid(2). So setsid(1) forks in a leader, and
+    what it starts escapes; a daemon that calls it without a fork fails.
+
+    The leader is a process that exits at once. It stays a zombie until the end of this
+    block, so that the number of the group cannot be reused before (P5).
+    """
+    with warnings.catch_warnings():
+        # A fork is dangerous in a program with threads, but not in a child that only
+        # exits.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        leader = os.fork()
+    if not leader:
+        os._exit(0)
+    try:
+        os.setpgid(leader, leader)
+        yield leader
+    finally:
+        with suppress(ChildProcessError):
+            os.waitpid(leader, 0)
+
+
 async def start_command(
-    command: Sequence[str], stop: Stop, environment: dict[str, str]
+    command: Sequence[str], stop: Stop, group: int, environment: dict[str, str]
 ) -> Process:
-    """Start ``command`` with our own standard streams.
+    """Start ``command`` with all of our descriptors.
 
     Args:
         command: The program and its arguments.
         stop: How to end it.
+        group: The process group to join; 0 for ours.
         environment: Variables to set in addition to ours.
 
     Raises:
@@ -35,23 +64,25 @@ async def start_command(
     """
     program, *arguments = command
     options: dict[str, Any] = {
-        "stdin": None,
-        "stdout": None,
-        "stderr": None,
-        "stop": stop,
+        # Those that we have opened ourselves are closed by exec.
+        "close_fds": False,
         "env": {**os.environ, **environment},
     }
+    if group:
+        options["process_group"] = group
     path = _find(program)
     try:
         if not program:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
-            return await process(*command, **options, executable=path)
+            return await start(
+                Command(tuple(command), {**options, "executable": path}), stop
+            )
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
             # execvp(3) gives a file in no known format to the shell, as a script.
-            return await process("/bin/sh", path, *arguments, **options)
+            return await start(Command(("/bin/sh", path, *arguments), options), stop)
     except OSError as error:
         raise Failure(
             _status_for(error), f"failed to run command {program!r}: {error.strerror}"

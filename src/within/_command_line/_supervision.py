@@ -36,25 +36,31 @@ _FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO")
 _KILL_AFTER = "WITHIN_KILL_AFTER"
 _SHARE = 0.8  # of our own grace, so that the inner `within` is done in time
 
+# How long the rest of the group may go on after the exit of the command, and how often
+# we look whether it has ended. In seconds.
+_LINGER = 1.0
+_LOOK = 0.01
 
-async def supervise(options: Options) -> int:
-    """Run the command of ``options``.
+
+async def supervise(options: Options, group: int) -> int:
+    """Run the command of ``options`` in the process group ``group``; 0 for ours.
 
     Returns:
         The exit status for ``within``, or minus the signal that it is to die of.
     """
-    return await _Supervision(options).run()
+    return await _Supervision(options, group).run()
 
 
 class _Supervision:
     """One command, from its start until its process group is gone."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, group: int) -> None:
         self._options = options
+        self._group = group
         self._stop = Stop(
             signal=options.signal,
             grace=options.kill_after or math.inf,
-            tree="child" if options.foreground else "group",
+            tree=options.tree or "group",
         )
         self._time_given = _time_given()
         self._limit = move_on_after(options.seconds or None)
@@ -65,11 +71,11 @@ class _Supervision:
         """Run the command, and return the exit status as :func:`supervise` does."""
         options = self._options
         with (
-            Terminal(foreground=options.foreground) as terminal,
+            Terminal(self._group) as terminal,
             anyio.open_signal_receiver(*_forwarded_signals()) as received,
         ):
             command = await start_command(
-                options.command, self._stop, self._environment()
+                options.command, self._stop, self._group, self._environment()
             )
             terminal.watch(command)
             # The group is around the block of the command, so that signals are
@@ -84,6 +90,8 @@ class _Supervision:
                     terminal.cut_short = (
                         self._limit.expired or self._asked_to_end.expired
                     )
+                    if not terminal.cut_short:
+                        await _let_the_rest_finish(command)
                 tasks.cancel_scope.cancel()
         return self._status(command, terminal)
 
@@ -158,6 +166,18 @@ def _time_given() -> float:
         return duration(os.environ.get(_KILL_AFTER, "inf"))
     except UsageError:
         return math.inf
+
+
+async def _let_the_rest_finish(command: Process) -> None:
+    """Give what the command left behind a short time to end by itself (P6).
+
+    The helper of ``exec > >(tee log)`` ends some milliseconds after the command, when
+    it has written everything.
+    """
+    with move_on_after(_LINGER):
+        while command.usage is None:  # until the rest of the group is gone
+            await anyio.sleep(_LOOK)
+            await command.wait()
 
 
 async def _kill_after(seconds: float, command: Process) -> None:

@@ -30,10 +30,11 @@ class Terminal:
     Enter this block before the command is started, then call :meth:`watch`.
     """
 
-    def __init__(self, *, foreground: bool) -> None:
+    def __init__(self, group: int) -> None:
+        """``group`` is the process group of the command; 0 for ours."""
         self.cut_short = False  # we stopped the command; it did not end by itself
         self.was_lent = False  # the command had the terminal when it ended
-        self._foreground = foreground  # the command shares our process group
+        self._group = group
         self._command: Process | None = None
         self._wanted = False
         self._stop_key_came = False  # before the command was started
@@ -46,7 +47,7 @@ class Terminal:
         # because the command would inherit it if we ignored them.
         self._handle(signals.SIGTTIN, _do_nothing)
         self._handle(signals.SIGTTOU, _do_nothing)
-        if not self._foreground:
+        if self._group:
             self._handle(signals.SIGTSTP, self._on_stop_key)
             with suppress(OSError):  # we have no controlling terminal
                 self._fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
@@ -91,7 +92,7 @@ class Terminal:
             return
         if stop.si_status in (signals.SIGTTIN, signals.SIGTTOU):
             self._wanted = True
-            if self._lend(command):
+            if self._lend():
                 command.send_signal(signals.SIGCONT, tree=True)
         elif self._is_lent():
             # Ctrl-Z stopped the command alone, and the shell waits for us. Give the
@@ -117,12 +118,12 @@ class Terminal:
         os.kill(target, signals.SIGTSTP)
         signals.signal(signals.SIGTSTP, handler)
         if self._wanted:
-            self._lend(command)
+            self._lend()
         command.send_signal(signals.SIGCONT, tree=True)
 
     # -- which group has the terminal ---------------------------------------------
 
-    def _lend(self, command: Process) -> bool:
+    def _lend(self) -> bool:
         """Give the command the terminal if we have it; return whether it has it."""
         import termios
 
@@ -131,7 +132,7 @@ class Terminal:
         if not self._modes:
             with suppress(termios.error):
                 self._modes = termios.tcgetattr(self._fd)
-        self._give_to(command.pid)
+        self._give_to(self._group)
         return self._is_lent()
 
     def _take_back(self) -> None:
@@ -149,7 +150,7 @@ class Terminal:
     def _is_lent(self) -> bool:
         # Still true after the command's end, until another group gets the terminal:
         # the terminal keeps the number of the group.
-        return self._command is not None and self._holder() == self._command.pid
+        return self._holder() == self._group
 
     def _holder(self) -> int:
         """The terminal's foreground process group; -1 if there is no terminal."""

@@ -335,15 +335,22 @@ def process(
     getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
-    return _start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
+    return start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
 
 
-async def _start(
+async def start(
     command: Command,
     plan: Stop,
-    files: tuple[Any, Any, Any],
-    text: tuple[str, str, int | None],
+    files: tuple[Any, Any, Any] = (None, None, None),
+    text: tuple[str, str, int | None] = ("utf-8", "strict", None),
 ) -> Process:
+    """Start a command that was checked; the command line calls this, too.
+
+    The option ``process_group`` of ``command`` is the number of a group that the child
+    joins in place of a new one. The group is ended with the child. Its leader must be
+    a child of ours that is reaped later than this one, or its number could be reused
+    while we signal it (P5).
+    """
     from anyio.lowlevel import checkpoint
 
     from ._lines import Lines
