@@ -6,7 +6,7 @@ function __within_operands
     set -l operands 0
     while set -q words[1]
         switch $words[1]
-            case -s -k --signal --kill-after --backend
+            case -s -k --signal --kill-after --tree --backend
                 set -e words[1]
             case '-*'
             case '*'
@@ -25,8 +25,9 @@ complete -c within -n $options -s k -l kill-after -x -d 'How long after it to se
 complete -c within -n $options -s f -l foreground -d 'Run it in the process group of within'
 complete -c within -n $options -s p -l preserve-status -d 'Exit with its own status, even on a timeout'
 complete -c within -n $options -s v -l verbose -d 'Report each signal that is sent'
+complete -c within -n $options -l tree -x -a 'child group all' -d 'What to stop'
 complete -c within -n $options -l usage -d 'Report the time and memory it took'
 complete -c within -n $options -l backend -x -a 'asyncio uvloop trio' -d 'Event loop to run on'
 complete -c within -n $options -l help -d 'Print the options'
 complete -c within -n $options -l version -d 'Print the version'
-complete -c within -n 'test (__within_operands) -ge 1' -x -a '(__fish_complete_subcommand --fcs-skip=2 -s -k --signal --kill-after --backend)'
+complete -c within -n 'test (__within_operands) -ge 1' -x -a '(__fish_complete_subcommand --fcs-skip=2 -s -k --signal --kill-after --tree --backend)'

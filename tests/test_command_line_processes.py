@@ -95,7 +95,7 @@ def test_a_command_may_start_a_session_itself() -> None:
 
 @needs_setsid
 def test_signals_reach_a_command_in_a_session_of_its_own() -> None:
-    script = f"trap 'exit 9' USR1; sleep {FOREVER} & echo ready; wait; wait"
+    script = "trap 'exit 9' USR1; echo ready; while :; do sleep 0.05; done"
     with start("600", "setsid", "sh", "-c", script) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

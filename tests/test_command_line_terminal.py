@@ -296,3 +296,40 @@ def test_in_the_foreground_it_is_all_one_job(option: str) -> None:
         shell.types(b"two\n")
         assert shell.sees("second=") == "two"
         assert shell.told() == "exited 0"
+
+
+# bash makes a process group of its own when it is interactive, and gives it the terminal.
+INTERACTIVE = ["bash", "--norc", "--noprofile", "-i"]
+
+
+def test_an_interactive_shell_has_job_control(within: list[str]) -> None:
+    with session("env", "PS1=", *within, *INTERACTIVE) as shell:
+        shell.types(b"echo jobs''=$-\n")
+        assert "m" in shell.sees("jobs=")
+        shell.types(b"exit 3\n")
+        assert shell.told() == "exited 3"
+
+
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGTERM])
+def test_the_terminal_is_taken_back_from_an_interactive_shell(
+    within: list[str], number: int
+) -> None:
+    """It ignores TERM, and can give nothing back when it is killed."""
+    script = '"$@"; echo went on; read a; echo read=$a'
+    inner = [*within, "-k", "0.1", *INTERACTIVE]
+    with session("env", "PS1=", "bash", "-c", script, "bash", *inner) as shell:
+        shell.types(b"echo parent''=$PPID\n")
+        os.kill(int(shell.sees("parent=")), number)
+        shell.sees("went on")
+        shell.types(b"one\n")
+        assert shell.sees("read=") == "one"
+        assert shell.told() == "exited 0"
+
+
+def test_ctrl_c_ends_a_command_with_a_session_of_its_own(within: list[str]) -> None:
+    command = ["setsid", "sh", "-c", "echo pid=$$; exec sleep 600"]
+    with session(*within, *command) as shell:
+        pid = int(shell.sees("pid="))
+        shell.types(CTRL_C)
+        assert shell.told() == f"killed {signal.SIGINT}"
+        assert not alive(pid)

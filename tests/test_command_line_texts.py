@@ -75,6 +75,7 @@ def test_the_manual_can_be_shown() -> None:
 
 COMPLETIONS = [
     ("within --back", "--backend"),
+    ("within 10 --tree=a", "all"),
     ("within 10 --backend=tr", "trio"),
     ("within 10 -s KI", "KILL"),
     ("within --signal=US", "USR1"),

@@ -132,7 +132,7 @@ class Terminal:
         if not self._modes:
             with suppress(termios.error):
                 self._modes = termios.tcgetattr(self._fd)
-        self._give_to(self._group)
+        self._give_to(self._group_of_command())
         return self._is_lent()
 
     def _take_back(self) -> None:
@@ -150,7 +150,16 @@ class Terminal:
     def _is_lent(self) -> bool:
         # Still true after the command's end, until another group gets the terminal:
         # the terminal keeps the number of the group.
-        return self._holder() == self._group
+        command = self._command
+        return command is not None and self._holder() in (self._group, command.pid)
+
+    def _group_of_command(self) -> int:
+        """Our group for it, or its own: an interactive shell makes itself a leader."""
+        assert self._command is not None
+        if self._command.returncode is None:
+            with suppress(ProcessLookupError):
+                return os.getpgid(self._command.pid)
+        return self._group
 
     def _holder(self) -> int:
         """The terminal's foreground process group; -1 if there is no terminal."""
