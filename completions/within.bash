@@ -3,10 +3,10 @@
 _within() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local options="-s --signal= -k --kill-after= -f --foreground -p --preserve-status
-        -v --verbose --usage --backend= --help --version"
+        -v --verbose --tree= --usage --backend= --help --version"
     local place seen=0
     COMPREPLY=()
-    # bash takes "=" for a word of its own.
+    # bash makes "=" a separate word.
     if [[ $word == "=" ]]; then
         word=
     elif [[ $previous == "=" ]]; then
@@ -15,14 +15,14 @@ _within() {
     for ((place = 1; place < COMP_CWORD; place++)); do
         case ${COMP_WORDS[place]} in
             --) ;;
-            -s | -k | --signal | --kill-after | --backend)
+            -s | -k | --signal | --kill-after | --tree | --backend)
                 [[ ${COMP_WORDS[place + 1]} == "=" ]] && ((place++))
                 ((place++))
                 ;;
             -*) ;;
             *) ((seen++)) ;;
         esac
-        if ((seen == 2)); then # from COMMAND on, all is its own
+        if ((seen == 2)); then # everything from COMMAND on belongs to it
             declare -F _command_offset > /dev/null && _command_offset "$place"
             return
         fi
@@ -32,6 +32,7 @@ _within() {
             COMPREPLY=($(compgen -A signal -- "SIG${word#SIG}"))
             COMPREPLY=("${COMPREPLY[@]#SIG}")
             ;;
+        --tree) COMPREPLY=($(compgen -W "child group all" -- "$word")) ;;
         --backend) COMPREPLY=($(compgen -W "asyncio uvloop trio" -- "$word")) ;;
         -k | --kill-after) ;;
         *)

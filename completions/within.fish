@@ -1,12 +1,12 @@
 # Completion of within(1) for fish.
 
-# How many operands there are. The second is COMMAND.
+# The number of operands so far. The second one is COMMAND.
 function __within_operands
     set -l words (commandline -opc)[2..]
     set -l operands 0
     while set -q words[1]
         switch $words[1]
-            case -s -k --signal --kill-after --backend
+            case -s -k --signal --kill-after --tree --backend
                 set -e words[1]
             case '-*'
             case '*'
@@ -20,13 +20,14 @@ end
 set -l options 'test (__within_operands) -lt 2'
 set -l signals "(string replace -r '^SIG' '' (kill -l | string split ' '))"
 complete -c within -f
-complete -c within -n $options -s s -l signal -x -a $signals -d 'What to send first'
-complete -c within -n $options -s k -l kill-after -x -d 'How long after that to send KILL'
-complete -c within -n $options -s f -l foreground -d 'Run it in our own process group'
-complete -c within -n $options -s p -l preserve-status -d 'Exit with its status after a timeout, too'
-complete -c within -n $options -s v -l verbose -d 'Say which signals are sent'
-complete -c within -n $options -l usage -d 'Say what time and memory it took'
-complete -c within -n $options -l backend -x -a 'asyncio uvloop trio' -d 'Loop to run on'
+complete -c within -n $options -s s -l signal -x -a $signals -d 'Signal to send first'
+complete -c within -n $options -s k -l kill-after -x -d 'How long after it to send KILL'
+complete -c within -n $options -s f -l foreground -d 'Run it in the process group of within'
+complete -c within -n $options -s p -l preserve-status -d 'Exit with its own status, even on a timeout'
+complete -c within -n $options -s v -l verbose -d 'Report each signal that is sent'
+complete -c within -n $options -l tree -x -a 'child group all' -d 'What to stop'
+complete -c within -n $options -l usage -d 'Report the time and memory it took'
+complete -c within -n $options -l backend -x -a 'asyncio uvloop trio' -d 'Event loop to run on'
 complete -c within -n $options -l help -d 'Print the options'
 complete -c within -n $options -l version -d 'Print the version'
-complete -c within -n 'test (__within_operands) -ge 1' -x -a '(__fish_complete_subcommand --fcs-skip=2 -s -k --signal --kill-after --backend)'
+complete -c within -n 'test (__within_operands) -ge 1' -x -a '(__fish_complete_subcommand --fcs-skip=2 -s -k --signal --kill-after --tree --backend)'

@@ -1,7 +1,7 @@
-"""The command `within` as a job on a terminal: a real one, with a shell's part played.
+"""The command `within` as a job on a real terminal, under a program that acts as shell.
 
-Each test waits for words on the terminal, or for the shell to tell what became of
-its job; none waits on a delay.
+Each test waits for words on the terminal, or for the shell's report of what became of
+its job. None waits for a delay.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pathlib import Path
 
 import pytest
 from children import alive
+from command_line_runs import ALL_BACKENDS, BACKENDS, WITHIN
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="asks /proc for what has become of a process"
+    sys.platform != "linux", reason="asks /proc what became of a process"
 )
 
-WITHIN = [sys.executable, "-m", "within"]
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = b"\x03", b"\x04", b"\x1a", b"\x1c"
 
-# What a shell with job control does for one job; it tells of stops and of the end,
-# and continues the job in the foreground, or in the background, when told to.
+# What a shell with job control does for one job. It reports when the job stops or
+# ends, and continues it in the foreground or in the background on request.
 SHELL = """
 import fcntl, os, signal, sys, termios
 tell, orders, where = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -84,7 +84,7 @@ class Session:
         self.job = int(self.told().split()[1])
 
     def told(self) -> str:
-        """The shell's next report; empty when all who could make one are gone."""
+        """The shell's next report; empty once the shell and the job are gone."""
         line = self._lines.readline().strip()
         self._over = line.startswith(("exited", "killed"))
         return line
@@ -111,7 +111,7 @@ class Session:
 
     def close(self) -> None:
         self.shell.kill()
-        if not self._over:  # its number could be somebody else's by now
+        if not self._over:  # otherwise its pid could have been reused
             with suppress(ProcessLookupError):
                 os.killpg(self.job, signal.SIGKILL)
         self.shell.wait()
@@ -130,15 +130,19 @@ def session(*command: str, where: str = "foreground") -> Iterator[Session]:
         opened.close()
 
 
-# Whoever reads has the terminal once it has read a line.
+# The command certainly has the terminal once it has read a line.
 READER = "echo ready; read a; echo first=$a; read b; echo second=$b"
 
 
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
+on_every_backend = pytest.mark.parametrize("within", ALL_BACKENDS, indirect=True)
+
+
+@pytest.fixture(params=BACKENDS)
 def within(request: pytest.FixtureRequest) -> list[str]:
     return [*WITHIN, "600", "--backend", request.param]
 
 
+@on_every_backend
 def test_a_command_can_read_the_terminal(within: list[str]) -> None:
     with session(*within, "sh", "-c", READER) as shell:
         shell.sees("ready")
@@ -149,8 +153,10 @@ def test_a_command_can_read_the_terminal(within: list[str]) -> None:
         assert shell.told() == "exited 0"
 
 
-def test_one_that_does_not_read_it_leaves_the_keys_to_us(within: list[str]) -> None:
-    """P3: we get Ctrl-C, and stop it."""
+def test_a_command_that_does_not_read_it_leaves_the_keys_to_us(
+    within: list[str],
+) -> None:
+    """P3: we get Ctrl-C, and stop the command."""
     with session(*within, "sh", "-c", "echo pid=$$; exec sleep 600") as shell:
         pid = int(shell.sees("pid="))
         assert os.tcgetpgrp(shell.keyboard) == shell.job
@@ -162,7 +168,7 @@ def test_one_that_does_not_read_it_leaves_the_keys_to_us(within: list[str]) -> N
 @pytest.mark.parametrize(
     ("key", "number"), [(CTRL_C, signal.SIGINT), (CTRL_BACKSLASH, signal.SIGQUIT)]
 )
-def test_keys_go_to_one_that_reads_it(
+def test_keys_go_to_a_command_that_reads_it(
     within: list[str], key: bytes, number: int, tmp_path: Path
 ) -> None:
     command = [*within, "--usage", "sh", "-c", READER]
@@ -190,6 +196,7 @@ def test_a_key_for_a_command_in_a_script_ends_the_script_too(
         assert b"went on" not in shell.shown
 
 
+@on_every_backend
 def test_stopped_by_key_and_continued_while_it_reads(within: list[str]) -> None:
     script = "echo ready; while read a; do echo got=$a; done; exit 7"
     with session(*within, "sh", "-c", script) as shell:
@@ -205,7 +212,7 @@ def test_stopped_by_key_and_continued_while_it_reads(within: list[str]) -> None:
 
 
 def test_stopped_by_key_and_continued_while_it_does_not(within: list[str]) -> None:
-    # The command is stopped with us: it tells so when it is continued.
+    # The command was stopped with us: it says so when it is continued.
     script = "trap 'echo; echo continued' CONT; echo ready; while :; do sleep 0.1; done"
     with session(*within, "sh", "-c", script) as shell:
         shell.sees("ready")
@@ -226,11 +233,11 @@ def test_continued_in_the_background_it_does_not_get_it(within: list[str]) -> No
         assert shell.told() == "stopped"
         shell.continues("background")
         os.kill(shell.job, signal.SIGALRM)
-        assert shell.told() == "exited 124"  # and had not taken it
+        assert shell.told() == "exited 124"  # and not "robbed"
 
 
 def test_in_the_background_a_reader_waits_for_its_limit() -> None:
-    """As with coreutils: were we stopped as well, no limit would strike."""
+    """As in coreutils. If we were stopped as well, no limit would strike."""
     command = [*WITHIN, "0.2", "cat"]
     with session(*command, where="background") as shell:
         assert shell.told() == "exited 124"
@@ -246,7 +253,7 @@ def test_the_modes_are_restored_after_a_timeout(within: list[str]) -> None:
         assert termios.tcgetattr(shell.screen) == shell.modes
 
 
-def test_the_modes_that_a_command_leaves_stay(within: list[str]) -> None:
+def test_modes_that_a_command_sets_stay(within: list[str]) -> None:
     with session(*within, "stty", "-echo") as shell:
         assert shell.told() == "exited 0"
         assert not termios.tcgetattr(shell.screen)[3] & termios.ECHO
@@ -262,12 +269,12 @@ def test_nothing_is_left_when_the_window_is_closed(
         if reads:
             shell.types(b"one\n")
         shell.hangs_up()
-        assert shell.told() == ""  # and so all are gone
+        assert shell.told() == ""  # all of them are gone
         assert not alive(pid)
 
 
-def test_a_message_is_no_reason_to_be_stopped() -> None:
-    """With `stty tostop`, whoever writes from the background is stopped for it."""
+def test_a_message_does_not_stop_us() -> None:
+    """With `stty tostop`, writing to the terminal stops a background process."""
     script = "stty tostop; echo ready; exec sleep 600"
     with session(*WITHIN, "600", "-v", "sh", "-c", script) as shell:
         shell.sees("ready")
@@ -289,3 +296,40 @@ def test_in_the_foreground_it_is_all_one_job(option: str) -> None:
         shell.types(b"two\n")
         assert shell.sees("second=") == "two"
         assert shell.told() == "exited 0"
+
+
+# bash makes a process group of its own when it is interactive, and gives it the terminal.
+INTERACTIVE = ["bash", "--norc", "--noprofile", "-i"]
+
+
+def test_an_interactive_shell_has_job_control(within: list[str]) -> None:
+    with session("env", "PS1=", *within, *INTERACTIVE) as shell:
+        shell.types(b"echo jobs''=$-\n")
+        assert "m" in shell.sees("jobs=")
+        shell.types(b"exit 3\n")
+        assert shell.told() == "exited 3"
+
+
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGTERM])
+def test_the_terminal_is_taken_back_from_an_interactive_shell(
+    within: list[str], number: int
+) -> None:
+    """It ignores TERM, and can give nothing back when it is killed."""
+    script = '"$@"; echo went on; read a; echo read=$a'
+    inner = [*within, "-k", "0.1", *INTERACTIVE]
+    with session("env", "PS1=", "bash", "-c", script, "bash", *inner) as shell:
+        shell.types(b"echo parent''=$PPID\n")
+        os.kill(int(shell.sees("parent=")), number)
+        shell.sees("went on")
+        shell.types(b"one\n")
+        assert shell.sees("read=") == "one"
+        assert shell.told() == "exited 0"
+
+
+def test_ctrl_c_ends_a_command_with_a_session_of_its_own(within: list[str]) -> None:
+    command = ["setsid", "sh", "-c", "echo pid=$$; exec sleep 600"]
+    with session(*within, *command) as shell:
+        pid = int(shell.sees("pid="))
+        shell.types(CTRL_C)
+        assert shell.told() == f"killed {signal.SIGINT}"
+        assert not alive(pid)

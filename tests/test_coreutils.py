@@ -1,8 +1,9 @@
-"""The command `within` beside the system's `timeout`: each case run by both.
+"""The command `within` and the system's `timeout` run the same cases.
 
-Two tables. What is the same: exit status or signal as the parent sees it, what is
-written to stdout, and whether anything is said on stderr. What differs: how, and why;
-docs/command-line.md shows that table, and a difference that is none any more fails.
+There are two tables. In the first, both agree on the exit status or signal that the
+parent sees, on stdout, and on whether there is anything on stderr. The second lists the
+differences and their reasons. docs/command-line.md shows that table, and a difference
+that no longer exists is a failure.
 """
 
 from __future__ import annotations
@@ -13,29 +14,38 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from children import alive
-from coreutils_cases import ALIKE, DIFFERENT, NONSENSE, SAME, Case, Difference
+from command_line_runs import WITHIN
+from coreutils_cases import (
+    ALIKE,
+    DIFFERENT,
+    NONSENSE,
+    REPRESENTATIVES,
+    SAME,
+    SLEEP,
+    Case,
+    Difference,
+)
 
 from within.__main__ import main
 
-WITHIN = [sys.executable, "-m", "within"]
 PAGE = Path(__file__).parents[1] / "docs" / "command-line.md"
 TIMEOUT = shutil.which("timeout") or ""
-TRIES = 5  # of theirs, which has races of its own when the machine is busy
+TRIES = 5  # of timeout(1), which has races of its own on a busy machine
 
 
 @cache
 def version() -> tuple[int, ...]:
-    """Of coreutils; (0,) where `timeout` is none of theirs."""
+    """The version of coreutils; (0,) if `timeout` is from another project."""
     if not TIMEOUT:
         return (0,)
     done = subprocess.run(
@@ -63,7 +73,7 @@ class Outcome:
 
 
 class Call:
-    """One case under way; who is left of it is ended with the block."""
+    """One case that is running; the block ends every process that it left."""
 
     _count = count()
 
@@ -83,7 +93,7 @@ class Call:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with self.process:  # waits, and closes the pipes
+        with self.process:  # wait for it, and close the pipes
             self._kill(self.left())
 
     def line(self) -> bytes:
@@ -97,12 +107,12 @@ class Call:
             self.process.send_signal(number)
         self.process.wait(timeout=60)
         left = self.left()
-        self._kill(left)  # or the pipes had no end
+        self._kill(left)  # otherwise they would keep the pipes open
         stdout, stderr = self.process.communicate(timeout=60)
         return Outcome(self.process.returncode, seen + stdout, bool(stderr), left)
 
     def left(self) -> list[int]:
-        """Who lives and has inherited the mark."""
+        """The pids of living processes that inherited the mark."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -125,15 +135,35 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("empty", "", 0o755),
         ("plain-script", 'echo "$#" "$1"; exit 5\n', 0o755),
         ("homeless", "#!/no/such/interpreter\n", 0o755),
+        ("jobs.mk", "all:\n\t+@$(CALL) 60 $(MAKE) -s -f inner.mk\n", 0o644),
+        ("inner.mk", "all: a b\na b:\n\t@echo made\n", 0o644),
     ):
         where.joinpath(name).write_text(text)
         where.joinpath(name).chmod(mode)
     return where
 
 
-@pytest.mark.parametrize("words", [*ALIKE, *NONSENSE])
+def ordinary_and_exhaustive(cases: Iterable[str]) -> list[Any]:
+    """Mark the cases that represent nothing that another case does not."""
+    return [
+        case
+        if case in REPRESENTATIVES
+        else pytest.param(case, marks=pytest.mark.exhaustive)
+        for case in cases
+    ]
+
+
+def test_the_representatives_exist() -> None:
+    assert {*ALIKE, *SAME, *DIFFERENT} >= REPRESENTATIVES
+
+
+QUICK_WORDS = [words for words in (*ALIKE, *NONSENSE) if SLEEP not in words]
+SLOW_WORDS = [words for words in ALIKE if SLEEP in words]
+
+
+@pytest.mark.parametrize("words", [*QUICK_WORDS, *ordinary_and_exhaustive(SLOW_WORDS)])
 def test_words(words: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Ours in this process: there are many."""
+    """`within` runs in this process because there are many of them."""
     split = shlex.split(words)
     status = subprocess.run([TIMEOUT, *split], check=False).returncode
     theirs = capfd.readouterr()
@@ -146,13 +176,13 @@ def test_words(words: str, capfd: pytest.CaptureFixture[str]) -> None:
         assert ours.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("name", ordinary_and_exhaustive(SAME))
 def test_the_same(name: str, files: Path) -> None:
     case = SAME[name]
     with Call(WITHIN, case, files) as ours:
         got = ours.outcome()
     if "foreground" not in name:
-        assert got.left == []  # theirs may be, for a moment: they do not wait
+        assert got.left == []  # timeout(1) does not wait for the rest to die
     for _ in range(TRIES):
         with Call([TIMEOUT], case, files) as call:
             expected = call.outcome()
@@ -163,7 +193,7 @@ def test_the_same(name: str, files: Path) -> None:
     assert got == expected
 
 
-@pytest.mark.parametrize("name", DIFFERENT)
+@pytest.mark.parametrize("name", ordinary_and_exhaustive(DIFFERENT))
 def test_different(name: str, files: Path) -> None:
     difference = DIFFERENT[name]
     case = difference.case
@@ -181,13 +211,13 @@ def theirs(difference: Difference, files: Path) -> str:
         call.line()
         call.process.send_signal(signal.SIGALRM)
         with suppress(subprocess.TimeoutExpired):
-            # Before 9.7 it may end by the signal, in the instant after its fork; the
+            # Before 9.7, the signal may end it in the instant after its fork. The
             # command runs on all the same.
             call.process.wait(timeout=0.3)
         return "runs on" if call.left() else "ended"
 
 
-def test_the_page_has_the_table_of_differences() -> None:
+def test_the_page_shows_the_table_of_differences() -> None:
     page = PAGE.read_text()
     rows = [difference.row(what) for what, difference in DIFFERENT.items()]
     assert "\n".join(rows) in page

@@ -28,7 +28,7 @@ ROOMS = {
     "hypothesis": ["testing/model/_strategies.py"],
     "uvloop": [],  # by anyio, which is asked for it
     # Not a name but an expression: the loop that --backend asks for.
-    "options.backend": ["__main__.py"],
+    "options.backend": ["_command_line/_main.py"],
 }
 
 

@@ -1,1 +1,7 @@
-"""What the ``within`` command is made of: its words, its terminal."""
+"""The ``within`` command: options, the supervision of one command, the terminal."""
+
+from __future__ import annotations
+
+from ._main import main
+
+__all__ = ["main"]

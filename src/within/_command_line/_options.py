@@ -1,4 +1,4 @@
-"""What the command line says: options, durations, signals, and the help."""
+"""Parsing the command line: options, durations, signals, and the help text."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import math
 import re
 import signal as signals
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ._exit_status import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Exit statuses, as timeout(1) of coreutils and of POSIX.1-2024 has them.
-TIMED_OUT, FAILED, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 125, 126, 127, 128
-
 HELP = """\
 Usage: within SECONDS [OPTION]... [--] COMMAND [ARG]...
-Run COMMAND; after SECONDS, end it and all of its process group.
+Run COMMAND; stop it and its process group if it still runs after SECONDS.
 
-  -s, --signal=SIGNAL        what to send first, by name or number (TERM)
-  -k, --kill-after=DURATION  how long after that to send KILL (5s; 0 is never)
-  -f, --foreground           run COMMAND in our own process group; the children
-                             of COMMAND are not ended
-  -p, --preserve-status      exit with COMMAND's own status after a timeout, too
-  -v, --verbose              say on stderr which signals are sent
-      --usage                say on stderr what time and memory it took
+  -s, --signal=SIGNAL        send this signal first, by name or number (TERM)
+  -k, --kill-after=DURATION  send KILL this long after it (5s; 0 means never)
+  -f, --foreground           run COMMAND in the process group of within, and
+                             leave the children of COMMAND alone
+  -p, --preserve-status      exit with COMMAND's own status, even on a timeout
+  -v, --verbose              report on stderr each signal that is sent
+      --tree=WHAT            what to stop: child, group (the default) or all
+      --usage                report on stderr the time and memory it took
       --backend=LOOP         asyncio (the default), uvloop or trio
       --help, --version
 
-SECONDS and DURATION may end in s, m, h or d; 0 is no limit.
-Exit status: 124 if the time was up (137 if it took KILL), 125 if within itself
-failed, 126 if COMMAND cannot be run, 127 if it is not found, else its own. The
-signal that ends COMMAND ends within, too: 128+n to a shell.
+SECONDS and DURATION may end in s, m, h or d; 0 means no limit.
+Exit status: 124 on a timeout (137 if it took KILL), 125 if within itself
+failed, 126 if COMMAND cannot be run, 127 if it is not found, otherwise
+COMMAND's own. If a signal ends COMMAND, within ends by the same signal.
 
 Examples:
   within 30 make test                   TERM after 30 s, KILL 5 s later
-  within 1.5h -s INT -k 1m ./backup     INT after 90 minutes, then KILL
-  within 0 --usage make                 no limit, but nothing left of it
+  within 1.5h -s INT -k 1m ./backup     INT after 90 minutes, KILL 1 m later
+  within 0 --usage make                 no limit; leave nothing of the group
 """
 
 
 class Option(NamedTuple):
-    """One option; ``value`` is what the help calls its value, if it takes one."""
+    """One option; ``value`` names its value in messages, if it takes one."""
 
     short: str
     long: str
@@ -54,14 +54,17 @@ OPTIONS = (
     Option("f", "foreground"),
     Option("p", "preserve-status"),
     Option("v", "verbose"),
+    Option("", "tree", "WHAT"),
     Option("", "usage"),
     Option("", "backend", "LOOP"),
     Option("", "help"),
     Option("", "version"),
 )
+Tree = Literal["child", "group", "all"]
+TREES: dict[str, Tree] = {"child": "child", "group": "group", "all": "all"}
 BACKENDS = ("asyncio", "uvloop", "trio")
 
-# What strtod(3) takes in the C locale, NaN apart, and then one letter.
+# What strtod(3) accepts in the C locale, except NaN, and then one letter.
 _DURATION = re.compile(
     r"\s*([+-]?)(?:"
     r"(?P<hex>0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?)"
@@ -72,14 +75,14 @@ _DURATION = re.compile(
 )
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# The shortest limit there is. 0 is none, and what is less than this is not 0.
+# The shortest limit. A number that is not 0 must not become 0, which means no limit.
 _SHORTEST = 1e-9
 
 _REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])([0-9]+))?", re.ASCII)
 
 
 class Failure(Exception):
-    """Why COMMAND was not run: the exit status, and what to say."""
+    """COMMAND was not run: the exit status and the message."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -95,7 +98,7 @@ class UsageError(Failure):
 
 @dataclass
 class Options:
-    """All that the command line says."""
+    """The parsed command line."""
 
     seconds: float = 0.0
     command: list[str] = field(default_factory=list[str])
@@ -104,35 +107,48 @@ class Options:
     verbose: bool = False
     foreground: bool = False
     preserve_status: bool = False
+    tree: Tree | None = None  # None until the whole command line is parsed
     usage: bool = False
     backend: str = "asyncio"
-    answer: str = ""  # "help" or "version", in place of all else
+    answer: str = ""  # "help" or "version": print that and do nothing else
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Options:
-        """Options stand before SECONDS, or between it and COMMAND.
+        """Parse options before SECONDS, or between SECONDS and COMMAND.
+
+        Everything after ``--help`` or ``--version`` is ignored.
 
         Raises:
-            UsageError: For what makes no sense. What stands after ``--help`` or
-                ``--version`` is not looked at.
+            UsageError: If the command line makes no sense.
         """
         options, rest = cls(), list(words)
-        go_on = options._read(rest)
+        more_options = options._read(rest)
         if options.answer:
             return options
         if not rest:
             raise UsageError("no SECONDS: give the limit, then the command")
         seconds = rest.pop(0)
-        if go_on:
+        if more_options:
             options._read(rest)
         if not rest and not options.answer:
             raise UsageError("no COMMAND: give the program to run and its arguments")
+        options._check_tree()
         options.seconds = duration(seconds)
         options.command = rest
         return options
 
+    def _check_tree(self) -> None:
+        """``-f`` and ``--tree=child`` are the same; ``group`` is the default."""
+        default: Tree = "child" if self.foreground else "group"
+        self.tree = self.tree or default
+        if self.foreground and self.tree != "child":
+            raise UsageError(
+                f"options --foreground and --tree={self.tree} exclude each other"
+            )
+        self.foreground = self.tree == "child"
+
     def _read(self, words: list[str]) -> bool:
-        """Take the options off the front of ``words``; false after ``--``."""
+        """Remove the options at the front of ``words``; return false after ``--``."""
         while words and words[0].startswith("-") and words[0] != "-":
             word = words.pop(0)
             if word == "--":
@@ -172,6 +188,12 @@ class Options:
                 self.signal = signal_number(value)
             case "kill-after":
                 self.kill_after = duration(value)
+            case "tree":
+                if value not in TREES:
+                    raise UsageError(
+                        f"unknown --tree={value}: give child, group or all"
+                    )
+                self.tree = TREES[value]
             case "backend":
                 if value not in BACKENDS:
                     raise UsageError(
@@ -185,7 +207,7 @@ class Options:
 
 
 def _find_long(name: str) -> Option:
-    """The option of that name, or the one that begins so."""
+    """The option with this name or unambiguous abbreviation."""
     found = [one for one in OPTIONS if f"--{one.long}".startswith(name)]
     exact = [one for one in found if f"--{one.long}" == name]
     if not found:
@@ -203,14 +225,14 @@ def _take_value(option: Option, name: str, words: list[str]) -> str:
 
 
 def duration(text: str) -> float:
-    """Seconds, of a number with a unit or none; infinity is allowed."""
+    """Parse a number with an optional unit, and return seconds; may be infinite."""
     match = _DURATION.fullmatch(text)
     number = math.nan
     if match is not None:
         hexadecimal, decimal = match["hex"], match["decimal"]
         try:
             number = float.fromhex(hexadecimal) if hexadecimal else float(decimal)
-        except (OverflowError, TypeError):  # it is too large, or named so
+        except (OverflowError, TypeError):  # it is too large, or it is "inf"
             number = math.inf
         mantissa = re.split("p" if hexadecimal else "e", match[0].lower())[0]
         if re.search("[1-9a-f]", mantissa.partition("0x")[2] or mantissa):
@@ -219,13 +241,13 @@ def duration(text: str) -> float:
             number = math.nan
     if match is None or math.isnan(number):
         raise UsageError(
-            f"invalid time interval {text!r}: give a number of seconds, or of s, m, h, d"
+            f"invalid time interval {text!r}: give a number, with s, m, h or d if you like"
         )
     return number * _UNITS[match[4]]
 
 
 def signal_number(text: str) -> int:
-    """The number of a signal, by name (with SIG or without) or as it is."""
+    """Parse a signal: its number, or its name with or without SIG."""
     name = text.upper().removeprefix("SIG")
     number = getattr(signals, f"SIG{name}", -1)
     if text.isascii() and text.isdecimal():
@@ -237,12 +259,14 @@ def signal_number(text: str) -> int:
         if not signals.SIGRTMIN <= number <= signals.SIGRTMAX:
             number = -1
     if number not in signals.valid_signals():
-        raise UsageError(f"unknown signal {text!r}: give a name or number as kill -l")
+        raise UsageError(
+            f"unknown signal {text!r}: give a name or a number that kill -l lists"
+        )
     return int(number)
 
 
 def signal_name(number: int) -> str:
-    """Its name without SIG, or its number if it has none, as real-time ones."""
+    """The name without SIG; the number for a signal without a name (real-time)."""
     try:
         return signals.Signals(number).name[3:]
     except ValueError:

@@ -1,54 +1,55 @@
-"""Job control: a child in a group of its own, and the terminal that it may want.
+"""Job control: the command has a process group of its own, and may want the terminal.
 
-The child's group is no foreground group, so that Ctrl-C comes to us (P3). One that
-reads the terminal, or sets its modes, is stopped by the kernel for it (SIGTTIN,
-SIGTTOU). That is how we learn that it wants the terminal; and if it is ours to
-give, the child gets it and runs on.
+The command's group starts in the background, so that Ctrl-C comes to us (P3). If the
+command reads the terminal or sets its modes, the kernel stops it with SIGTTIN or
+SIGTTOU. We take this as a request for the terminal: if the terminal is ours to give,
+we make the command's group the foreground group and continue it.
 
-All of it happens in signal handlers, and so on any loop: uvloop, for one, lets
-nobody else listen to SIGCHLD.
+All of this happens in signal handlers, because that works the same on every loop;
+uvloop, for one, does not let anybody else listen to SIGCHLD.
 """
 
 from __future__ import annotations
 
 import os
 import signal as signals
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ._messages import unstopped
+
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from typing import Self
 
-    from .._processes._child import Child
+    from .._processes._process import Process
 
 
 class Terminal:
-    """Our controlling terminal, lent to a child while it wants it.
+    """Our controlling terminal, which the command gets while it wants it.
 
-    Enter it before the child is started; :meth:`watch` the child then.
+    Enter this block before the command is started, then call :meth:`watch`.
     """
 
-    def __init__(self, *, foreground: bool) -> None:
-        self.cut_short = False  # the child did not end by itself
-        self.was_lent = False  # the child had it in the end
-        self._foreground = foreground  # the child is in our group, and has it
-        self._child: Child | None = None
+    def __init__(self, group: int) -> None:
+        """``group`` is the process group of the command; 0 for ours."""
+        self.cut_short = False  # we stopped the command; it did not end by itself
+        self.was_lent = False  # the command had the terminal when it ended
+        self._group = group
+        self._command: Process | None = None
         self._wanted = False
-        self._stop_key_came = False  # before there was a child to stop
+        self._stop_key_came = False  # before the command was started
         self._modes: list[Any] = []
         self._handlers: dict[int, Any] = {}
         self._fd = -1
 
     def __enter__(self) -> Self:
-        # Not ignored, which the child would inherit: caught. Nor may they stop us,
-        # or no limit would strike.
+        # These signals must not stop us, or no limit would strike. We handle them
+        # because the command would inherit it if we ignored them.
         self._handle(signals.SIGTTIN, _do_nothing)
         self._handle(signals.SIGTTOU, _do_nothing)
-        if not self._foreground:
+        if self._group:
             self._handle(signals.SIGTSTP, self._on_stop_key)
-            with suppress(OSError):  # there is none
+            with suppress(OSError):  # we have no controlling terminal
                 self._fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         return self
 
@@ -61,12 +62,12 @@ class Terminal:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def watch(self, child: Child) -> None:
-        """Lend the terminal to ``child`` when it is stopped for the want of it."""
-        self._child = child
+    def watch(self, command: Process) -> None:
+        """Give ``command`` the terminal whenever it is stopped for using it."""
+        self._command = command
         if self._fd >= 0:
             self._handle(signals.SIGCHLD, self._on_child)
-            self._on_child()  # it may have stopped by now
+            self._on_child()  # the command may have been stopped before this line
         if self._stop_key_came:
             self._on_stop_key()
 
@@ -76,52 +77,54 @@ class Terminal:
             self._handlers[number] = before
             signals.signal(number, handler)
 
-    # -- the child wants it, or wants to be stopped ---------------------------
+    # -- the command wants the terminal, or has to be stopped with us ------------
 
     def _on_child(self, *_: object) -> None:
-        """It has stopped, perhaps; its end is none of our business."""
-        child = self._child
+        """A child has stopped, perhaps; exits are handled elsewhere."""
+        command = self._command
         try:
-            stop = child and os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOHANG)
-        except ChildProcessError:  # it has been reaped
+            stop = command and os.waitid(
+                os.P_PID, command.pid, os.WSTOPPED | os.WNOHANG
+            )
+        except ChildProcessError:  # the command has been reaped
             return
-        if child is None or not stop:
+        if command is None or not stop:
             return
         if stop.si_status in (signals.SIGTTIN, signals.SIGTTOU):
             self._wanted = True
-            if self._lend(child):
-                child.signal_tree(signals.SIGCONT, report=False)
+            if self._lend():
+                command.send_signal(signals.SIGCONT, tree=True)
         elif self._is_lent():
-            # Ctrl-Z went to the child alone, and the shell waits for us: give it
-            # the terminal, by stopping with all of our group.
+            # Ctrl-Z stopped the command alone, and the shell waits for us. Give the
+            # terminal back to the shell by stopping our whole group.
             self._give_to(os.getpgrp())
-            self._stop(0, child)
+            self._stop(0, command)
 
     def _on_stop_key(self, *_: object) -> None:
-        """Ctrl-Z went to our group alone."""
-        if self._child is None:
+        """Ctrl-Z went to our group alone; stop the command as well."""
+        if self._command is None:
             self._stop_key_came = True
         else:
-            self._child.signal_tree(signals.SIGTSTP, report=False)
-            self._stop(os.getpid(), self._child)
+            self._command.send_signal(signals.SIGTSTP, tree=True)
+            self._stop(os.getpid(), self._command)
 
-    def _stop(self, whom: int, child: Child) -> None:
-        """Stop ourselves, with our group for 0; return when continued.
+    def _stop(self, target: int, command: Process) -> None:
+        """Stop our process, or our group for 0, and return when we are continued.
 
-        At once, where the kernel sees nobody who could continue us: then it does
-        not stop us (an orphaned process group).
+        The call returns at once if nobody could continue us: the kernel does not
+        stop the members of an orphaned process group.
         """
         handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
-        os.kill(whom, signals.SIGTSTP)
+        os.kill(target, signals.SIGTSTP)
         signals.signal(signals.SIGTSTP, handler)
         if self._wanted:
-            self._lend(child)
-        child.signal_tree(signals.SIGCONT, report=False)
+            self._lend()
+        command.send_signal(signals.SIGCONT, tree=True)
 
-    # -- whose it is -----------------------------------------------------------
+    # -- which group has the terminal ---------------------------------------------
 
-    def _lend(self, child: Child) -> bool:
-        """Whether the child has it; it gets it only if it is ours to give."""
+    def _lend(self) -> bool:
+        """Give the command the terminal if we have it; return whether it has it."""
         import termios
 
         if self._holder() != os.getpgrp():
@@ -129,52 +132,45 @@ class Terminal:
         if not self._modes:
             with suppress(termios.error):
                 self._modes = termios.tcgetattr(self._fd)
-        self._give_to(child.pid)
+        self._give_to(self._group_of_command())
         return self._is_lent()
 
     def _take_back(self) -> None:
-        """The child is gone, and nobody else has the terminal."""
-        assert self._child is not None
+        """Take the terminal back after the end of the command."""
+        assert self._command is not None
         self._give_to(os.getpgrp())
-        code = self._child.returncode
-        if self._modes and (self.cut_short or code is None or code < 0):
-            # It may have had no time to do so itself.
+        returncode = self._command.returncode
+        if self._modes and (self.cut_short or returncode is None or returncode < 0):
+            # The command may have had no time to restore the modes itself.
             import termios
 
             with unstopped(), suppress(termios.error):
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._modes)
 
     def _is_lent(self) -> bool:
-        # True after the child's end, too, until somebody else gets it: its number
-        # stays with the terminal, even if it goes to another process meanwhile.
-        return self._child is not None and self._holder() == self._child.pid
+        # Still true after the command's end, until another group gets the terminal:
+        # the terminal keeps the number of the group.
+        command = self._command
+        return command is not None and self._holder() in (self._group, command.pid)
+
+    def _group_of_command(self) -> int:
+        """Our group for it, or its own: an interactive shell makes itself a leader."""
+        assert self._command is not None
+        if self._command.returncode is None:
+            with suppress(ProcessLookupError):
+                return os.getpgid(self._command.pid)
+        return self._group
 
     def _holder(self) -> int:
-        """The terminal's foreground process group; -1 if there is none."""
+        """The terminal's foreground process group; -1 if there is no terminal."""
         try:
             return os.tcgetpgrp(self._fd) if self._fd >= 0 else -1
-        except OSError:  # hung up
+        except OSError:  # the terminal was hung up
             return -1
 
     def _give_to(self, pgid: int) -> None:
         with unstopped(), suppress(OSError):  # hung up, or the group is gone
             os.tcsetpgrp(self._fd, pgid)
-
-
-@contextmanager
-def unstopped() -> Generator[None, None, None]:
-    """Use the terminal from the background without being stopped for it.
-
-    Blocked, SIGTTOU lets it pass; caught, it would have it tried again for ever.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signals.pthread_sigmask(signals.SIG_BLOCK, [signals.SIGTTOU])
-    try:
-        yield
-    finally:
-        signals.pthread_sigmask(signals.SIG_SETMASK, before)
 
 
 def _do_nothing(*_: object) -> None:

@@ -71,8 +71,9 @@ class Child:
             self._mark = f"WITHIN_TREE_{secrets.token_hex(8)}"
             env = {**(os.environ if env is None else env), self._mark: "1"}
         # setsid() makes a group as well, and setpgid() would fail after it.
+        joined: int = options.get("process_group", 0)  # 0 makes a new one
         if plan.tree != "child" and not options.get("start_new_session"):
-            options["process_group"] = 0
+            options["process_group"] = joined
         self._own_group = plan.tree != "child"
         self._owner = os.getpid()
         self._began = time.monotonic()
@@ -87,8 +88,12 @@ class Child:
             env=env,
             **options,
         )
+        # The groups that are ended with the child: the one that it has joined, if any,
+        # and one that has its number, because it was made for it or by it (setsid(2)).
+        self._groups = (joined, popen.pid) if joined else (popen.pid,)
         if self._own_group:
-            census.watch(popen.pid)
+            for group in self._groups:
+                census.watch(group)
         self._popen = popen
         self.args: tuple[str | bytes, ...] = command.args
         self.pid: int = popen.pid
@@ -138,12 +143,17 @@ class Child:
 
     def left(self) -> list[int]:
         """Some of its tree that live, itself apart; none if nobody does."""
-        members = census.members(self.pid) if self._own_group else []
+        members = self._members()
         if not members and self._mark is not None:
             for pid, _ in bearers(self._mark):
                 if pid != self.pid:
                     return [pid]
         return members
+
+    def _members(self) -> list[int]:
+        groups = self._groups if self._own_group else ()
+        found = [pid for group in groups for pid in census.members(group)]
+        return [pid for pid in found if pid != self.pid]
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
@@ -155,9 +165,10 @@ class Child:
             return
         if self._own_group:
             # Who has slipped in unseen goes too.
-            self._signal_group(signals.SIGKILL)
+            self._signal_groups(signals.SIGKILL)
         self._reaped = True
-        census.forget(self.pid)
+        for group in self._groups:
+            census.forget(group)
         if self.exit_fd >= 0:
             os.close(self.exit_fd)
             self.exit_fd = -1
@@ -215,10 +226,10 @@ class Child:
         if report and self.on_signal is not None:
             self.on_signal(number)
         if self._own_group:
-            self._signal_group(number)
+            self._signal_groups(number)
         if (
             not self._own_group
-            or group_of(self.pid) != self.pid
+            or group_of(self.pid) not in self._groups
             or number == signals.SIGKILL
         ):
             self.signal(number)  # it may have moved to another group
@@ -226,11 +237,18 @@ class Child:
             for pid, pidfd in bearers(self._mark):
                 # Who is in the group has been told; but SIGKILL does not mind, and
                 # one that was born into it since has not.
-                told = self._own_group and group_of(pid) == self.pid
+                told = self._own_group and group_of(pid) in self._groups
                 if number == signals.SIGKILL or not told:
                     _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
-    def _signal_group(self, number: int) -> None:
+    def _signal_groups(self, number: int) -> None:
+        for group in self._groups:
+            if group == self.pid:
+                self._signal_own_group(number)
+            else:  # its number stays the group's as long as its leader is not reaped
+                _ignoring_missing(os.killpg, group, number)
+
+    def _signal_own_group(self, number: int) -> None:
         try:  # whoever else waits may have reaped it since we looked
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

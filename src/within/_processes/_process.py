@@ -171,13 +171,26 @@ class Process:
         assert child.returncode is not None
         return child.returncode
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, number: int, tree: bool = False) -> None:
         """Send a signal to the child; nothing happens if it has ended.
 
-        Its descendants are ended with the block; until then they are the child's
-        own matter.
+        Args:
+            number: One of :class:`signal.Signals`.
+            tree: Send it to everything that ``stop`` would end as well: the process
+                group, and with ``Stop(tree="all")`` the processes that left it. This
+                also works after the exit of the child, as long as others remain (P25).
         """
-        self._child.signal(number)
+        if tree:
+            self._child.signal_tree(number, report=False)
+        else:
+            self._child.signal(number)
+
+    def report_signals(self, report: Callable[[int], None]) -> None:
+        """Call ``report`` with each signal that the stop sequence sends.
+
+        This is for ``--verbose`` of the command line.
+        """
+        self._child.on_signal = report
 
     def terminate(self) -> None:
         """Send SIGTERM to the child."""
@@ -322,15 +335,22 @@ def process(
     getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
-    return _start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
+    return start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
 
 
-async def _start(
+async def start(
     command: Command,
     plan: Stop,
-    files: tuple[Any, Any, Any],
-    text: tuple[str, str, int | None],
+    files: tuple[Any, Any, Any] = (None, None, None),
+    text: tuple[str, str, int | None] = ("utf-8", "strict", None),
 ) -> Process:
+    """Start a command that was checked; the command line calls this, too.
+
+    The option ``process_group`` of ``command`` is the number of a group that the child
+    joins in place of a new one. The group is ended with the child. Its leader must be
+    a child of ours that is reaped later than this one, or its number could be reused
+    while we signal it (P5).
+    """
     from anyio.lowlevel import checkpoint
 
     from ._lines import Lines

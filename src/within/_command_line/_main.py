@@ -1,0 +1,98 @@
+"""The entry point: parse the words, choose the loop, return the exit status.
+
+Options and exit statuses are those of timeout(1) of coreutils. The differences and
+their reasons are listed in docs/command-line.md, and a test checks the list.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ._exit_status import FAILED, die_of
+from ._messages import say
+from ._options import HELP, Failure, Options
+from ._start import process_group
+from ._supervision import supervise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the ``within`` command and return its exit status.
+
+    If a signal ended the command, this process ends by the same signal.
+    """
+    try:
+        options = Options.parse(sys.argv[1:] if words is None else words)
+        status = _print(options.answer) if options.answer else _run(options)
+    except Failure as failure:
+        say(failure)
+        return failure.status
+    except KeyboardInterrupt:  # before or after the signals are forwarded
+        status = -signals.SIGINT
+    return status if status >= 0 else die_of(-status, os.getpid())
+
+
+def _print(answer: str) -> int:
+    """Print the help or the version."""
+    text = HELP
+    if answer == "version":
+        # Imported here because this import alone doubles the start time.
+        from importlib.metadata import version
+
+        text = f"within {version('within')}\n"
+    rest = text.encode()
+    try:
+        while rest:
+            rest = rest[os.write(1, rest) :]
+    except BrokenPipeError:
+        return -signals.SIGPIPE  # Python ignores the signal itself
+    except OSError as error:
+        raise Failure(FAILED, f"write error: {error.strerror}") from None
+    return 0
+
+
+def _run(options: Options) -> int:
+    """Run the command; a negative result is a signal that we are to die of."""
+    if sys.platform == "win32":
+        raise Failure(FAILED, "the within command needs POSIX process groups")
+    import anyio
+
+    _occupy_standard_descriptors()
+    # If SIGCHLD is ignored, as we may have inherited it, exit statuses are lost.
+    signals.signal(signals.SIGCHLD, signals.SIG_DFL)
+    try:
+        __import__(options.backend)
+    except ImportError:
+        loop = options.backend
+        raise Failure(
+            FAILED, f"{loop} is not installed: pip install within[{loop}]"
+        ) from None
+    loop = "trio" if options.backend == "trio" else "asyncio"
+    own: dict[str, Any] = {"use_uvloop": True} if options.backend == "uvloop" else {}
+    try:
+        # The group is made before the loop: a fork of a running loop is trouble.
+        with nullcontext(0) if options.foreground else process_group() as group:
+            return anyio.run(
+                supervise, options, group, backend=loop, backend_options=own
+            )
+    except (OSError, NotImplementedError) as error:
+        raise Failure(FAILED, str(error)) from None
+
+
+def _occupy_standard_descriptors() -> None:
+    """Keep files that we open from becoming stdin, stdout or stderr of the command.
+
+    A standard stream that our caller closed is closed for the command as well,
+    because these placeholders are not inherited.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the kernel assigns the lowest free number

@@ -1,0 +1,105 @@
+"""Starting the command as a shell or execvp(3) would."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from .._processes._command import Command
+from .._processes._process import start
+from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
+from ._options import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from .._processes._process import Process
+    from .._processes._stop import Stop
+
+# Errors that mean that we, not the command, ran out of something.
+_OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+@contextmanager
+def process_group() -> Generator[int, None, None]:
+    """A process group for the command, which is not its leader.
+
+    The leader of a group cannot call setsid(2). So setsid(1) forks in a leader, and
+    what it starts escapes; a daemon that calls it without a fork fails.
+
+    The leader is a process that exits at once. It stays a zombie until the end of this
+    block, so that the number of the group cannot be reused before (P5).
+    """
+    with warnings.catch_warnings():
+        # A fork is dangerous in a program with threads, but not in a child that only
+        # exits.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        leader = os.fork()
+    if not leader:
+        os._exit(0)
+    try:
+        os.setpgid(leader, leader)
+        yield leader
+    finally:
+        with suppress(ChildProcessError):
+            os.waitpid(leader, 0)
+
+
+async def start_command(
+    command: Sequence[str], stop: Stop, group: int, environment: dict[str, str]
+) -> Process:
+    """Start ``command`` with all of our descriptors.
+
+    Args:
+        command: The program and its arguments.
+        stop: How to end it.
+        group: The process group to join; 0 for ours.
+        environment: Variables to set in addition to ours.
+
+    Raises:
+        Failure: If it cannot be started, with the exit status that tells why.
+    """
+    program, *arguments = command
+    options: dict[str, Any] = {
+        # Those that we have opened ourselves are closed by exec.
+        "close_fds": False,
+        "env": {**os.environ, **environment},
+    }
+    if group:
+        options["process_group"] = group
+    path = _find(program)
+    try:
+        if not program:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        try:
+            return await start(
+                Command(tuple(command), {**options, "executable": path}), stop
+            )
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # execvp(3) gives a file in no known format to the shell, as a script.
+            return await start(Command(("/bin/sh", path, *arguments), options), stop)
+    except OSError as error:
+        raise Failure(
+            _status_for(error), f"failed to run command {program!r}: {error.strerror}"
+        ) from None
+
+
+def _status_for(error: OSError) -> int:
+    if error.errno in _OUT_OF_RESOURCES:
+        return FAILED
+    return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+
+
+def _find(program: str) -> str:
+    """The path at which execvp(3) finds it; Popen skips scripts without ``#!``."""
+    if "/" not in program:
+        for folder in os.get_exec_path():
+            path = os.path.join(folder or ".", program)
+            if os.access(path, os.X_OK) and not os.path.isdir(path):
+                return path
+    return program
