@@ -18,8 +18,9 @@ import trio
 from virtual_runs import LOOPS, each_loop, virtually, waker
 
 import within
-from within._backends._asyncio_virtual import VirtualTimeLoop
-from within.testing import Deadlock, guarded, virtual_clock
+from within.testing import Deadlock, virtual_clock
+from within.testing._asyncio_loop import VirtualTimeLoop
+from within.testing._runs import raising_deadlocks
 
 Main = Callable[[], Awaitable[Any]]
 
@@ -311,8 +312,8 @@ def test_v2_a_loop_goes_on_after_many_deadlocks(loop: str) -> None:
     async def main() -> float:
         for _ in range(15):  # more than there are attempts at ending one
             with pytest.raises(Deadlock):
-                await guarded(in_a_shield, loop)()
-            await guarded(anyio.sleep, loop)(1)
+                await raising_deadlocks(in_a_shield, loop)()
+            await raising_deadlocks(anyio.sleep, loop)(1)
         return virtual_clock().now
 
     assert virtually(loop, main) == 15
@@ -322,7 +323,7 @@ def test_v2_a_loop_goes_on_after_many_deadlocks(loop: str) -> None:
 def test_v2_the_task_is_as_uncancelled_as_before(loop: str) -> None:
     async def main() -> None:
         with pytest.raises(Deadlock):
-            await guarded(for_ever, loop)()
+            await raising_deadlocks(for_ever, loop)()
         assert within.current_effective_deadline() == float("inf")
         if loop == "asyncio":
             task = asyncio.current_task()
@@ -339,7 +340,7 @@ def test_v2_the_task_is_as_uncancelled_as_before(loop: str) -> None:
 def test_v2_of_two_guards_each_reports_its_own(loop: str) -> None:
     async def main() -> None:
         with pytest.raises(Deadlock, match="for_ever"):
-            await guarded(for_ever, loop)()
+            await raising_deadlocks(for_ever, loop)()
         try:
             await for_an_event()
         finally:
@@ -354,9 +355,9 @@ def test_v2_each_run_of_one_loop_has_its_own_deadlock() -> None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         for main in (for_ever, for_an_event):
             with pytest.raises(Deadlock) as caught:
-                runner.run(guarded(main, "asyncio")())  # type: ignore[arg-type]
+                runner.run(raising_deadlocks(main, "asyncio")())  # type: ignore[arg-type]
             assert waits(main) in str(caught.value)
-        runner.run(guarded(anyio.sleep, "asyncio")(1))  # type: ignore[arg-type]
+        runner.run(raising_deadlocks(anyio.sleep, "asyncio")(1))  # type: ignore[arg-type]
 
 
 # -- what cannot wake anybody any more -----------------------------------------

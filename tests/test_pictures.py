@@ -205,7 +205,7 @@ def test_what_goes_up_is_what_the_page_says() -> None:
         for each in found
         if not each.is_late and depth[each.importer] > depth[each.imported]
     }
-    assert upwards == {("_backends", "_errors"), ("_backends", "testing._clock")}
+    assert upwards == {("_backends", "_errors")}
 
 
 # -- the benchmarks and the links --------------------------------------------

@@ -21,8 +21,8 @@ from hypothesis import example, given, strategies as st
 from virtual_runs import LOOPS, each_loop, virtually
 
 import within
-from within._backends._asyncio_virtual import VirtualTimeLoop
 from within.testing import backends, virtual_clock
+from within.testing._asyncio_loop import VirtualTimeLoop
 
 starts = st.sampled_from([0.0, 1e9, 1e15 / 3, -1.0, -1e9 / 7])
 seconds = st.floats(0, 1e6)

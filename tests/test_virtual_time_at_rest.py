@@ -27,8 +27,7 @@ from virtual_runs import each_loop, let_it_pass, virtually, waker
 
 import within
 from within import Stop
-from within._backends import _trio_virtual
-from within.testing import _clock, virtual_clock
+from within.testing import _outside, _trio_clock, virtual_clock
 
 # -- at rest while a thread or a child is at work ------------------------------
 
@@ -336,8 +335,8 @@ def test_v2_trio_is_where_we_look_for_it() -> None:
                 assert task._cancel_status._parent._scope is scope
 
     virtually("trio", main)
-    assert _trio_virtual._active_thread_count is not None
-    assert _trio_virtual._worker is not None
+    assert _trio_clock._active_thread_count is not None
+    assert _trio_clock._worker is not None
 
 
 def test_v2_anyio_and_the_pools_are_where_we_look_for_them() -> None:
@@ -353,5 +352,5 @@ def test_v2_anyio_and_the_pools_are_where_we_look_for_them() -> None:
         pool.submit(int).result()
         (thread,) = pool._threads
         assert isinstance(thread, threading.Thread)
-        assert thread in _clock._queues
-        assert _clock._worker is not None
+        assert thread in _outside._queues
+        assert _outside._worker is not None
