@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _report import from_data, quantity
 from docutils import nodes
+from parts.report import from_data, quantity
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from _measure import Result, Row
+    from parts.measuring import Result, Row
 
 DATA = Path(__file__).with_name("benchmarks.json")
 MISSING = "There are no figures in this copy of the site. Some minutes make them:"
@@ -36,9 +36,9 @@ class Benchmarks(SphinxDirective):
         where = ", ".join(f"{name} {v}" for name, v in data["versions"].items())
         title = nodes.paragraph("", f"Measured on {data['machine']}, with {where}.")
         with tempfile.TemporaryDirectory() as directory:
-            import _pictures
+            from parts import pictures as sheets  # which needs matplotlib
 
-            _pictures.draw(Path(directory), results, curves)
+            sheets.draw(Path(directory), results, curves)
             pictures = {p.stem: p.read_text("utf-8") for p in Path(directory).iterdir()}
         return [title, *_sections(results, pictures)]
 

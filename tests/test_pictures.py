@@ -28,10 +28,10 @@ sys.path += [str(DOCS), str(BENCHMARKS)]
 import _draw_architecture as architecture
 import _draw_timeline as timeline
 from _check_links import problems
-from _measure import Result, Row, Spread
-from _report import as_data, from_data
 from _timeline import record
 from _timeline_programs import PROGRAMS
+from parts.measuring import Result, Row, Spread
+from parts.report import as_data, from_data
 
 SVG = "{http://www.w3.org/2000/svg}"
 
