@@ -1,4 +1,4 @@
-"""The figures of a run of `benchmarks/speed.py`, from the file that it wrote."""
+"""The results of `benchmarks/speed.py`, from the file that it has written."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from parts.measuring import Result, Row
 
 DATA = Path(__file__).with_name("benchmarks.json")
-MISSING = "There are no figures in this copy of the site. Some minutes make them:"
+MISSING = "This copy of the site has no results. To measure them (some minutes):"
 COMMAND = "./dev speed --json docs/benchmarks.json"
 HEAD = ("", "median", "quartiles", "within / it", "target")
 
 
 class Benchmarks(SphinxDirective):
-    """A section for each loop: its picture, and the same as tables."""
+    """A section for each loop, with its picture and the same data as tables."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()
@@ -56,14 +56,14 @@ def _sections(
                 section += [nodes.rubric("", result.title + over), _table(result)]
         yield section
     if pictures:
-        section = nodes.section("", nodes.title("", "Over scale"), ids=["over-scale"])
+        section = nodes.section("", nodes.title("", "At growing sizes"), ids=["sizes"])
         section += [_picture(name, pictures[name]) for name in sorted(pictures)]
         yield section
 
 
 def _picture(name: str, svg: str) -> nodes.Node:
     svg = svg[svg.index("<svg") :]
-    # Several stand in one page, and each has a `figure_1`.
+    # A page has several pictures, and each of them has an id `figure_1`.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     html = f'<figure class="drawn"><div class="wide">{svg}</div></figure>'
     return nodes.raw("", html, format="html")
