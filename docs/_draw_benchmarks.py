@@ -1,4 +1,4 @@
-"""The figures of a run of `benchmarks/speed.py`, from the file that it wrote."""
+"""The results of `benchmarks/speed.py`, from the file that it has written."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _report import from_data, quantity
 from docutils import nodes
+from parts.report import from_data, quantity
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from _measure import Result, Row
+    from parts.measuring import Result, Row
 
 DATA = Path(__file__).with_name("benchmarks.json")
-MISSING = "There are no figures in this copy of the site. Some minutes make them:"
+MISSING = "This copy of the site has no results. To measure them (some minutes):"
 COMMAND = "./dev speed --json docs/benchmarks.json"
 HEAD = ("", "median", "quartiles", "within / it", "target")
 
 
 class Benchmarks(SphinxDirective):
-    """A section for each loop: its picture, and the same as tables."""
+    """A section for each loop, with its picture and the same data as tables."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()
@@ -36,9 +36,9 @@ class Benchmarks(SphinxDirective):
         where = ", ".join(f"{name} {v}" for name, v in data["versions"].items())
         title = nodes.paragraph("", f"Measured on {data['machine']}, with {where}.")
         with tempfile.TemporaryDirectory() as directory:
-            import _pictures
+            from parts import pictures as sheets  # which needs matplotlib
 
-            _pictures.draw(Path(directory), results, curves)
+            sheets.draw(Path(directory), results, curves)
             pictures = {p.stem: p.read_text("utf-8") for p in Path(directory).iterdir()}
         return [title, *_sections(results, pictures)]
 
@@ -56,14 +56,14 @@ def _sections(
                 section += [nodes.rubric("", result.title + over), _table(result)]
         yield section
     if pictures:
-        section = nodes.section("", nodes.title("", "Over scale"), ids=["over-scale"])
+        section = nodes.section("", nodes.title("", "At growing sizes"), ids=["sizes"])
         section += [_picture(name, pictures[name]) for name in sorted(pictures)]
         yield section
 
 
 def _picture(name: str, svg: str) -> nodes.Node:
     svg = svg[svg.index("<svg") :]
-    # Several stand in one page, and each has a `figure_1`.
+    # A page has several pictures, and each of them has an id `figure_1`.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     html = f'<figure class="drawn"><div class="wide">{svg}</div></figure>'
     return nodes.raw("", html, format="html")

@@ -1,4 +1,4 @@
-"""A trace as a picture: a bar for each block, and below what the body was doing."""
+"""A trace as a picture: a bar for each block, and the steps of the body below."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from _svg import Drawing, number
 if TYPE_CHECKING:
     from _timeline import Block, Step, Trace
 
-# In units of which the picture is WIDTH wide; on a telephone one is 0.75 px.
+# In units of the picture, which is WIDTH wide; a unit is 0.75 px on a telephone.
 WIDTH, MARGIN = 480.0, 10.0
-ROW = 42.0  # of a block, or of the steps: a line of text, and a bar
-BASE, BAR, HEIGHT = 13.0, 20.0, 12.0  # down to the text, to the bar; of the bar
+ROW = 42.0  # height of a block or of the steps: a line of text and a bar
+BASE, BAR, HEIGHT = (
+    13.0,
+    20.0,
+    12.0,
+)  # offset of the text and of the bar; height of the bar
 TICK, LETTER = 5.0, 6.5
 
 
 def draw(trace: Trace, label: str, loops: str, until: float = 0) -> str:
-    """The markup of a picture of ``trace``, as it was on ``loops``.
+    """The markup of a picture of ``trace``, recorded on ``loops``.
 
-    Its axis goes on ``until`` so many seconds at least, so that two can be compared.
+    Its axis has at least ``until`` seconds, so that two pictures can be compared.
     """
     picture = Drawing(label, WIDTH, f"Time axis on {loops}", describe(trace))
     axis = _Axis(trace, until)
@@ -33,7 +37,9 @@ def draw(trace: Trace, label: str, loops: str, until: float = 0) -> str:
         _draw_step(picture, axis, step, y + BAR - 1)
     cancelled = [step.end for step in trace.steps if step.was_cancelled]
     for at, end in enumerate(cancelled):
-        beside = cancelled[:at].count(end)  # those of the same instant
+        beside = cancelled[:at].count(
+            end
+        )  # crosses at the same instant stand side by side
         _draw_cross(picture, axis.x(end) + 12 * beside, y + BAR + HEIGHT / 2)
     y += ROW + 4
     picture.line(MARGIN, y, WIDTH - MARGIN, y, "axis")
@@ -45,7 +51,7 @@ def draw(trace: Trace, label: str, loops: str, until: float = 0) -> str:
 
 
 def describe(trace: Trace) -> str:
-    """The same in words."""
+    """The trace in words."""
     told = [f"{_title(block)}, from {_span(block)}." for block in trace.blocks]
     for step in trace.steps:
         ended = ", cancelled" if step.was_cancelled else ""
@@ -73,7 +79,7 @@ def _draw_block(picture: Drawing, axis: _Axis, block: Block, y: float) -> None:
         picture.box(start, top, in_time - start, HEIGHT, "block")
     if end > in_time:
         picture.box(in_time, top, end - in_time, HEIGHT, "block late")
-    if deadline > end:  # it was left in time
+    if deadline > end:  # the block was left in time
         picture.line(end, middle, deadline, middle, "unused")
     for at, when in block.deadlines:
         if when == block.deadlines[-1][1]:

@@ -1,7 +1,7 @@
-"""Just enough of SVG: elements with attributes, text as text, colours from the theme.
+"""A minimal writer of SVG: elements, real text, and colours from the theme.
 
-A picture is put into the page itself, so that it takes the colours of light and dark
-mode from `_static/pictures.css`, and so that a screen reader finds its description.
+Pictures are part of the page, so that they take the colours of light and dark mode
+from `_static/pictures.css`, and so that a screen reader finds their descriptions.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class Drawing:
     """A picture ``width`` units wide; it is scaled to the page.
 
     Args:
-        label: Unique on its page; the ids of title and description begin with it.
-        title: What it is, in a few words.
-        description: What it shows, for who cannot see it.
+        label: Unique on the page; the ids of title and description start with it.
+        title: A few words.
+        description: What the picture shows, for readers who cannot see it.
     """
 
     def __init__(self, label: str, width: float, title: str, description: str) -> None:
@@ -36,7 +36,7 @@ class Drawing:
     def add(
         self, kind: str, looks: str = "", words: str = "", **at: float | str
     ) -> None:
-        """One element of class ``looks``; ``_`` in attributes stands for ``-``."""
+        """Add an element of class ``looks``; ``_`` in an attribute stands for ``-``."""
         attributes = {
             name.strip("_").replace("_", "-"): value
             if isinstance(value, str)
@@ -60,12 +60,12 @@ class Drawing:
         self.add("path", looks, d=steps)
 
     def done(self, height: float) -> str:
-        """The markup, once it is known how high the picture is."""
+        """The markup, for a picture of this height."""
         self._root.set("viewBox", f"0 0 {number(self._width)} {number(height)}")
         indent(self._root)
         return tostring(self._root, encoding="unicode")
 
 
 def number(value: float) -> str:
-    """Short, and the same on every machine."""
+    """A short text for a number, the same on every machine."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

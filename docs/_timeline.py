@@ -1,7 +1,7 @@
-"""What happens in a program on the time axis: run in virtual time, with notes taken.
+"""Records what a program does and when, by running it in virtual time.
 
-The programs in `_timeline_programs` use the names that this module gives them, which
-do what those of `within` and of the loop do, and write down when.
+The programs in `_timeline_programs` use the names of this module in place of those of
+`within` and of the loop. They do the same, and record it.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ __all__ = [
     "within",
 ]
 
-LOOPS = ("asyncio", "trio")  # those that have virtual time
+LOOPS = ("asyncio", "trio")  # the loops that have virtual time
 
 Cancelled = (asyncio.CancelledError, trio.Cancelled)
 
 
 @dataclass
 class Block:
-    """One block: when it was entered and left, and which deadlines it had."""
+    """One block: its times of entry and exit, and its deadlines."""
 
     name: str
     start: float
-    deadlines: list[tuple[float, float]]  # when it was set, and for when
+    deadlines: list[tuple[float, float]]  # pairs: set when, to which time
     end: float = 0.0
     outcome: str = ""
 
 
 @dataclass
 class Step:
-    """What the body did: an await, or work that lets nothing else run."""
+    """One step of the body: an await, or synchronous work."""
 
     kind: str  # "sleep" or "compute"
     asked: float  # seconds
@@ -74,16 +74,16 @@ class Trace:
         return max(ends + [step.end for step in self.steps])
 
 
-_trace = Trace()  # of the program that runs: there is one at a time
+_trace = Trace()  # of the running program; only one runs at a time
 
 
-class _Noted(Timeout):
-    """A block that takes notes."""
+class _RecordingTimeout(Timeout):
+    """A block that records what happens to it."""
 
     def __enter__(self) -> Self:
         super().__enter__()
         self._block = Block(self.name or "", now(), [])
-        self._note_deadline()
+        self._record_deadline()
         _trace.blocks.append(self._block)
         return self
 
@@ -108,22 +108,24 @@ class _Noted(Timeout):
 
     def reschedule(self, deadline: Any) -> None:
         super().reschedule(deadline)
-        self._note_deadline()
+        self._record_deadline()
 
-    def _note_deadline(self) -> None:
+    def _record_deadline(self) -> None:
         if self.deadline is not None:
             self._block.deadlines.append((now(), self.deadline))
 
 
-def _shield(grace: float) -> _Noted:
-    return _Noted(grace, quiet=True, shield=True, name="shield")
+def _shield(grace: float) -> _RecordingTimeout:
+    return _RecordingTimeout(grace, quiet=True, shield=True, name="shield")
 
 
-def _move_on_after(delay: float, **options: Any) -> _Noted:
-    return _Noted(delay, quiet=True, **options)
+def _move_on_after(delay: float, **options: Any) -> _RecordingTimeout:
+    return _RecordingTimeout(delay, quiet=True, **options)
 
 
-within = SimpleNamespace(timeout=_Noted, move_on_after=_move_on_after, shield=_shield)
+within = SimpleNamespace(
+    timeout=_RecordingTimeout, move_on_after=_move_on_after, shield=_shield
+)
 
 
 async def sleep(seconds: float) -> None:
@@ -145,7 +147,7 @@ def compute(seconds: float) -> None:
 
 
 def record(program: Callable[[], Awaitable[None]], backend: str) -> Trace:
-    """What the program does on that loop."""
+    """The trace of a program on that loop."""
     global _trace
     _trace = Trace()
     run(program, backend=backend, virtual_time=True)

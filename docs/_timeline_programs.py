@@ -1,7 +1,7 @@
-"""The programs whose time axis the page on semantics shows, as a user writes them.
+"""The programs whose timelines the page on semantics shows, as a user writes them.
 
-`within`, `sleep` and `compute` are those of `_timeline`, which take notes; time is
-virtual.
+`within`, `sleep` and `compute` come from `_timeline`, which records what they do in
+virtual time.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ PROPERTIES = [
     "tests/test_open_blocks.py",
     "tests/test_alarm.py",
     "tests/test_model.py",
+    "tests/test_model_reference.py",
 ]
 EXAMPLES = [
     "tests/test_alarm_on_loops.py",

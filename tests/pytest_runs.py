@@ -59,7 +59,8 @@ def run_pytest(
     for name, text in sources.items():
         (path / f"test_{name}.py").write_text(HEADER + dedent(text))
     how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
-    options = ("-v", "-p", "no:cacheprovider", "--timeout=120", *options)
+    options = ("-v", "-p", "no:cacheprovider", "-p", "no:randomly", *options)
+    options = ("--timeout=120", *options)
     # Nothing of how this very run was started: pytest and Hypothesis both print
     # more where a variable such as CI says so.
     names = ("PATH", "HOME", "TMP", "TEMP", "SYSTEMROOT", "LANG", "LC_", "COVERAGE_")

@@ -1,4 +1,4 @@
-"""In virtual time, what waits for nothing is told of, and leaves nothing behind."""
+"""In virtual time a deadlock is reported with every waiting task, and cleaned up."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ import trio
 from virtual_runs import LOOPS, each_loop, virtually, waker
 
 import within
-from within._backends._asyncio_virtual import VirtualTimeLoop
-from within.testing import Deadlock, guarded, virtual_clock
+from within.testing import Deadlock, virtual_clock
+from within.testing._asyncio_loop import VirtualTimeLoop
+from within.testing._runs import raising_deadlocks
 
 Main = Callable[[], Awaitable[Any]]
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(caplog: pytest.LogCaptureFixture) -> Generator[None]:
-    """No word of what was "never awaited", "never retrieved" or not closed."""
+    """No warning that something was never awaited, never retrieved or not closed."""
     yield
-    gc.collect()  # a warning is an error here, and what asyncio finds it logs
+    gc.collect()  # warnings are errors in this suite; asyncio logs what it finds
     assert [x.getMessage() for x in caplog.records if x.levelno > logging.DEBUG] == []
 
 
 def waits(function: Any) -> str:
-    """The line of ``function`` that says so, as the report gives it."""
+    """The line of ``function`` with the comment `# waits`, as in the report."""
     lines, first = inspect.getsourcelines(function)
     (offset,) = (n for n, line in enumerate(lines) if "# waits" in line)
     return f"{__file__}:{first + offset} in {function.__qualname__}"
@@ -45,14 +46,14 @@ def deadlock(loop: str, main: Main) -> str:
     return str(caught.value)
 
 
-# -- who waits, and where ------------------------------------------------------
+# -- the tasks and their lines ------------------------------------------------------
 
 
 async def for_an_event() -> None:
     await anyio.Event().wait()  # waits
 
 
-async def for_ever() -> None:
+async def forever() -> None:
     await anyio.sleep_forever()  # waits
 
 
@@ -123,33 +124,33 @@ async def for_a_future() -> None:
     await asyncio.get_running_loop().create_future()  # waits
 
 
-async def for_one_of_asyncio() -> None:
+async def for_an_asyncio_queue() -> None:
     await asyncio.wait_for(asyncio.Queue[int]().get(), None)  # waits
 
 
-async def for_a_gathering() -> None:
+async def in_gather() -> None:
     await asyncio.gather(asyncio.sleep(1), asyncio.Event().wait())  # waits
 
 
-async def for_a_deadline_without_end() -> None:
+async def with_an_infinite_deadline() -> None:
     async with asyncio.timeout(float("inf")):
         await asyncio.sleep(float("inf"))  # waits
 
 
-async def for_one_of_trio() -> None:
+async def for_a_trio_channel() -> None:
     send, receive = trio.open_memory_channel[int](0)
     with send, receive:
         await receive.receive()  # waits
 
 
-async def for_trio_for_ever() -> None:
+async def in_a_trio_shield() -> None:
     with trio.CancelScope(shield=True):
         await trio.sleep_forever()  # waits
 
 
 ANYWHERE: list[tuple[Main, Any]] = [
     (for_an_event, for_an_event),
-    (for_ever, for_ever),
+    (forever, forever),
     (for_a_lock, for_a_lock),
     (for_a_stream, for_a_stream),
     (in_a_shield, in_a_shield),
@@ -159,9 +160,9 @@ ANYWHERE: list[tuple[Main, Any]] = [
     (entering_a_manager, manager.__wrapped__),  # type: ignore[attr-defined]
     (for_an_awaitable, Awaited._run),
 ]
-ON_ASYNCIO = [for_a_future, for_one_of_asyncio, for_a_gathering]
-ON_ASYNCIO += [for_a_deadline_without_end]
-ON_TRIO = [for_one_of_trio, for_trio_for_ever]
+ON_ASYNCIO = [for_a_future, for_an_asyncio_queue, in_gather]
+ON_ASYNCIO += [with_an_infinite_deadline]
+ON_TRIO = [for_a_trio_channel, in_a_trio_shield]
 CASES = [
     *((loop, main, where) for loop in LOOPS for main, where in ANYWHERE),
     *(("asyncio", main, main) for main in ON_ASYNCIO),
@@ -170,7 +171,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("loop", "main", "where"), CASES)
-def test_v2_a_deadlock_names_the_line_that_waits(
+def test_v2_a_deadlock_names_the_line_at_which_a_task_waits(
     loop: str, main: Main, where: Any
 ) -> None:
     report = deadlock(loop, main)
@@ -199,7 +200,7 @@ def test_v2_a_deadlock_lists_every_task_with_its_line(loop: str) -> None:
     assert any(task.endswith(waits(main)) for task in tasks)
 
 
-# -- what is in the way of ending ----------------------------------------------
+# -- tasks that are hard to end ----------------------------------------------
 
 
 async def swallows_cancellation(times: int = 3) -> None:
@@ -235,7 +236,7 @@ async def with_a_task_that_hangs_in_clean_up() -> None:
         group.start_soon(hangs_in_clean_up)
 
 
-HINDRANCES = [
+STUBBORN = [
     ("asyncio", swallows_cancellation),
     *((loop, hangs_in_clean_up) for loop in LOOPS),
     *((loop, fails_in_clean_up) for loop in LOOPS),
@@ -243,14 +244,14 @@ HINDRANCES = [
 ]
 
 
-@pytest.mark.parametrize(("loop", "main"), HINDRANCES)
-def test_v2_a_deadlock_is_raised_whatever_is_done_about_it(
+@pytest.mark.parametrize(("loop", "main"), STUBBORN)
+def test_v2_a_deadlock_is_raised_however_stubborn_the_tasks_are(
     loop: str, main: Main
 ) -> None:
     assert main.__name__ in deadlock(loop, main)
 
 
-def test_v2_what_hangs_while_the_loop_closes_is_a_deadlock_too(
+def test_v2_a_task_that_hangs_while_the_loop_closes_is_a_deadlock(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def left_over() -> None:
@@ -267,13 +268,13 @@ def test_v2_what_hangs_while_the_loop_closes_is_a_deadlock_too(
     assert waits(left_over) in deadlock("asyncio", main)
     tasks.clear()
     gc.collect()
-    caplog.clear()  # of the word that it was destroyed, as it was
+    caplog.clear()  # "Task was destroyed but it is pending" is true here
 
 
 @each_loop
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("in_group", [False, True])
-def test_v2_who_stops_the_program_meanwhile_is_heard(
+def test_v2_an_exception_that_stops_the_program_is_not_replaced(
     loop: str, stop: type[BaseException], in_group: bool
 ) -> None:
     async def stops() -> None:
@@ -290,9 +291,9 @@ def test_v2_who_stops_the_program_meanwhile_is_heard(
                 group.start_soon(stops)
         raise caught.value
 
-    # In a task, asyncio lets both out of the loop at once, which is its business.
+    # asyncio lets both out of the loop at once if a task raises them.
     if in_group and loop == "asyncio":
-        pytest.skip("they end an asyncio loop by themselves")
+        pytest.skip("asyncio ends the loop by itself")
     with pytest.raises(BaseException) as caught:
         virtually(loop, main)
     assert not isinstance(caught.value, Deadlock)
@@ -307,22 +308,22 @@ def test_v2_who_stops_the_program_meanwhile_is_heard(
 
 
 @each_loop
-def test_v2_a_loop_goes_on_after_many_deadlocks(loop: str) -> None:
+def test_v2_a_loop_stays_usable_after_many_deadlocks(loop: str) -> None:
     async def main() -> float:
-        for _ in range(15):  # more than there are attempts at ending one
+        for _ in range(15):  # more deadlocks than attempts to end a single one
             with pytest.raises(Deadlock):
-                await guarded(in_a_shield, loop)()
-            await guarded(anyio.sleep, loop)(1)
+                await raising_deadlocks(in_a_shield, loop)()
+            await raising_deadlocks(anyio.sleep, loop)(1)
         return virtual_clock().now
 
     assert virtually(loop, main) == 15
 
 
 @each_loop
-def test_v2_the_task_is_as_uncancelled_as_before(loop: str) -> None:
+def test_v2_no_cancellation_is_left_on_the_task(loop: str) -> None:
     async def main() -> None:
         with pytest.raises(Deadlock):
-            await guarded(for_ever, loop)()
+            await raising_deadlocks(forever, loop)()
         assert within.current_effective_deadline() == float("inf")
         if loop == "asyncio":
             task = asyncio.current_task()
@@ -336,10 +337,10 @@ def test_v2_the_task_is_as_uncancelled_as_before(loop: str) -> None:
 
 
 @each_loop
-def test_v2_of_two_guards_each_reports_its_own(loop: str) -> None:
+def test_v2_each_of_two_nested_calls_reports_its_own_deadlock(loop: str) -> None:
     async def main() -> None:
-        with pytest.raises(Deadlock, match="for_ever"):
-            await guarded(for_ever, loop)()
+        with pytest.raises(Deadlock, match="forever"):
+            await raising_deadlocks(forever, loop)()
         try:
             await for_an_event()
         finally:
@@ -350,20 +351,20 @@ def test_v2_of_two_guards_each_reports_its_own(loop: str) -> None:
     assert reached == [loop]
 
 
-def test_v2_each_run_of_one_loop_has_its_own_deadlock() -> None:
+def test_v2_each_run_of_a_loop_reports_its_own_deadlock() -> None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        for main in (for_ever, for_an_event):
+        for main in (forever, for_an_event):
             with pytest.raises(Deadlock) as caught:
-                runner.run(guarded(main, "asyncio")())  # type: ignore[arg-type]
+                runner.run(raising_deadlocks(main, "asyncio")())  # type: ignore[arg-type]
             assert waits(main) in str(caught.value)
-        runner.run(guarded(anyio.sleep, "asyncio")(1))  # type: ignore[arg-type]
+        runner.run(raising_deadlocks(anyio.sleep, "asyncio")(1))  # type: ignore[arg-type]
 
 
-# -- what cannot wake anybody any more -----------------------------------------
+# -- what cannot wake a task any more -----------------------------------------
 
 
 @each_loop
-def test_v2_a_thread_that_ends_without_a_word_is_not_waited_for(loop: str) -> None:
+def test_v2_a_thread_that_ends_without_waking_the_loop_is_no_hang(loop: str) -> None:
     threads = list[threading.Thread]()
 
     async def main() -> None:
@@ -378,7 +379,7 @@ def test_v2_a_thread_that_ends_without_a_word_is_not_waited_for(loop: str) -> No
 
 
 @pytest.mark.parametrize("prefix", ["", "named"])
-def test_v2_idle_threads_of_a_pool_are_not_waited_for(prefix: str) -> None:
+def test_v2_idle_threads_of_a_pool_are_ignored(prefix: str) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         for _ in range(3):
@@ -391,7 +392,7 @@ def test_v2_idle_threads_of_a_pool_are_not_waited_for(prefix: str) -> None:
         deadlock("asyncio", main)
 
 
-def test_v2_idle_threads_of_trio_are_not_waited_for() -> None:
+def test_v2_idle_threads_of_trio_are_ignored() -> None:
     async def main() -> None:
         for _ in range(3):
             await trio.to_thread.run_sync(int)

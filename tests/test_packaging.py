@@ -22,7 +22,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Which file may import what an extra brings; whoever has not asked for it never
 # comes there.
 ROOMS = {
-    "trio": ["_backends/_trio.py", "_backends/_trio_virtual.py"],
+    "trio": ["_backends/_trio.py", "testing/_trio_clock.py"],
     "sniffio": ["_backends/_trio.py"],
     "pytest": ["testing/_pytest.py"],
     "hypothesis": ["testing/model/_strategies.py"],

@@ -1,4 +1,4 @@
-"""What the site draws from data is what happened, and what it lists is all there is."""
+"""The pictures of the site show what happened, and its lists are complete."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 DOCS, BENCHMARKS, SOURCE = ROOT / "docs", ROOT / "benchmarks", ROOT / "src" / "within"
 if not DOCS.is_dir():
-    pytest.skip("the pages are not in this distribution", allow_module_level=True)
+    pytest.skip("this distribution has no documentation", allow_module_level=True)
 
-# As the build of the site does, see docs/conf.py.
+# docs/conf.py does the same when it builds the site.
 sys.path += [str(DOCS), str(BENCHMARKS)]
 
 import _draw_architecture as architecture
 import _draw_timeline as timeline
 from _check_links import problems
-from _measure import Result, Row, Spread
-from _report import as_data, from_data
 from _timeline import record
 from _timeline_programs import PROGRAMS
+from parts.measuring import Result, Row, Spread
+from parts.report import as_data, from_data
 
 SVG = "{http://www.w3.org/2000/svg}"
 
-# What a loop does with who swallows its cancellation is the loop's own matter (T16).
+# After a task has swallowed a cancellation, the loops differ (T16).
 DIFFERS = {"swallowing"}
 
 RULES = {
@@ -53,17 +53,17 @@ def semantics() -> str:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_loops_do_the_same_where_they_must(name: str) -> None:
+def test_the_loops_do_the_same_unless_they_are_known_to_differ(name: str) -> None:
     on_asyncio, on_trio = (record(PROGRAMS[name], b) for b in ("asyncio", "trio"))
     assert (on_asyncio == on_trio) is (name not in DIFFERS)
 
 
 @pytest.mark.parametrize(("loop", "end"), [("asyncio", 3), ("trio", 1)])
-def test_t16_swallowing_helps_on_asyncio_only(loop: str, end: float) -> None:
+def test_t16_swallowing_works_only_on_asyncio(loop: str, end: float) -> None:
     assert record(PROGRAMS["swallowing"], loop).end == end
 
 
-def test_t14_the_picture_of_a_shield_shows_when_the_deadline_strikes() -> None:
+def test_t14_the_picture_of_a_shield_shows_when_the_deadline_takes_effect() -> None:
     outer, shield = record(PROGRAMS["shielded"], "trio").blocks
     assert outer.deadlines == [(0, 2)]
     assert outer.end == shield.end == 3.5
@@ -71,7 +71,7 @@ def test_t14_the_picture_of_a_shield_shows_when_the_deadline_strikes() -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_picture_is_the_same_each_time_and_shows_all_that_happened(name: str) -> None:
+def test_a_picture_is_reproducible_and_shows_every_event(name: str) -> None:
     traces = [record(PROGRAMS[name], "asyncio") for _ in range(2)]
     first, second = (timeline.draw(trace, "picture", "asyncio") for trace in traces)
     assert first == second
@@ -84,7 +84,7 @@ def test_a_picture_is_the_same_each_time_and_shows_all_that_happened(name: str) 
     assert shapes.count("cancelled") == sum(step.was_cancelled for step in trace.steps)
 
 
-def test_a_picture_says_in_words_what_it_shows() -> None:
+def test_a_picture_has_a_description_in_words() -> None:
     trace = record(PROGRAMS["done_is_done"], "trio")
     picture = ElementTree.fromstring(timeline.draw(trace, "picture", "trio"))
     assert picture.get("role") == "img"
@@ -107,13 +107,13 @@ def test_each_program_is_shown_once() -> None:
 # -- the rules and the names -------------------------------------------------
 
 
-def test_each_rule_is_stated_once_where_a_link_finds_it() -> None:
+def test_each_rule_is_stated_once_with_a_link_target() -> None:
     stated = re.findall(r"^\((\w+)\)=\n### (\w+) · \S", semantics(), re.MULTILINE)
     assert all(target == rule.lower() for target, rule in stated)
     assert sorted(rule for _, rule in stated) == sorted(RULES)
 
 
-def test_there_is_no_rule_that_a_test_names_and_the_page_does_not() -> None:
+def test_each_rule_that_a_test_names_is_on_the_page() -> None:
     named = {
         rule.upper()
         for path in (ROOT / "tests").glob("test_*.py")
@@ -152,7 +152,7 @@ def test_each_public_attribute_is_in_the_reference_once(kind: type) -> None:
 # -- the architecture --------------------------------------------------------
 
 
-def test_imports_are_those_of_the_running_program(tmp_path: Path) -> None:
+def test_imports_that_only_type_checkers_see_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "__init__.py").write_text("from ._a import x\n")
     (tmp_path / "_b.py").write_text("import asyncio, json\n")
@@ -189,14 +189,14 @@ def test_the_picture_has_each_module_and_each_import() -> None:
     assert sum("arc" in shape for shape in shapes) == len(architecture.imports())
 
 
-def test_the_loops_are_at_the_bottom_and_the_doors_above_what_they_open() -> None:
+def test_the_loops_are_at_the_bottom_and_the_public_modules_at_the_top() -> None:
     folders = list(architecture.rooms(architecture.imports()))
     assert folders[-1] == "outside"
     order = ["doors", "_processes", "shared", "_backends"]
     assert sorted(order, key=folders.index) == order
 
 
-def test_what_goes_up_is_what_the_page_says() -> None:
+def test_the_imports_that_go_up_are_those_that_the_page_names() -> None:
     found = architecture.imports()
     plan = architecture.rooms(found)
     depth = {name: at for at, names in enumerate(plan.values()) for name in names}
@@ -205,13 +205,13 @@ def test_what_goes_up_is_what_the_page_says() -> None:
         for each in found
         if not each.is_late and depth[each.importer] > depth[each.imported]
     }
-    assert upwards == {("_backends", "_errors"), ("_backends", "testing._clock")}
+    assert upwards == {("_backends", "_errors")}
 
 
 # -- the benchmarks and the links --------------------------------------------
 
 
-def test_what_was_measured_can_be_read_again() -> None:
+def test_results_survive_being_written_and_read() -> None:
     spread = Spread(1.0, 2.0, 3.0)
     rows = [Row("within", spread, None, None), Row("other", spread, spread, 1.5)]
     result = Result("asyncio", "a block", "s", 7, None, rows)
@@ -219,7 +219,7 @@ def test_what_was_measured_can_be_read_again() -> None:
     assert (results, curves) == ([result], [])
 
 
-def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text(
         "<p id='here'><a href='#here'>1</a> <a href='b.html#there'>2</a>"
         "<a href='https://example.org/c.html'>3</a> <img src='d.png'>"

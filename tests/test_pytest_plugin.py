@@ -274,7 +274,7 @@ def test_v5_a_deadlock_spoils_no_other_test(
         for name in "abcd"
         for loop in ("asyncio", "trio")
     ]
-    report = r"^E +within\.testing\._clock\.Deadlock: deadlock at"
+    report = r"^E +within\.testing\._deadlock\.Deadlock: deadlock at"
     assert len(re.findall(report, outcome.text, re.MULTILINE)) == 4
     assert re.search(r"test_it\.py:\d+ in test_c$", outcome.text, re.MULTILINE)
     assert "warning" not in outcome.text

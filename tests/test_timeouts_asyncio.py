@@ -23,7 +23,7 @@ import pytest
 import uvloop
 
 import within
-from within._backends._asyncio_virtual import VirtualTimeLoop
+from within.testing._asyncio_loop import VirtualTimeLoop
 
 NEVER = 1e6
 SHORT = 0.005

@@ -1,4 +1,4 @@
-"""Virtual time is exact and in order, and each run has its own."""
+"""Virtual time is exact and keeps the order of events; each run has its own clock."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from hypothesis import example, given, strategies as st
 from virtual_runs import LOOPS, each_loop, virtually
 
 import within
-from within._backends._asyncio_virtual import VirtualTimeLoop
 from within.testing import backends, virtual_clock
+from within.testing._asyncio_loop import VirtualTimeLoop
 
 starts = st.sampled_from([0.0, 1e9, 1e15 / 3, -1.0, -1e9 / 7])
 seconds = st.floats(0, 1e6)
 
 
-# -- exact, and in order -------------------------------------------------------
+# -- exact and in order -------------------------------------------------------
 
 
 @each_loop
 @given(start=starts, naps=st.lists(seconds, min_size=1, max_size=8))
-@example(start=-1.0, naps=[0.7, 10 / 3])  # where a sum of differences goes wrong
-def test_v2_sleepers_wake_in_order_each_at_its_very_time(
+@example(start=-1.0, naps=[0.7, 10 / 3])  # adding differences up would be wrong here
+def test_v2_sleepers_wake_in_order_and_exactly_on_time(
     loop: str, start: float, naps: list[float]
 ) -> None:
     woken: list[tuple[float, float]] = []
@@ -55,7 +55,7 @@ def test_v2_sleepers_wake_in_order_each_at_its_very_time(
 
 @each_loop
 @given(start=starts, naps=st.lists(seconds, max_size=8))
-def test_v2_sleeps_and_advances_add_up_as_floats_do(
+def test_v2_sleeps_and_advances_add_up_like_floats(
     loop: str, start: float, naps: list[float]
 ) -> None:
     async def main() -> list[float]:
@@ -72,13 +72,13 @@ def test_v2_sleeps_and_advances_add_up_as_floats_do(
 
 
 @pytest.mark.parametrize("now", [-1.0, -4.0, 0.0, 1.0, 2.0**52, 1e15 / 3])
-def test_v2_no_timer_is_early_by_a_single_step_of_the_clock(now: float) -> None:
+def test_v2_no_timer_is_early_by_even_one_step_of_the_clock(now: float) -> None:
     due = math.nextafter(now, math.inf)
 
     async def main() -> list[float]:
         loop, rang = asyncio.get_running_loop(), list[float]()
         loop.call_at(due, lambda: rang.append(loop.time()))
-        await asyncio.sleep(0)  # a pass of the loop in which no time passes
+        await asyncio.sleep(0)  # one pass of the loop, in which the clock stands still
         await asyncio.sleep(1)
         return rang
 
@@ -86,7 +86,7 @@ def test_v2_no_timer_is_early_by_a_single_step_of_the_clock(now: float) -> None:
 
 
 @each_loop
-def test_v2_a_sleep_that_rounding_swallows_is_no_hang(loop: str) -> None:
+def test_v2_a_sleep_lost_to_rounding_does_not_hang(loop: str) -> None:
     async def main() -> float:
         for _ in range(10):
             await anyio.sleep(1)
@@ -96,7 +96,7 @@ def test_v2_a_sleep_that_rounding_swallows_is_no_hang(loop: str) -> None:
 
 
 @each_loop
-def test_v2_deadlines_may_be_as_far_as_floats_go(loop: str) -> None:
+def test_v2_a_deadline_may_be_the_largest_float(loop: str) -> None:
     async def main() -> list[float]:
         shown = list[float]()
         for deadline in (1e9, 1e308, sys.float_info.max):
@@ -108,7 +108,7 @@ def test_v2_deadlines_may_be_as_far_as_floats_go(loop: str) -> None:
     assert virtually(loop, main) == [1e9, 1e308, sys.float_info.max]
 
 
-def test_v2_a_timer_in_the_past_does_not_turn_time_back() -> None:
+def test_v2_a_timer_in_the_past_does_not_turn_the_clock_back() -> None:
     async def main() -> float:
         rang = asyncio.Event()
         asyncio.get_running_loop().call_at(-100.0, rang.set)
@@ -128,7 +128,9 @@ async def an_hour() -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("backend", backends(virtual_time=True, start=7))
-def test_v2_each_run_starts_anew(backend: tuple[str, dict[str, Any]]) -> None:
+def test_v2_each_run_starts_at_its_start_time(
+    backend: tuple[str, dict[str, Any]],
+) -> None:
     name, options = backend
     for _ in range(3):
         assert anyio.run(an_hour, backend=name, backend_options=options) == (7, 3607)
@@ -141,7 +143,7 @@ def test_v2_runs_in_two_threads_do_not_share_a_clock(
     both = threading.Barrier(2)
 
     async def main(nap: float) -> float:
-        both.wait()  # the other loop runs as well
+        both.wait()  # until the other loop runs too
         for _ in range(50):
             await anyio.sleep(nap)
         return virtual_clock().now
@@ -153,7 +155,7 @@ def test_v2_runs_in_two_threads_do_not_share_a_clock(
         assert list(pool.map(in_thread, [1, 1000])) == [50, 50_000]
 
 
-def test_v2_a_loop_that_runs_again_goes_on_where_it_was() -> None:
+def test_v2_a_loop_that_runs_twice_keeps_its_time() -> None:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         assert runner.run(an_hour()) == (0, 3600)
         assert runner.run(an_hour()) == (3600, 7200)
@@ -170,7 +172,7 @@ def test_v2_eager_tasks_keep_virtual_time() -> None:
     assert virtually("asyncio", main) == [(0, 3600)] * 2
 
 
-def test_v2_asyncio_inside_trio_keeps_its_virtual_time() -> None:
+def test_v2_asyncio_inside_trio_is_in_virtual_time() -> None:
     trio_asyncio = pytest.importorskip("trio_asyncio")
 
     async def main() -> float:
@@ -183,13 +185,13 @@ def test_v2_asyncio_inside_trio_keeps_its_virtual_time() -> None:
 
 @each_loop
 @pytest.mark.parametrize("start", [math.nan, math.inf, -math.inf, "1", True, None])
-def test_v2_a_clock_starts_at_a_finite_number(loop: str, start: Any) -> None:
+def test_v2_the_start_of_a_clock_is_a_finite_number(loop: str, start: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="start is"):
         virtually(loop, an_hour, start=start)
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "trio"])
-def test_v3_a_loop_that_is_not_installed_is_named(
+def test_v3_the_error_names_a_loop_that_is_not_installed(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -201,7 +203,7 @@ def test_v3_a_loop_that_is_not_installed_is_named(
 
 
 @each_loop
-def test_v2_advance_makes_all_due_at_once_and_t3_what_is_done_stays_so(
+def test_v2_t3_advance_makes_everything_due_at_once_except_finished_blocks(
     loop: str,
 ) -> None:
     async def sleeper(nap: float, woken: list[tuple[float, float]]) -> None:
@@ -228,7 +230,7 @@ def test_v2_advance_makes_all_due_at_once_and_t3_what_is_done_stays_so(
 
 @each_loop
 @pytest.mark.parametrize("value", [-1, -1e-9, math.nan, math.inf, 1e400, "1", True])
-def test_v2_advance_takes_a_finite_time_forwards(loop: str, value: Any) -> None:
+def test_v2_advance_accepts_only_a_finite_time_forwards(loop: str, value: Any) -> None:
     async def main() -> None:
         clock = virtual_clock()
         with pytest.raises((ValueError, TypeError), match="seconds is"):
@@ -242,7 +244,7 @@ def test_v2_advance_takes_a_finite_time_forwards(loop: str, value: Any) -> None:
 
 
 @each_loop
-def test_v2_advance_is_for_the_loop_whose_clock_it_is(loop: str) -> None:
+def test_v2_advance_works_only_on_the_loop_of_the_clock(loop: str) -> None:
     async def main(other: Any) -> Any:
         clock = virtual_clock()
         if other is not None:

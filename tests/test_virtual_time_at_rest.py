@@ -1,4 +1,4 @@
-"""Virtual time is at rest while anything is at work that the loop waits for."""
+"""Virtual time stands still while a thread or a child works for the loop."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ import pytest
 import trio
 import trio.testing
 from anyio._backends._asyncio import WorkerThread
-from virtual_runs import each_loop, let_it_pass, virtually, waker
+from virtual_runs import each_loop, virtually, wait_for_passes, waker
 
 import within
 from within import Stop
-from within._backends import _trio_virtual
-from within.testing import _clock, virtual_clock
+from within.testing import _outside, _trio_clock, virtual_clock
 
-# -- at rest while a thread or a child is at work ------------------------------
+# -- still while a thread or a child is at work ------------------------------
 
 
 async def own_pool(work: Callable[[], Any]) -> Any:
@@ -73,7 +72,7 @@ def test_v2_no_time_passes_while_a_thread_is_at_work(loop: str, thread: Any) -> 
         wake, clock = waker(), virtual_clock()
 
         def work() -> float:
-            let_it_pass(wake)
+            wait_for_passes(wake)
             return clock.now
 
         async with anyio.create_task_group() as group:
@@ -85,7 +84,7 @@ def test_v2_no_time_passes_while_a_thread_is_at_work(loop: str, thread: Any) -> 
 
 
 @pytest.mark.parametrize(("loop", "thread"), THREADS)
-def test_v2_nor_while_one_is_that_nobody_waits_for_any_more(
+def test_v2_no_time_passes_while_an_abandoned_thread_is_at_work(
     loop: str, thread: Any
 ) -> None:
     async def main() -> None:
@@ -95,7 +94,7 @@ def test_v2_nor_while_one_is_that_nobody_waits_for_any_more(
         def work() -> None:
             wake(scope.cancel)
             abandoned.wait()
-            let_it_pass(wake)
+            wait_for_passes(wake)
             seen.append(clock.now)
 
         with anyio.CancelScope() as scope:
@@ -109,7 +108,7 @@ def test_v2_nor_while_one_is_that_nobody_waits_for_any_more(
 
 
 @pytest.mark.parametrize(("loop", "thread"), THREADS)
-def test_v2_nor_between_the_work_of_a_thread_and_its_result(
+def test_v2_no_time_passes_between_the_end_of_a_thread_and_its_result(
     loop: str, thread: Any
 ) -> None:
     async def main() -> None:
@@ -123,9 +122,9 @@ def test_v2_nor_between_the_work_of_a_thread_and_its_result(
 
 
 @each_loop
-def test_v2_the_clock_goes_on_after_each_of_many_threads(loop: str) -> None:
+def test_v2_the_clock_moves_again_after_each_of_many_threads(loop: str) -> None:
     async def main() -> float:
-        for _ in range(300):  # of which some are seen at work after their last word
+        for _ in range(300):  # some still look busy after they have woken the loop
             await anyio.to_thread.run_sync(int)
             await anyio.sleep(1)
         return virtual_clock().now
@@ -134,7 +133,7 @@ def test_v2_the_clock_goes_on_after_each_of_many_threads(loop: str) -> None:
 
 
 @each_loop
-def test_v2_who_waits_for_a_limiter_has_no_thread_at_work(loop: str) -> None:
+def test_v2_a_task_that_waits_for_a_limiter_has_no_thread_at_work(loop: str) -> None:
     async def main() -> float:
         limiter = anyio.CapacityLimiter(1)
 
@@ -170,7 +169,7 @@ def test_v2_closing_the_loop_waits_for_its_threads_in_real_time() -> None:
         return asyncio.get_running_loop()
 
     closing = threading.Thread(target=lambda: release.set())
-    assert virtually("asyncio", main).time() == 0  # and no warning of 300 seconds
+    assert virtually("asyncio", main).time() == 0  # not the 300 s of asyncio's limit
     closing.join()
 
 
@@ -180,12 +179,12 @@ def test_v2_no_time_passes_while_a_child_is_waited_for(loop: str) -> None:
         wake, clock, seen = waker(), virtual_clock(), list[float]()
         stdin, hold = os.pipe()
 
-        def let_it_end() -> None:
-            let_it_pass(wake)
+        def end_the_child() -> None:
+            wait_for_passes(wake)
             seen.append(clock.now)
             os.close(hold)
 
-        thread = threading.Thread(target=let_it_end)
+        thread = threading.Thread(target=end_the_child)
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.sleep, 1)
             thread.start()
@@ -199,11 +198,11 @@ def test_v2_no_time_passes_while_a_child_is_waited_for(loop: str) -> None:
 
 
 @each_loop
-@pytest.mark.parametrize("who", ["the child", "its group"])
-def test_v2_p4_grace_is_real_where_time_is_not(loop: str, who: str) -> None:
-    # They stay whatever one says: for the clock they are at work for ever.
+@pytest.mark.parametrize("stubborn", ["the child", "its group"])
+def test_v2_p4_grace_is_in_real_time(loop: str, stubborn: str) -> None:
+    # These ignore the signal, and so they hold the clock still until they are killed.
     deaf = "trap '' TERM; (echo; exec sleep 600) &"
-    script = deaf + (" wait; wait" if who == "the child" else " sleep 600")
+    script = deaf + (" wait; wait" if stubborn == "the child" else " sleep 600")
     grace = 0.1
 
     async def main() -> None:
@@ -211,7 +210,7 @@ def test_v2_p4_grace_is_real_where_time_is_not(loop: str, who: str) -> None:
         async with within.process("sh", "-c", script, stop=Stop(grace=grace)) as child:
             async for _ in child:
                 break
-            if who != "the child":
+            if stubborn != "the child":
                 child.kill()
         assert child.returncode == -signal.SIGKILL
         assert time.monotonic() - began >= grace
@@ -222,7 +221,7 @@ def test_v2_p4_grace_is_real_where_time_is_not(loop: str, who: str) -> None:
 
 
 @each_loop
-def test_v2_p4_grace_may_be_without_end(loop: str) -> None:
+def test_v2_p4_grace_may_be_infinite(loop: str) -> None:
     async def main() -> int | None:
         stop = Stop(grace=math.inf)
         async with within.process("sleep", "600", stop=stop) as child:
@@ -233,7 +232,7 @@ def test_v2_p4_grace_may_be_without_end(loop: str) -> None:
 
 
 @each_loop
-def test_v2_a_descriptor_that_is_ready_comes_before_a_deadline(loop: str) -> None:
+def test_v2_a_ready_descriptor_comes_before_a_deadline(loop: str) -> None:
     async def main() -> float:
         here, there = socket.socketpair()
         with here, there, within.timeout(1):
@@ -245,7 +244,7 @@ def test_v2_a_descriptor_that_is_ready_comes_before_a_deadline(loop: str) -> Non
 
 
 @pytest.mark.parametrize("cushion", [0, 0.001, 0.05])
-def test_v2_trio_waits_for_idle_tasks_before_time_passes(cushion: float) -> None:
+def test_v2_wait_all_tasks_blocked_ends_before_time_passes(cushion: float) -> None:
     async def main() -> float:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep, 1)
@@ -255,16 +254,16 @@ def test_v2_trio_waits_for_idle_tasks_before_time_passes(cushion: float) -> None
     assert virtually("trio", main) == 0
 
 
-# -- what may yet wake a task is no deadlock -----------------------------------
+# -- no deadlock while something may still wake a task -----------------------------------
 
 
 @each_loop
-def test_v2_a_thread_that_will_wake_the_loop_is_waited_for(loop: str) -> None:
+def test_v2_the_loop_waits_for_a_thread_that_may_wake_it(loop: str) -> None:
     async def main() -> None:
         wake, woken = waker(), anyio.Event()
 
         def later() -> None:
-            let_it_pass(wake)
+            wait_for_passes(wake)
             wake(woken.set)
 
         for _ in range(20):
@@ -277,10 +276,10 @@ def test_v2_a_thread_that_will_wake_the_loop_is_waited_for(loop: str) -> None:
     virtually(loop, main)
 
 
-def test_v2_a_pool_that_was_there_before_is_waited_for_while_at_work() -> None:
+def test_v2_the_loop_waits_for_an_older_pool_that_is_at_work() -> None:
     async def main(pool: ThreadPoolExecutor) -> None:
-        await asyncio.wrap_future(pool.submit(let_it_pass, waker()))
-        for _ in range(1000):  # work that its thread has not yet seen
+        await asyncio.wrap_future(pool.submit(wait_for_passes, waker()))
+        for _ in range(1000):  # the thread has often not seen the work yet
             await asyncio.wrap_future(pool.submit(int))
 
     with ThreadPoolExecutor(1) as pool:
@@ -290,7 +289,7 @@ def test_v2_a_pool_that_was_there_before_is_waited_for_while_at_work() -> None:
 
 @each_loop
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
-def test_v2_a_signal_that_is_waited_for_may_come(
+def test_v2_the_loop_waits_for_a_signal_that_a_task_expects(
     loop: str, number: signal.Signals
 ) -> None:
     async def main() -> None:
@@ -317,10 +316,10 @@ def test_v2_trio_may_run_as_a_guest_in_virtual_time() -> None:
     assert virtually("asyncio", main) == 0
 
 
-# -- what others keep private, and we look at ----------------------------------
+# -- private names of other packages on which we rely ----------------------------------
 
 
-def test_v2_trio_is_where_we_look_for_it() -> None:
+def test_v2_private_names_of_trio_have_not_moved() -> None:
     async def main() -> None:
         context: Any = trio._core._run.GLOBAL_RUN_CONTEXT
         assert not context.runner.waiting_for_idle
@@ -336,11 +335,11 @@ def test_v2_trio_is_where_we_look_for_it() -> None:
                 assert task._cancel_status._parent._scope is scope
 
     virtually("trio", main)
-    assert _trio_virtual._active_thread_count is not None
-    assert _trio_virtual._worker is not None
+    assert _trio_clock._active_thread_count is not None
+    assert _trio_clock._worker is not None
 
 
-def test_v2_anyio_and_the_pools_are_where_we_look_for_them() -> None:
+def test_v2_private_names_of_anyio_and_of_pools_have_not_moved() -> None:
     async def main() -> None:
         await anyio.to_thread.run_sync(int)
         loop, threads = asyncio.get_running_loop(), threading.enumerate()
@@ -353,5 +352,5 @@ def test_v2_anyio_and_the_pools_are_where_we_look_for_them() -> None:
         pool.submit(int).result()
         (thread,) = pool._threads
         assert isinstance(thread, threading.Thread)
-        assert thread in _clock._queues
-        assert _clock._worker is not None
+        assert thread in _outside._queues
+        assert _outside._worker is not None

@@ -1,4 +1,4 @@
-"""Runs in virtual time, and threads that take part in them."""
+"""Helpers to run tests in virtual time, and for threads that take part in them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Wake = Callable[[Callable[[], Any]], Any]
 
 
 def waker() -> Wake:
-    """What a thread calls to have something done by the running loop."""
+    """A function with which a thread makes the running loop call something."""
     if trio.lowlevel.in_trio_run():
         return trio.lowlevel.current_trio_token().run_sync_soon
     return asyncio.get_running_loop().call_soon_threadsafe
 
 
-def let_it_pass(wake: Wake) -> None:
-    """From a thread: return when the loop had many occasions to move its clock."""
+def wait_for_passes(wake: Wake) -> None:
+    """In a thread: return after many passes in which the loop could move its clock."""
     for _ in range(20):
         passed = threading.Event()
         wake(passed.set)

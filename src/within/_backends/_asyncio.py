@@ -58,6 +58,11 @@ class AsyncioBackend:
     def has_virtual_time(self) -> bool:
         return hasattr(self._loop, "virtual_clock")
 
+    @property
+    def waits_for_descriptors(self) -> bool:
+        """Whether a task is in one of our waits; the virtual loop then waits too."""
+        return bool(self._readers or self._writers)
+
     # -- scopes ------------------------------------------------------------
 
     def enter(self, timeout: Timeout) -> None:
@@ -365,6 +370,11 @@ def backend_of(loop: asyncio.AbstractEventLoop) -> AsyncioBackend:
     backend = AsyncioBackend(loop)
     loop._within_backend = backend  # type: ignore[attr-defined]
     return backend
+
+
+def backend_of_running_loop() -> AsyncioBackend | None:
+    """The backend of the running loop; None where it has none yet."""
+    return getattr(asyncio._get_running_loop(), "_within_backend", None)
 
 
 def running_task() -> Task | None:

@@ -1,7 +1,7 @@
-"""The pytest plugin: the marker ``virtual_time``, the fixture ``virtual_clock``.
+"""The pytest plugin: the marker ``virtual_time`` and the fixture ``virtual_clock``.
 
-It is loaded wherever this package is installed, and does nothing for a test that
-does not ask. Running the tests is the matter of anyio's plugin.
+pytest loads it wherever this package is installed. It does nothing for a test without
+the marker; anyio's plugin is what runs the tests.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import VirtualClock, VirtualTime, backends, guarded, virtual_clock as clock
+from ._runs import VirtualTime, backends, raising_deadlocks, virtual_clock as clock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from ._clock import VirtualClock
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "virtual_time(*backends, start=0.0): run an async test in virtual time, on "
-        "asyncio and trio, or on those that are named (within.testing).",
+        "asyncio and trio, or on the backends that are named (within.testing).",
     )
 
 
@@ -32,29 +34,29 @@ async def virtual_clock(anyio_backend: Any) -> VirtualClock:
     return clock()
 
 
-# A wrapper, so that it comes before anyio's plugin looks for its own mark.
+# A wrapper runs before anyio's plugin, which then finds the mark that we add.
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(
     collector: Any, name: str, obj: Any
 ) -> Generator[None, Any, Any]:
-    # Asked first: what else stands in a module may not bear to be looked at.
+    # `istestfunction` comes first: touching other objects of a module may raise.
     is_test = collector.istestfunction(obj, name)
-    if is_test and iscoroutinefunction(_written(obj)):
+    if is_test and iscoroutinefunction(_as_written(obj)):
         marks = [*collector.iter_markers(), *getattr(obj, "pytestmark", ())]
         if any(mark.name == "virtual_time" for mark in marks):
             pytest.mark.anyio(obj)
     return (yield)
 
 
-# Kept, because pytest makes a fixture anew for a test whose parameter is another
-# object: one of a module's scope would not outlive a test.
+# Cached because pytest compares parameters by identity: with new ones for each test it
+# would set a fixture of module scope up again and again.
 @functools.cache
 def _loops(**options: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     return {found[0]: found for found in backends(virtual_time=True, **options)}
 
 
-def _written(obj: Any) -> Any:
-    """The test as it was written: one of Hypothesis is a function around it."""
+def _as_written(obj: Any) -> Any:
+    """The test function itself: Hypothesis puts another one around it."""
     return obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
 
 
@@ -62,7 +64,7 @@ def _written(obj: Any) -> Any:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("virtual_time")
     if mark is None or "anyio_backend" not in metafunc.fixturenames:
-        return  # none, or one on a whole module, and a test that is not async
+        return  # the mark may be on a whole module, and this test synchronous
     found = _loops(**mark.kwargs)
     for name in mark.args:
         if name not in found:
@@ -72,15 +74,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             )
     names = mark.args or found
     params = [pytest.param(found[name], id=name) for name in names]
-    # As a mark, before pytest looks for those: then the parameters of the fixture
-    # do not count. Its scope is the one that it has in anyio's plugin.
+    # Added as a mark, before pytest looks for marks, so that it takes precedence over
+    # the parameters of the fixture. The scope is that of the fixture in anyio's plugin.
     metafunc.definition.add_marker(
         pytest.mark.parametrize("anyio_backend", params, scope="module")
     )
 
 
-def _virtual(backend: Any) -> str | None:
-    """The name of the loop, if it is one in virtual time."""
+def _virtual_loop(backend: Any) -> str | None:
+    """The name of the backend if it is in virtual time."""
     match backend:
         case (str() as name, VirtualTime()):
             return name
@@ -90,18 +92,18 @@ def _virtual(backend: Any) -> str | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-    """Have a deadlock raised from the test itself, which leaves the loop usable."""
-    backend = _virtual(pyfuncitem.funcargs.get("anyio_backend"))
+    """Raise a deadlock from the test itself, so that the loop stays usable."""
+    backend = _virtual_loop(pyfuncitem.funcargs.get("anyio_backend"))
     if backend is None:
         return (yield)
     owner: Any = getattr(pyfuncitem.obj, "hypothesis", pyfuncitem)
     name = "obj" if owner is pyfuncitem else "inner_test"
     test = getattr(owner, name)
-    # anyio's plugin leaves its own wrapper there for the next loop to take off.
+    # anyio's plugin leaves its own wrapper here, and removes it for the next loop.
     test = getattr(test, "_anyio_original_func", test)
     if not iscoroutinefunction(test):
         return (yield)
-    setattr(owner, name, guarded(test, backend))
+    setattr(owner, name, raising_deadlocks(test, backend))
     try:
         return (yield)
     finally:

@@ -1,16 +1,16 @@
-"""Random programs of blocks, and what must become of them.
+"""Random programs of blocks, and a reference that knows what they must do.
 
-This is how the rules of :mod:`within` are held: Hypothesis draws a
-:class:`Program`, it is run on a loop in virtual time, and what each of its tasks
-did, line by line, must be among the :meth:`~Program.outcomes` of a reference that
-knows of no loop. A program prints as the code that it is, so that a failing one
-is a bug report.
+The rules of :mod:`within` are tested like this: Hypothesis draws a :class:`Program`,
+the program runs on a loop in virtual time, and what each of its tasks did, line by
+line, must be one of the :meth:`~Program.outcomes` of a reference that uses no event
+loop. A program prints as Python code, so that a failing example reads like a bug
+report.
 
-With ``calls`` the programs await functions of yours in the midst of deadlines,
-shields and cancellations of every kind. Then there is no reference, but
-your own invariants can be checked after each. Deadlines are drawn from some seconds:
-a function that takes about one, step by step, is hit in each of its steps, and 200
-examples hit most of them:
+With ``calls``, the programs also await your own functions in the middle of deadlines,
+shields and cancellations of every kind. There is no reference for that, but you can
+check your own invariants after each program. Deadlines are a few seconds long. A
+function that takes about a second, in several steps, can be cancelled in each of
+them, and 200 examples reach most steps:
 
 >>> import anyio
 >>> from hypothesis import given, reject, settings
@@ -29,11 +29,11 @@ examples hit most of them:
 ...         return slots.value
 ...     try:
 ...         assert run(main, backend="trio", virtual_time=True) == 1
-...     except Deadlock:  # some programs wait for ever
+...     except Deadlock:  # some programs wait forever
 ...         reject()
 >>> test_no_slot_is_lost()
 
-Programs can be written down, too:
+You can also write a program yourself:
 
 >>> from within.testing.model import Block, Program, Sleep
 >>> program = Program((Block(2.5, quiet=True, shield=False, body=(Sleep(4),)), Sleep(1)))

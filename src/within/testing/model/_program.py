@@ -1,4 +1,4 @@
-"""A program: how it is run, and what may become of it."""
+"""A program: running it, and the traces that the rules allow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..._errors import DeadlineExceeded
 from ..._timeouts import Timeout
 from ._reference import Reference
 from ._scopes import Event
-from ._source import Writer, marked
+from ._source import Writer, recording
 from ._statements import Call, CancelTask, fresh, walk
 
-# By task, what it did.
+# By the name of a task, what it did.
 Trace = dict[str, list[Event]]
 
 if TYPE_CHECKING:
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
     from ._statements import Body, Statement
 
-# How many orders of what happens at one instant are tried before it is given up.
+# How many orders of simultaneous events are tried before giving up.
 _ORDERS = 20_000
 
 
 class Undecided(Exception):
-    """There are too many orders in which the program may run to try them all."""
+    """The program may run in too many different orders to try them all."""
 
 
 class Program:
-    """A coroutine function made of statements; its ``repr`` is its source.
+    """A coroutine function made of statements; its ``repr`` is its source code.
 
     Args:
         body: The statements.
-        level: Make its blocks level-triggered, as on trio all are.
+        level: Make its blocks level-triggered, as all blocks are on trio.
 
     Raises:
-        TypeError: For what is no statement, or no number.
-        ValueError: For a number that is not finite, a sleep that is negative, and a
-            function to be called that has no name of its own.
+        TypeError: If a statement or a number is of another type.
+        ValueError: If a number is not finite, a sleep is negative, or a function to
+            call has no usable name.
     """
 
     def __init__(self, body: Sequence[Statement], *, level: bool = False) -> None:
@@ -59,7 +59,7 @@ class Program:
         return "\n".join(self._writer.lines) + "\n"
 
     def statements(self) -> Iterator[Statement]:
-        """All of them, in the order in which they are written down."""
+        """All statements, in the order of the source code."""
         return walk(self.body)
 
     def __repr__(self) -> str:
@@ -68,18 +68,18 @@ class Program:
     # -- running it ----------------------------------------------------------
 
     async def run(self) -> Trace:
-        """Run it on the loop at hand, which should be in virtual time.
+        """Run it on the current loop, which should be in virtual time.
 
         Returns:
-            For each task, what it did: the number of a line, the time at which it
-            was done, in seconds since the start, and what came of it: the item
-            that was received, the deadline that was asked for; for a block what
-            left it, whether it had been cancelled and, of ours, whether that ended it.
-            Last, what ended the task.
+            For each task a list of events. An event has the number of a line, the
+            time at which the line was done, in seconds since the start, and the
+            result: the item received or the deadline found; for a block the exception
+            that left it, whether the block was cancelled and, for a block of ours,
+            whether that ended it. The last event is the end of the task.
 
         Raises:
-            BaseException: What a function of yours has raised, and what cancels the
-                program from outside; its own errors end up in the trace.
+            BaseException: If a function of yours raises it, or if it cancels the
+                program from outside. The program's own errors are in the trace.
         """
         recorder = _Recorder()
         calls: list[Callable[[], Awaitable[object]]] = []
@@ -88,19 +88,19 @@ class Program:
             "_at": recorder.at,
             "_left": recorder.left,
             "_task": recorder.task,
-            "print": _Printed.of,  # for `_at` to keep
+            "print": _Printed.of,  # `_at` records the values
         }
         for statement in self.statements():
             if isinstance(statement, Call):
                 function = statement.function
                 if names.setdefault(function.__name__, function) is not function:
-                    raise ValueError(f"two functions are called {function.__name__}")
+                    raise ValueError(f"two functions have the name {function.__name__}")
                 calls.append(function)
         for function in calls:
             names[function.__name__] = recorder.watched(function)
         exec(self._code, names)
         main: Any = names["main"]
-        # A `Task.cancel()` that has found nothing more to cancel strikes in the second.
+        # A `Task.cancel()` late in the program takes effect in the checkpoint.
         for step in (main, anyio.lowlevel.checkpoint):
             try:
                 await step()
@@ -113,24 +113,24 @@ class Program:
 
     @functools.cached_property
     def _code(self) -> CodeType:
-        return compile(marked(self.source), "<program>", "exec")
+        return compile(recording(self.source), "<program>", "exec")
 
-    # -- what may become of it -----------------------------------------------
+    # -- the traces that are right -----------------------------------------------
 
     def outcomes(self, backend: str) -> Iterator[Trace]:
-        """Each trace that is right, once.
+        """Each trace that the rules allow, once.
 
-        There is more than one only where things happen at one and the same
-        instant in different tasks, or a wait ends at the very instant of a
-        deadline: what comes first is then the loop's choice.
+        There are several only where events in different tasks happen at the same
+        instant, or where a wait ends at the very instant of a deadline. Which of them
+        comes first is then up to the loop.
 
         Args:
             backend: ``"asyncio"`` or ``"trio"``.
 
         Raises:
             ValueError: For another backend.
-            Unanswerable: Where the program hangs for ever or calls functions.
-            Undecided: Where there are too many orders to try.
+            Unanswerable: If the program hangs forever or calls functions.
+            Undecided: If there are too many orders to try.
         """
         found: list[Trace] = []
         for trace in self._orders(backend, None):
@@ -139,16 +139,16 @@ class Program:
                 yield trace
 
     def allows(self, trace: Trace, backend: str) -> bool:
-        """Whether ``trace`` is one of the :meth:`outcomes`; cheaper than asking them.
+        """Whether ``trace`` is one of the :meth:`outcomes`, but found more cheaply.
 
-        Args and errors as for :meth:`outcomes`.
+        Arguments and errors are those of :meth:`outcomes`.
         """
         return any(found == trace for found in self._orders(backend, trace))
 
     def _orders(self, backend: str, wanted: Trace | None) -> Iterator[Trace]:
         if backend not in ("asyncio", "trio"):
             raise ValueError(f"backend is {backend!r}: give asyncio or trio")
-        choices: list[tuple[int, int]] = []  # what was chosen, of how many
+        choices: list[tuple[int, int]] = []  # pairs: chosen, out of how many
         for _ in range(_ORDERS):
             order = _Order(choices, wanted)
             traces = Reference(
@@ -168,11 +168,11 @@ class Program:
                 return
             chosen, many = choices.pop()
             choices.append((chosen + 1, many))
-        raise Undecided(f"after {_ORDERS:,} orders")
+        raise Undecided(f"gave up after {_ORDERS:,} orders of simultaneous events")
 
 
 class _Order:
-    """Which of all orders is simulated, and whether it is of interest still."""
+    """One order of simultaneous events, and whether it still matches the trace."""
 
     def __init__(self, choices: list[tuple[int, int]], wanted: Trace | None) -> None:
         self._ahead = choices
@@ -195,7 +195,7 @@ class _Order:
 
 
 class _Printed(tuple[Any, ...]):
-    """What the program has printed."""
+    """The values that the program has printed."""
 
     @classmethod
     def of(cls, *values: Any) -> _Printed:
@@ -209,7 +209,7 @@ class _Recorder:
     def __init__(self) -> None:
         self._began = current_time()
         self.traces: Trace = {}
-        self.error: BaseException | None = None  # of a function of somebody else's
+        self.error: BaseException | None = None  # raised by a function of the user
 
     def watched(self, function: Callable[[], Awaitable[object]]) -> Any:
         async def call() -> None:
@@ -269,13 +269,13 @@ class _Recorder:
 
 
 def _describe(exc: BaseException) -> str:
-    """As the reference does; of a group what is no cancellation."""
+    """In the words of the reference; of a group, all but the cancellations."""
     if isinstance(exc, anyio.get_cancelled_exc_class()):
         return "Cancelled"
     if isinstance(exc, DeadlineExceeded):
         return f"DeadlineExceeded({exc.scope.name})"
     if isinstance(exc, BaseExceptionGroup):
-        # trio keeps the cancellations in it up to the scope that they are of.
+        # On trio a group holds cancellations until their scope has caught them.
         inside = [_describe(member) for member in _members(exc)]
         rest = sorted(text for text in inside if text != "Cancelled")
         return f"group({', '.join(rest)})" if rest else "Cancelled"
@@ -287,9 +287,9 @@ def _members(group: Any) -> Sequence[BaseException]:
 
 
 def _is_of_program(exc: BaseException, native: bool) -> bool:
-    """Whether it ends the program by what is written there."""
+    """Whether the program raises it by itself."""
     if isinstance(exc, BaseExceptionGroup):
         return all(_is_of_program(member, native) for member in _members(exc))
     if isinstance(exc, anyio.get_cancelled_exc_class()):
-        return native  # else somebody cancels the program
+        return native  # otherwise something outside cancels the program
     return isinstance(exc, DeadlineExceeded | ValueError)

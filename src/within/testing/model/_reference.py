@@ -1,7 +1,6 @@
-"""What must become of a program: a simulation that knows of no event loop.
+"""What a program must do, by a simulation that uses no event loop.
 
-Tasks are generators that run the statements and yield whenever a task would
-suspend.
+Tasks are generators that run the statements and yield where a task would suspend.
 """
 
 from __future__ import annotations
@@ -69,6 +68,7 @@ class Reference(Simulation):
         for one in made:
             node = Node(type(one), writer.name(one), one.shield, one.delay)
             self.known[id(one)] = node
+            # anyio counts the delay from when the scope is made, and not from entry.
             if isinstance(one, Scope) and id(one) in writer.early:
                 node.deadline = _after(0.0, node.delay)
                 node.delay = None
@@ -118,6 +118,16 @@ class Reference(Simulation):
                 self.log(task, line, self._effective_deadline(task))
             case Reschedule(_, delay):
                 self._reschedule(task, statement, delay)
+            case Cancel() | CancelScope() | CancelGroup() | CancelTask():
+                self._cancel_something(task, statement)
+            case Call(function):
+                raise Unanswerable(f"the reference does not know {function.__name__}()")
+            case _:
+                yield from self._nested(task, statement)
+
+    def _cancel_something(self, task: Task, statement: Statement) -> None:
+        line = statement.line
+        match statement:
             case Cancel() | CancelScope():
                 if (target := self.writer.target(statement)) is not None:
                     if self.known[id(target)].state != "left":
@@ -131,6 +141,12 @@ class Reference(Simulation):
                 if groups:
                     self.cancel(groups[outwards % len(groups)])
                     self.log(task, line)
+            case _:
+                raise TypeError(f"{statement!r} does not cancel anything")
+
+    def _nested(self, task: Task, statement: Statement) -> Steps:
+        line = statement.line
+        match statement:
             case Block() | Scope():
                 yield from self._block(task, statement)
             case Group():
@@ -154,15 +170,13 @@ class Reference(Simulation):
                     yield from self._run(task, body)
                 except Exceeded as exc:
                     self.log(task, line, "caught", exc.args[0])
-            case Call(function):
-                raise Unanswerable(f"nobody knows what {function.__name__}() does")
             case _:
-                raise TypeError(f"no statement of a program: {statement!r}")
+                raise TypeError(f"{statement!r} is not a statement")
 
     def _put(self, queue: int, item: int) -> None:
         for task in self.receivers:
             waiting = task.suspended
-            # anyio passes over who is about to be cancelled by a scope of its own.
+            # anyio skips a receiver that is about to be cancelled by a scope of anyio.
             if (
                 waiting is None
                 or waiting.queue != queue
@@ -220,7 +234,7 @@ class Reference(Simulation):
             end = None
             if isinstance(statement, Block) and not statement.quiet:
                 end = Exceeded(node.name)
-        # Of a scope of anyio's, trio says "caught" of a part of a group as well.
+        # For a scope of anyio, trio reports "caught" even for a part of a group.
         ours = [caught] if isinstance(statement, Block) else []
         self.log(task, statement.line, describe(end), node.cancelled, *ours)
         if end is not None:
@@ -243,7 +257,7 @@ class Reference(Simulation):
             if isinstance(exc, Exception):
                 node.errors.append(exc)
         if node.alive:
-            # trio: what is cancelled here are the children, and nobody else.
+            # On trio this wait cannot be cancelled; the children are cancelled instead.
             waiting = Suspended(group=node, held=self.trio)
             while node.alive:
                 try:

@@ -1,6 +1,6 @@
-"""Tasks, and the scopes that they are in: who is cancelled, and who catches it.
+"""Tasks and their scopes: which tasks are cancelled, and which scope catches it.
 
-These are the rules T6, T7, T14 and T15 as the reference knows them.
+These are the rules T6, T7, T14 and T15 of the reference.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Steps = Generator["Suspended", Any, None]
 
 
 class Unanswerable(Exception):
-    """The program hangs for ever, or calls what the reference does not know."""
+    """The program hangs forever, or calls a function unknown to the reference."""
 
 
 class Cancelled(BaseException):
-    """``foreign``: by a scope of anyio's, which knows its own."""
+    """``foreign``: sent by a scope of anyio, which recognises its own."""
 
     def __init__(self, *, foreign: bool) -> None:
         self.foreign = foreign
@@ -38,7 +38,7 @@ class Failed(Exception):
 
 
 class Several(Exception):
-    """What a task group raises."""
+    """The exception group that a task group raises."""
 
     def __str__(self) -> str:
         return f"group({', '.join(sorted(map(describe, self.args)))})"
@@ -63,15 +63,17 @@ class Node:
     delay: float | None = None  # until it is entered
     deadline: float = math.inf
     cancelled: bool = False
-    struck: bool = False  # ours: the task has been cancelled for it
-    counted: bool = False  # ours: and that request is not taken back yet
+    struck: bool = False  # a block of ours: its task has been cancelled for it
+    counted: bool = False  # a block of ours: with a request not taken back yet
     state: str = "created"
     parent: Node | None = None
     task: Task | None = None
-    requests: int = 0  # of its task when it was entered
-    alive: int = 0  # a group's child tasks
-    errors: list[Exception] = field(default_factory=list[Exception])  # of those
-    passed_on: Cancelled | None = None  # a cancellation of one of those
+    requests: int = 0  # of its task, at entry
+    alive: int = 0  # child tasks of a group
+    errors: list[Exception] = field(
+        default_factory=list[Exception]
+    )  # of the child tasks
+    passed_on: Cancelled | None = None  # a cancellation of a child task
 
 
 @dataclass(eq=False)
@@ -82,10 +84,10 @@ class Suspended:
     event: int | None = None
     queue: int | None = None
     group: Node | None = None
-    # The next turn of the task; a cancellation in between is still heard.
+    # Waits only for its next turn; a cancellation in between still counts.
     checkpoint: bool = False
-    held: bool = False  # not to be cancelled
-    is_tie: bool = False  # over at the very instant of a deadline: either may win
+    held: bool = False  # cannot be cancelled
+    is_tie: bool = False  # ends at the very instant of a deadline: either may win
 
 
 @dataclass(eq=False)
@@ -94,16 +96,16 @@ class Task:
     node: Node | None
     steps: Steps = field(init=False)
     trace: list[Event] = field(default_factory=list[Event])
-    requests: int = 0  # as Task.cancelling() counts them
+    requests: int = 0  # what `Task.cancelling()` would return
     suspended: Suspended | None = None
     ready: bool = True
     value: Any = None
     throw: Cancelled | None = None
-    must_cancel: bool = False  # at its next suspension, come what may
+    must_cancel: bool = False  # cancelled at its next suspension
 
 
 def visible(node: Node | None) -> list[Node]:
-    """From the innermost outwards, up to a shield (T14)."""
+    """The scopes from the innermost outwards, up to a shield (T14)."""
     found: list[Node] = []
     while node is not None:
         found.append(node)
@@ -113,8 +115,8 @@ def visible(node: Node | None) -> list[Node]:
     return found
 
 
-def owed(task: Task, node: Node | None) -> list[Node]:
-    """asyncio: the expired blocks of ours that may cancel this task."""
+def expired_blocks_reaching(task: Task, node: Node | None) -> list[Node]:
+    """On asyncio, the expired blocks of ours that may cancel this task."""
     return [
         one
         for one in visible(node)
@@ -123,7 +125,7 @@ def owed(task: Task, node: Node | None) -> list[Node]:
 
 
 def is_cancelled(trio: bool, node: Node | None) -> bool:
-    """By a foreign scope; on trio ours are no different."""
+    """Whether a foreign scope is cancelled; on trio ours count as well."""
     return any(
         one.cancelled and (trio or one.kind is not Block) for one in visible(node)
     )
@@ -133,7 +135,7 @@ def enter(task: Task, node: Node, now: float) -> None:
     if node.delay is not None:
         node.deadline = now + node.delay
     node.state, node.task, node.parent = "open", task, task.node
-    # One that the task is yet to hear of will be heard in the block.
+    # A request that is still to be delivered will be delivered in the block.
     node.requests = task.requests - (node.kind is Block and task.must_cancel)
     node.cancelled = node.cancelled or node.deadline <= now
     task.node = node
@@ -155,9 +157,9 @@ def leave(trio: bool, task: Task, node: Node, exc: BaseException | None) -> bool
         return exc.foreign and not around and task.requests <= node.requests
     if not node.struck or task.requests > node.requests:
         return False  # T6
-    if outer := owed(task, outside):  # T7
+    if outer := expired_blocks_reaching(task, outside):  # T7
         for one in outer:
             one.struck = True
         return False
-    exc.foreign = exc.foreign or around  # T6: given to who else has cancelled it
+    exc.foreign = exc.foreign or around  # T6: now it belongs to the other scope
     return not around

@@ -1,8 +1,8 @@
-"""The reference's event loop: who runs, who is cancelled, and when.
+"""The reference's event loop: which task runs, which is cancelled, and when.
 
-What happens at one instant of virtual time happens in some order, and which one
-is a matter of the loop: the simulation asks a function, `choose`, so that every
-order can be tried. All else is decided here, by the rules.
+Events at one instant of virtual time happen in an order that is up to the loop. The
+simulation asks a function, `choose`, so that every order can be tried. Everything else
+is decided here, by the rules.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ._scopes import (
     Task,
     Unanswerable,
     describe,
+    expired_blocks_reaching,
     is_cancelled,
-    owed,
 )
 from ._statements import Block
 
@@ -32,12 +32,12 @@ class Simulation:
     """One run of some tasks.
 
     Args:
-        trio: Cancellation is level-triggered, and reaches the tasks of a group
-            in a block at once. Else asyncio: a block cancels its own task, once
-            unless ``level``, and groups pass it on to their tasks.
-        choose: Given a number, picks one below it.
-        accept: Called with each task's name and what is to be added to its trace;
-            when it answers false the run is given up.
+        trio: Cancellation is level-triggered and reaches the tasks of a group in a
+            block at once. Otherwise, as on asyncio, a block cancels its own task, only
+            once unless ``level``, and groups pass it on to their tasks.
+        choose: Given a number, picks a smaller one.
+        accept: Called with the name of a task and the next event of its trace; if it
+            returns false, the run is abandoned.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Simulation:
     # -- the loop ------------------------------------------------------------
 
     def run(self) -> dict[str, list[Event]] | None:
-        """The traces by task, or ``None`` where one was not accepted."""
+        """The trace of each task, or ``None`` if an event was not accepted."""
         while self.tasks:
             if self.is_refused:
                 return None
@@ -75,7 +75,7 @@ class Simulation:
                     for task in self.tasks
                     for strike in self._strikes(task)
                 ]
-            # asyncio tells a group of the end of a task in the next pass.
+            # asyncio tells a group about the end of a task in the next pass.
             actions += [(self._tell, one) for one in self.done]
             if actions:
                 chosen = self.choose(len(actions)) if len(actions) > 1 else 0
@@ -86,7 +86,7 @@ class Simulation:
         return None if self.is_refused else self.traces
 
     def _may_run(self, task: Task) -> bool:
-        # asyncio: between its turns a task is cancelled before the next.
+        # On asyncio, a task that waits for its next turn is cancelled before it.
         waiting = task.suspended
         is_between = waiting is not None and waiting.checkpoint and task.throw is None
         return task.ready and not (is_between and self._strikes(task))
@@ -97,7 +97,7 @@ class Simulation:
         deadlines = [node.deadline for node in self.nodes if not node.cancelled]
         self.now = min([*waits, *deadlines])
         if self.now == math.inf:
-            raise Unanswerable("it hangs for ever")
+            raise Unanswerable("the program hangs forever")
         for node in self.nodes:
             node.cancelled = node.cancelled or node.deadline <= self.now
         self._strike_at_once()
@@ -152,7 +152,7 @@ class Simulation:
     # -- cancelling ------------------------------------------------------------
 
     def cancel(self, node: Node) -> None:
-        """Whoever is suspended in it hears of it at once; others when they are."""
+        """Cancel a scope: suspended tasks at once, others when they suspend."""
         if node.cancelled:
             return
         node.cancelled = True
@@ -165,55 +165,57 @@ class Simulation:
                 continue
             if task.ready and not waiting.checkpoint:
                 continue  # T4
-            if node.kind is Block and node.task is task and self._unheard(task):
+            if node.kind is Block and node.task is task and self._undelivered(task):
                 self._strike_for_blocks(task)
             elif node.kind is not Block and is_cancelled(self.trio, task.node):
                 self._throw(task, foreign=True)
 
     def _strike_at_once(self) -> None:
-        """trio: whoever is suspended in what is cancelled is cancelled by now."""
+        """On trio, cancel each task that is suspended in a cancelled scope."""
         if not self.trio:
             return
         for task in self.tasks:
             waiting = task.suspended
             if waiting is None or waiting.held or task.throw is not None:
                 continue
-            # An event that was set is received; the end of a sleep is not.
+            # An event that has been set wins; the end of a sleep does not.
             over = task.ready and not waiting.checkpoint and waiting.until == math.inf
             if not over and is_cancelled(self.trio, task.node):
                 self._throw(task, foreign=False)
 
     def _strikes(self, task: Task) -> list[Callable[[Task], None]]:
-        """asyncio: the cancellations that may reach a suspended task next."""
+        """On asyncio, the cancellations that may reach a suspended task next."""
         waiting = task.suspended
         if waiting is None or waiting.held:
             return []
         if task.throw is not None:
-            # Somebody else's and ours in one pass are heard as one.
-            unheard = self._unheard(task, once=True)
-            return [self._strike_for_blocks] if unheard else []
+            # A foreign cancellation and ours in one pass arrive as one.
+            undelivered = self._undelivered(task, once=True)
+            return [self._strike_for_blocks] if undelivered else []
         if task.ready and not waiting.checkpoint and not waiting.is_tie:
-            return []  # T4: what it waited for is there
+            return []  # T4: its wait is over
         found: list[Callable[[Task], None]] = []
-        if self._unheard(task):
+        if self._undelivered(task):
             found.append(self._strike_for_blocks)
         if is_cancelled(self.trio, task.node):
             found.append(lambda task: self._throw(task, foreign=True))
         return found
 
-    def _unheard(self, task: Task, *, once: bool = False) -> list[Node]:
-        expired = owed(task, task.node)
+    def _undelivered(self, task: Task, *, once: bool = False) -> list[Node]:
+        expired = expired_blocks_reaching(task, task.node)
         if self.level and not once:
             return expired
         return [one for one in expired if not one.struck]
 
     def _strike_for_blocks(self, task: Task) -> None:
-        unheard = self._unheard(task)
-        outermost = next((o for o in reversed(unheard) if not o.struck), unheard[-1])
+        undelivered = self._undelivered(task)
+        outermost = next(
+            (o for o in reversed(undelivered) if not o.struck), undelivered[-1]
+        )
         if not outermost.counted:
             outermost.counted = True
             task.requests += 1
-        for one in owed(task, task.node):
+        for one in expired_blocks_reaching(task, task.node):
             one.struck = True
         self._throw(task, foreign=False)
 
@@ -224,16 +226,18 @@ class Simulation:
         task.throw = Cancelled(foreign=foreign)
 
     def cancel_main(self) -> None:
-        """asyncio: `Task.cancel()`, which loses what has arrived, shield or not."""
+        """On asyncio, `Task.cancel()`, which loses results and ignores shields."""
         if self.trio:
             raise Unanswerable("trio has no Task.cancel()")
         main = next((task for task in self.tasks if task.name == "main"), None)
         if main is not None:
             main.requests += 1
-            if main.suspended is None:  # it runs: at its next suspension
+            if (
+                main.suspended is None
+            ):  # it is running, and is cancelled at its next suspension
                 main.must_cancel = True
             elif main.throw is not None and main.throw.foreign:
-                raise Unanswerable("a scope of anyio's cancelled it in the same pass")
+                raise Unanswerable("a scope of anyio cancelled it in the same pass")
             else:
                 self._throw(main, foreign=False)
 
@@ -248,10 +252,8 @@ class Simulation:
         if end is not None:
             if isinstance(end, Exception):
                 group.errors.append(end)
-            elif self.trio and isinstance(
-                end, Cancelled
-            ):  # which counts it among what its children raised
-                group.passed_on = end
+            elif self.trio and isinstance(end, Cancelled):
+                group.passed_on = end  # trio adds it to the errors of the children
             if not is_cancelled(self.trio, group):
                 self.cancel(group)
         for task in self.tasks:

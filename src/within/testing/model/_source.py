@@ -1,6 +1,6 @@
-"""A program as the code that a user would write, and as what is run.
+"""A program as source code: the code that is shown, and the code that runs.
 
-Both are one text: what is run is what is shown, with a mark after each line.
+Both come from one text. The code that runs has an extra call after each line.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Writer:
         self.blocks = [s for s in walk(body) if isinstance(s, Block)]
         self.scopes = [s for s in walk(body) if isinstance(s, Scope)]
         self.groups = [s for s in walk(body) if isinstance(s, Group)]
-        # Blocks and scopes that a statement outside of them speaks of, and which
-        # are made at the beginning for it.
+        # Blocks and scopes that a statement outside them refers to. These are made
+        # at the beginning of the program.
         self.early: set[int] = set()
         self._find_early(body, ())
         self.tasks: dict[int, list[str]] = {}  # by the id of their group
@@ -66,10 +66,10 @@ class Writer:
         self._depth = 0
         self._write_main(body)
 
-    # -- who speaks of whom --------------------------------------------------
+    # -- references between statements --------------------------------------------------
 
     def target(self, statement: Statement) -> Block | Scope | None:
-        """Which block or scope a statement speaks of."""
+        """The block or scope that a statement refers to."""
         match statement:
             case Reschedule(number) | Cancel(number) if self.blocks:
                 return self.blocks[number % len(self.blocks)]
@@ -186,6 +186,11 @@ class Writer:
                     return
                 group = groups[-1 - outwards % len(groups)]
                 self._line(f"{self.name(group)}.cancel_scope.cancel()", statement)
+            case _:
+                self._write_nested(statement, groups)
+
+    def _write_nested(self, statement: Statement, groups: tuple[Group, ...]) -> None:
+        match statement:
             case Block(body=body) | Scope(body=body):
                 name, word = self.name(statement), "async with"
                 if isinstance(statement, Scope):
@@ -212,7 +217,7 @@ class Writer:
                 with self._indented("except within.DeadlineExceeded as error:"):
                     self._line('print("caught", error.scope.name)', statement)
             case _:
-                raise TypeError(f"no statement of a program: {statement!r}")
+                raise TypeError(f"{statement!r} is not a statement")
 
     def _write_group(
         self,
@@ -253,16 +258,16 @@ def _later(delay: float) -> str:
 
 
 def _number(value: float) -> str:
-    """As short as it can be written, and not shorter."""
+    """The shortest text that stands for exactly this number."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
-# -- with marks ----------------------------------------------------------------
+# -- recording what happens ----------------------------------------------------------------
 
 
-class _Marks(ast.NodeTransformer):
-    """Calls ``_at(line, …)`` when a line is done, ``_left(line, …)`` after a block."""
+class _Recording(ast.NodeTransformer):
+    """Adds ``_at(line, …)`` after a line, and ``_left(line, …)`` around a block."""
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
         self.generic_visit(node)
@@ -285,7 +290,7 @@ class _Marks(ast.NodeTransformer):
         item = node.items[0]
         name = item.optional_vars or item.context_expr
         if len(node.items) > 1 or not isinstance(name, ast.Name):
-            return node  # a suppress(), or the queues
+            return node  # `suppress()`, or the queues
         text = f"with _left({node.lineno}, lambda: {name.id}):\n    pass"
         around = ast.parse(text).body[0]
         assert isinstance(around, ast.With)
@@ -295,8 +300,8 @@ class _Marks(ast.NodeTransformer):
     visit_AsyncWith = visit_With  # noqa: N815
 
 
-def marked(source: str) -> ast.Module:
-    """The source with marks, to be compiled."""
+def recording(source: str) -> ast.Module:
+    """The source with calls that record what happens, ready to compile."""
     tree = ast.parse(source)
-    _Marks().visit(tree)
+    _Recording().visit(tree)
     return ast.fix_missing_locations(tree)

@@ -1,5 +1,6 @@
-"""What a program is made of. How each is written down is in `_source.py`, what it
-does in `_reference.py`.
+"""The statements of a program.
+
+`_source.py` writes each as code; `_reference.py` knows what each does.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ Body = tuple["Statement", ...]
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement; ``line`` is where it stands in the source of its program."""
+    """One statement; ``line`` is its line in the source code of its program."""
 
     line: int = field(default=0, init=False, compare=False, repr=False)
 
     def bodies(self) -> Iterator[Body]:
-        """The statements inside that the same task runs, in their order."""
+        """The bodies inside that the same task runs, in their order."""
         for name in ("body", "cleanup"):
             if hasattr(self, name):
                 yield getattr(self, name)
@@ -27,7 +28,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Sleep(Statement):
-    """Sleep so many seconds."""
+    """Sleep for some seconds."""
 
     seconds: float
 
@@ -41,21 +42,21 @@ class Wait(Statement):
 
 @dataclass(frozen=True)
 class Set(Statement):
-    """Set an event, which wakes whoever waits for it."""
+    """Set an event, which wakes all tasks that wait for it."""
 
     event: int
 
 
 @dataclass(frozen=True)
 class Put(Statement):
-    """Put the number of the statement into a queue without an end."""
+    """Put the line number of this statement into an unbounded queue."""
 
     queue: int
 
 
 @dataclass(frozen=True)
 class Get(Statement):
-    """Take a number out of a queue, and wait for one if there is none."""
+    """Take a number out of a queue, or wait for one if the queue is empty."""
 
     queue: int
 
@@ -67,16 +68,16 @@ class Fail(Statement):
 
 @dataclass(frozen=True)
 class Ask(Statement):
-    """Ask for the effective deadline."""
+    """Read the effective deadline."""
 
 
 @dataclass(frozen=True)
 class Reschedule(Statement):
-    """Move the deadline of a block, of whichever task.
+    """Move the deadline of a block, in this or another task.
 
-    ``block`` counts the blocks of the program as they are written down, and
-    begins anew at their end. Nothing is done where there is none, or where it
-    has expired or been left.
+    ``block`` counts the blocks of the program in the order of the source code, modulo
+    their number. Nothing happens if the program has no block, or if that block has
+    expired or has been left.
     """
 
     block: int
@@ -85,33 +86,33 @@ class Reschedule(Statement):
 
 @dataclass(frozen=True)
 class Cancel(Statement):
-    """End a block, of whichever task; counted as for :class:`Reschedule`."""
+    """Cancel a block, in this or another task; see :class:`Reschedule`."""
 
     block: int
 
 
 @dataclass(frozen=True)
 class CancelScope(Statement):
-    """Cancel a scope of anyio's, of whichever task: a foreign cancellation."""
+    """Cancel a scope of anyio, in this or another task: a foreign cancellation."""
 
     scope: int
 
 
 @dataclass(frozen=True)
 class CancelGroup(Statement):
-    """Cancel a task group around; ``outwards`` from the innermost."""
+    """Cancel a task group around this statement, counted from the innermost."""
 
     outwards: int
 
 
 @dataclass(frozen=True)
 class CancelTask(Statement):
-    """Call ``Task.cancel()`` of the main task, on asyncio: no shield holds it off."""
+    """Call ``Task.cancel()`` on the main task (asyncio only); shields ignore it."""
 
 
 @dataclass(frozen=True)
 class Block(Statement):
-    """One of our own."""
+    """A block of ours."""
 
     delay: float | None
     quiet: bool
@@ -121,7 +122,7 @@ class Block(Statement):
 
 @dataclass(frozen=True)
 class Scope(Statement):
-    """One of anyio's: the neighbour, and where foreign cancellations come from."""
+    """A cancel scope of anyio, from which foreign cancellations come."""
 
     delay: float | None
     shield: bool
@@ -130,7 +131,7 @@ class Scope(Statement):
 
 @dataclass(frozen=True)
 class Group(Statement):
-    """A task group, with what each of its child tasks runs."""
+    """A task group, with the body of each child task."""
 
     children: tuple[Body, ...]
     body: Body
@@ -146,27 +147,27 @@ class Finally(Statement):
 
 @dataclass(frozen=True)
 class Swallow(Statement):
-    """Catch a cancellation, and go on."""
+    """Catch a cancellation and continue."""
 
     body: Body
 
 
 @dataclass(frozen=True)
 class Catch(Statement):
-    """Catch a :exc:`within.DeadlineExceeded`, and go on."""
+    """Catch a :exc:`within.DeadlineExceeded` and continue."""
 
     body: Body
 
 
 @dataclass(frozen=True)
 class Call(Statement):
-    """Await a coroutine function of yours. What it does, no reference knows."""
+    """Await a coroutine function of yours, which the reference does not know."""
 
     function: Callable[[], Awaitable[object]]
 
 
 def fresh(body: Any) -> Body:
-    """A copy in which each statement is an object of its own, to be numbered."""
+    """A copy in which no statement occurs twice, so that each has its own line."""
 
     def copy(value: Any) -> Any:
         if isinstance(value, tuple | list):
@@ -188,7 +189,7 @@ def fresh(body: Any) -> Body:
 
 def _check(statement: object) -> None:
     if not isinstance(statement, Statement):
-        raise TypeError(f"{statement!r} is no statement of within.testing.model")
+        raise TypeError(f"{statement!r} is not a statement of within.testing.model")
     for name in ("seconds", "delay"):
         number = getattr(statement, name, None)
         if number is None:
@@ -202,12 +203,12 @@ def _check(statement: object) -> None:
         if not name.isidentifier() or name == "main":
             raise ValueError(
                 f"{statement.function!r} cannot be called by its name: give a coroutine "
-                'function that has one, by "async def", and not "main"'
+                'function made by "async def" whose name is not "main"'
             )
 
 
 def walk(body: Body) -> Iterator[Statement]:
-    """Every statement, in the order in which they are written down."""
+    """Every statement, in the order of the source code."""
     for statement in body:
         yield statement
         if isinstance(statement, Group):

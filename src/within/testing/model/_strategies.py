@@ -1,4 +1,4 @@
-"""Programs as Hypothesis draws them."""
+"""Hypothesis strategies for programs."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from ._statements import Body
 
-# Sleeps are whole seconds and most deadlines odd multiples of 1/64, so that sums are
-# exact; some deadlines are whole too, and fall on the very end of a sleep.
+# Sleeps are whole seconds and most deadlines odd multiples of 1/64, so that their sums
+# are exact. Some deadlines are whole too, and coincide with the end of a sleep.
 _sleeps = st.integers(0, 6).map(float)
 _few = st.integers(0, 7)
 _delays = st.one_of(
@@ -73,15 +73,15 @@ def programs(
     tasks: bool = True,
     native: bool = False,
 ) -> st.SearchStrategy[Program]:
-    """Programs of nested blocks, scopes, groups and what happens in them.
+    """Programs of nested blocks, scopes and task groups.
 
     Args:
-        level: Whether blocks are level-triggered; ``None`` to draw that.
-        calls: Coroutine functions of yours, each with a name of its own, to be
-            awaited somewhere in the program.
+        level: Whether blocks are level-triggered; with ``None`` that is drawn too.
+        calls: Coroutine functions of yours with different names, which the programs
+            await.
         depth: How deeply statements are nested.
         tasks: Whether there are task groups with child tasks.
-        native: Whether ``Task.cancel()`` is called, which only asyncio has.
+        native: Whether programs call ``Task.cancel()``, which only asyncio has.
 
     >>> from hypothesis import find
     >>> from within.testing.model import Sleep, programs
@@ -96,12 +96,12 @@ def programs(
     if native:
         leaves.append(st.builds(CancelTask))
     if calls:
-        # As often as all the others; of one strategy Hypothesis would see only one.
+        # One for each of the others, so that half of all leaves are calls.
         leaves += [st.builds(Call, st.sampled_from(calls)) for _ in leaves]
     body = _bodies(depth, leaves, tasks, min_size=1, max_size=4)
     levels = st.booleans() if level is None else st.just(level)
 
-    @st.composite  # so that it is shown as what it is, and not as how it was made
+    @st.composite  # Hypothesis then shows the program, and not how it was made
     def program(draw: st.DrawFn) -> Program:
         return Program(draw(body), level=draw(levels))
 

@@ -1,20 +1,21 @@
 """A trio clock for virtual time.
 
-trio's own, `MockClock`, jumps past threads, reports no deadlock, goes on from
-one run to the next, and adds up differences, which loses digits.
+trio's own ``MockClock`` jumps past threads, reports no deadlock, goes on from one run
+to the next, and adds up differences, which loses digits.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 import trio.testing
 
-from ..testing._clock import GLANCE, VirtualClock, frames
+from ._clock import RECHECK, RunClock, finite_start
+from ._deadlock import frames
+from ._outside import thread_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -24,23 +25,24 @@ T = TypeVar("T")
 
 
 class VirtualTrioClock(trio.abc.Clock):
-    """To be given to any number of runs; each counts from ``start``."""
+    """A clock for any number of runs; in each it starts from ``start``."""
 
     def __init__(self, start: float = 0.0) -> None:
-        self._start = VirtualClock(start).now
+        self._start = finite_start(start)
 
     def start_clock(self) -> None:
-        run = _Run(VirtualClock(self._start))
+        run = _Run(RunClock(self._start, running_clock))
         _running.set(run)
         trio.lowlevel.add_instrument(run)
 
     def current_time(self) -> float:
-        return _running.get().clock._now
+        return _running.get().clock.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         return _running.get().sleep_time(deadline)
 
-    # As of a MockClock: infinity holds the clock, while a child is waited for.
+    # The same attribute as in `MockClock`. Our backend sets it to infinity, which
+    # stops the clock, while it waits for a child process.
     @property
     def autojump_threshold(self) -> float:
         return _running.get().threshold
@@ -53,44 +55,49 @@ class VirtualTrioClock(trio.abc.Clock):
 class _Run(trio.abc.Instrument):
     """The virtual time of one run."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: RunClock) -> None:
         self.clock = clock
         self.threshold = 0.0
-        # For ready descriptors since a task last ran; and what was found before.
+        # Whether trio has looked for ready descriptors since a task last ran, and
+        # the answer of `_real_wait()` from just before.
         self._has_looked = False
-        self._held = 0.0
+        self._wait = 0.0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
 
     def sleep_time(self, deadline: float) -> float:
-        """No task can run: what is to be done? In real seconds."""
+        """How long trio shall wait in real seconds, now that no task can run."""
         clock = self.clock
-        if deadline <= clock._now:
+        if deadline <= clock.now:
             return 0
         if not self._has_looked:
-            # In this order: what ends in between has made a descriptor ready.
-            self._held = self._held_for(deadline)
+            # Ask before trio looks: a thread that ends in between makes a descriptor
+            # ready.
+            self._wait = self._real_wait(deadline)
             self._has_looked = True
             return 0
-        if self._held:
+        if self._wait:
             self._has_looked = False
-            return self._held
+            return self._wait
         if deadline < math.inf:
-            clock._now = deadline
+            clock.move_to(deadline)
             return 0
         tasks = ((task.name, task.coro) for task in _tasks())
-        return 0 if clock.deadlock(tasks) else math.inf
+        return 0 if clock.end_deadlock(tasks) else math.inf
 
-    def _held_for(self, deadline: float) -> float:
-        """For how long the clock must not move; infinity until trio is woken."""
-        if self.threshold > 0 or _has_thread_at_work() or _someone_waits_for_idle():
+    def _real_wait(self, deadline: float) -> float:
+        """How long the clock must stand still before we look again, in real seconds.
+
+        Zero lets the clock move; infinity means until trio is woken.
+        """
+        if self.threshold > 0 or _a_thread_is_at_work() or _a_task_waits_for_idle():
             return math.inf
         if deadline < math.inf:
             return 0
-        if self.clock.is_reachable():
-            return GLANCE
-        return math.inf if _descriptors_waited_for() else 0
+        if self.clock.outside.may_wake_a_task():
+            return RECHECK
+        return math.inf if _a_task_waits_for_a_descriptor() else 0
 
 
 _running: trio.lowlevel.RunVar[_Run] = trio.lowlevel.RunVar("within virtual time")
@@ -98,18 +105,18 @@ _running: trio.lowlevel.RunVar[_Run] = trio.lowlevel.RunVar("within virtual time
 
 _active_thread_count: Any = getattr(trio.testing, "active_thread_count", None)
 _run_sync: Any = trio.to_thread.run_sync.__code__
-# In a thread, the function around the one that it was given.
+# The function that trio wraps around the one that it was given, to run in a thread.
 _worker: Any = next(
     (x for x in _run_sync.co_consts if getattr(x, "co_name", "") == "worker_fn"), None
 )
 
 
-def _has_thread_at_work() -> bool:
+def _a_thread_is_at_work() -> bool:
     if trio.to_thread.current_default_thread_limiter().borrowed_tokens:
         return True
     if threading.active_count() == 1:
         return False
-    # One with a limiter of its own is seen by who waits for it.
+    # A thread with a limiter of its own is found by the task that waits for it ...
     if _active_thread_count is not None:
         if _active_thread_count():
             return True
@@ -117,9 +124,9 @@ def _has_thread_at_work() -> bool:
         frame.f_code is _run_sync for task in _tasks() for frame in frames(task.coro)
     ):
         return True
-    # And where nobody does, by what it runs.
+    # ... and one that nobody waits for any more, by the code that it runs.
     token = trio.lowlevel.current_trio_token()
-    for innermost in sys._current_frames().values():
+    for innermost in thread_frames().values():
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code is not _worker:
             frame = frame.f_back
@@ -128,16 +135,17 @@ def _has_thread_at_work() -> bool:
     return False
 
 
-def _someone_waits_for_idle() -> bool:
-    """Whether trio has tasks in `wait_all_tasks_blocked()` to wake first.
+def _a_task_waits_for_idle() -> bool:
+    """Whether a task is in `wait_all_tasks_blocked()`, which has to end first.
 
-    Nothing public tells. A test says loudly when trio has moved it.
+    trio has no public way to ask. A test fails loudly if trio moves this.
     """
-    context: Any = getattr(trio._core._run, "GLOBAL_RUN_CONTEXT", None)
+    core: Any = trio
+    context: Any = getattr(core._core._run, "GLOBAL_RUN_CONTEXT", None)
     return bool(getattr(getattr(context, "runner", None), "waiting_for_idle", False))
 
 
-def _descriptors_waited_for() -> bool:
+def _a_task_waits_for_a_descriptor() -> bool:
     io = trio.lowlevel.current_statistics().io_statistics
     kinds = ("", "_read", "_write", "_overlapped")
     waiting = sum(getattr(io, f"tasks_waiting{kind}", 0) for kind in kinds)
@@ -145,7 +153,7 @@ def _descriptors_waited_for() -> bool:
 
 
 def _tasks() -> Iterator[trio.lowlevel.Task]:
-    """The main task and what it has started; not trio's own."""
+    """The main task and all that it has started, without trio's own tasks."""
     root = trio.lowlevel.current_root_task()
     assert root is not None
     nurseries = [root.child_nurseries[-1]] if root.child_nurseries else []
@@ -156,10 +164,10 @@ def _tasks() -> Iterator[trio.lowlevel.Task]:
 
 
 def _lower_shields() -> None:
-    """Let a cancellation reach every task: what hangs in a shield, hangs for good.
+    """Let a cancellation reach every task: one that hangs in a shield hangs for good.
 
-    Nothing public tells the scopes of a task. Without them trio reports its own
-    internal error, with the deadlock in its text.
+    trio has no public way to find the scopes of a task. Without this, trio reports an
+    internal error of its own, with the deadlock in its text.
     """
     for task in _tasks():
         status: Any = getattr(task, "_cancel_status", None)
@@ -178,12 +186,12 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
 
         with _running.get().clock.guard(end):
             return await function(*args, **kw)
-    raise AssertionError("the guard raises where the scope was cancelled")
+    raise AssertionError("the guard raises if the scope was cancelled")
 
 
-def running_clock() -> VirtualClock | None:
-    """The clock of the run, if it is in virtual time."""
+def running_clock() -> RunClock | None:
+    """The clock of the running trio, if that run is in virtual time."""
     try:
         return _running.get().clock
-    except LookupError:
+    except (LookupError, RuntimeError):  # real time; no trio here
         return None

@@ -1,4 +1,4 @@
-"""Time limits by the thousand: what they cost, hold and miss when many are open."""
+"""The cost and the memory of time limits when thousands are open at once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from functools import partial
 from time import thread_time
 from typing import Any, TypeVar
 
-from _measure import Contender, Figure, Turn, own, sleep_of
-from timeouts import Way, block, ways
+from .environment import sleep_of
+from .measuring import Contender, Figure, Turn, with_own_bytecode
+from .one_timeout import Way, block, ways
 
 T = TypeVar("T")
 Body = Callable[[], Coroutine[Any, Any, object]]
 
 NEVER = 3600.0  # seconds
-SMALL = 200  # blocks: fewer of them are too few to be timed once
+SMALL = 200  # a crowd of fewer blocks is timed several times over
 NONE = "none"  # the contender without a time limit
-TURNOVER = 11  # short blocks of each task that has any; the last one fires
-SHORT = (0.001, 0.005)  # seconds: those that fire
+TURNOVER = 11  # short blocks in each task that has any; the last one fires
+SHORT = (0.001, 0.005)  # seconds until a block fires
 
 
 def figures(loop: str, *, quick: bool) -> list[Figure]:
@@ -38,7 +39,7 @@ def reference(loop: str) -> str:
 
 
 def open_at_once(loop: str, count: int, rounds: int) -> Figure:
-    """So many tasks, each waiting in a block: what a block adds to its task."""
+    """``count`` tasks, each waiting in a block: what the block adds to the task."""
     return Figure(
         loop,
         f"{count:,} open at once: cost of one, over none",
@@ -50,7 +51,7 @@ def open_at_once(loop: str, count: int, rounds: int) -> Figure:
 
 
 def one_more(loop: str, count: int, rounds: int) -> Figure:
-    """One block entered and left, again and again, while so many are open."""
+    """One block entered and left again and again, while ``count`` others are open."""
     return Figure(
         loop,
         f"one entered and left while {count:,} are open",
@@ -91,7 +92,7 @@ def _among(loop: str, long: int, short: int, *, quick: bool) -> Figure:
 
 
 def _serious(loop: str) -> list[Way]:
-    """Without anyio's, whose minutes would be better spent."""
+    """All ways but anyio's, with which these figures would take minutes."""
     return [way for way in ways(loop, "async with") if not way.name.startswith("anyio")]
 
 
@@ -106,7 +107,7 @@ def _with_none(
 
 
 def _waiter(way: Way | None) -> Callable[[Any], Body]:
-    """Makes the task that waits for a gate (an event) within a block."""
+    """A function that makes the body of a task: it waits for an event in a block."""
     if way is None:
         return _plain
     return partial(_awaited if way.form == "async with" else _direct, way.make)
@@ -116,7 +117,7 @@ def _plain(gate: Any) -> Body:
     async def wait() -> None:
         await gate.wait()
 
-    return own(wait)
+    return with_own_bytecode(wait)
 
 
 def _awaited(make: Callable[[float], Any], gate: Any) -> Body:
@@ -124,7 +125,7 @@ def _awaited(make: Callable[[float], Any], gate: Any) -> Body:
         async with make(NEVER):
             await gate.wait()
 
-    return own(wait)
+    return with_own_bytecode(wait)
 
 
 def _direct(make: Callable[[float], Any], gate: Any) -> Body:
@@ -132,7 +133,7 @@ def _direct(make: Callable[[float], Any], gate: Any) -> Body:
         with make(NEVER):
             await gate.wait()
 
-    return own(wait)
+    return with_own_bytecode(wait)
 
 
 async def _crowd(
@@ -141,7 +142,7 @@ async def _crowd(
     count: int,
     meanwhile: Callable[[], Awaitable[T]],
 ) -> T:
-    """Have so many tasks wait, do something meanwhile, let them all go."""
+    """Start ``count`` waiting tasks, await ``meanwhile()``, then let them all go."""
     if loop == "trio":
         trio = importlib.import_module("trio")
         gate = trio.Event()
@@ -149,7 +150,7 @@ async def _crowd(
         async with trio.open_nursery() as nursery:
             for _ in range(count):
                 nursery.start_soon(body)
-            # The first batch may have us in front of some of them.
+            # After one pass this task may still run before some of them.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
             result = await meanwhile()
@@ -209,7 +210,7 @@ def _beside(loop: str, make: Callable[[Any], Body], count: int, short: Turn) -> 
 
 
 def _settled(short: Turn) -> Turn:
-    """The second time: what the crowd costs when it comes is no short one's fault."""
+    """Measure the second time, when the cost of starting the crowd is over."""
 
     async def turn() -> Any:
         await short()
@@ -219,15 +220,15 @@ def _settled(short: Turn) -> Turn:
 
 
 def _comings(loop: str, way: Way, tasks: int) -> Turn:
-    """The processor time of a short block: of a task's eleven the last one fires."""
+    """The processor time of a short block: each task has eleven, the last one fires."""
     brief = _brief_awaited if way.form == "async with" else _brief_direct
-    body = own(brief)
+    body = with_own_bytecode(brief)
     errors: tuple[type[Exception], ...] = (TimeoutError,)
     if loop == "trio":
         errors = (TimeoutError, importlib.import_module("trio").TooSlowError)
 
     async def turn() -> float:
-        rng = random.Random(5)  # the same for everybody
+        rng = random.Random(5)  # the same for every contender
         plans = [[rng.uniform(1, 5) for _ in range(TURNOVER - 1)] for _ in range(tasks)]
         began = thread_time()
         await together(
@@ -275,7 +276,7 @@ async def _brief_direct(
 
 
 async def together(loop: str, bodies: list[Body]) -> None:
-    """Run them all, each in a task, with what the loop itself has for that."""
+    """Run each body in a task, with the loop's own nursery or task group."""
     if loop == "trio":
         async with importlib.import_module("trio").open_nursery() as nursery:
             for body in bodies:

@@ -1,4 +1,4 @@
-"""The table of child processes: each peer's call, and what becomes of the child."""
+"""The table of child processes: what each peer does in awkward situations."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from tables import NOT_APPLICABLE, Table, tabulate
 
 import within
+
+from .table import NOT_APPLICABLE, Table, tabulate
 
 Command = list[str]
 
 LIMIT = 0.5  # seconds
-# How long a helper sleeps that outlives its parent. Shellous gives up waiting for
-# it after three seconds, so that only a longer one tells that from a hang.
+# How long a helper sleeps that outlives its parent, in seconds. Shellous gives up
+# waiting for it after three, so only a longer sleep tells that from a hang.
 NAP, LONG_NAP = 4, 6
 LINES = ["x" * 200_000 + "\n", "short\n"]
 
@@ -37,9 +38,9 @@ _numbers = itertools.count(1)
 class Peer:
     title: str
     needs: tuple[str, ...]
-    # Runs a command, within a limit if there is one, and returns its output.
+    # Runs a command, within a limit unless it is None, and returns its output.
     run: Callable[[Command, float | None], bytes | str]
-    # What one gets in a loop over what the command writes.
+    # The items that a loop over the output of a command yields.
     parts: Callable[[Command], list[bytes | str]]
 
 
@@ -59,7 +60,7 @@ def measure() -> Table:
         "output written before the limit struck": _kept,
         "one line over 64 KiB": _long_line,
     }
-    if platform.system() == "Windows":  # where there is no sh
+    if platform.system() == "Windows":  # which has no sh
         situations = dict.fromkeys(situations, _not_applicable)
     return tabulate(peers, situations)
 
@@ -108,7 +109,7 @@ def _early(peer: Peer) -> str:
 
 def _kept(peer: Peer) -> str:
     with _nap(NAP) as nap:
-        # What is written must not stand in the command, which errors show as well.
+        # The output must not be part of the command, which errors show as well.
         command = ["sh", "-c", f"printf k%st ep; exec {nap}"]
         _, error = _timed(peer, command, LIMIT)
     if error is None:
@@ -142,7 +143,7 @@ def _timed(
 
 
 class _TooSlow(Exception):
-    """A limit that struck, for who has something to show in spite of it."""
+    """A limit has expired; carries the output so far, where the peer has it."""
 
     def __init__(self, output: bytes | str | None = None) -> None:
         super().__init__()
@@ -157,7 +158,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextlib.contextmanager
 def _nap(seconds: int) -> Generator[str]:
-    """A command that sleeps as long as nobody else's; none is left afterwards."""
+    """A sleep command that can be told from all others; it is killed at the end."""
     nap = f"sleep {seconds}.{os.getpid():07}{next(_numbers):03}"
     try:
         yield nap
@@ -181,7 +182,7 @@ def _sleepers(nap: str) -> list[int]:
     return found
 
 
-# -- each peer's own way, as its documentation has it ------------------------
+# -- each peer's own way, as its documentation shows it ------------------------
 
 
 def _subprocess_run(command: Command, limit: float | None) -> bytes:
@@ -202,7 +203,7 @@ async def _asyncio_run(command: Command, limit: float | None) -> bytes:
         async with asyncio.timeout(limit):
             return (await child.communicate())[0]
     except TimeoutError:
-        # It is left to us, so as the documentation of subprocess has it.
+        # asyncio leaves this to the caller; so the documentation of subprocess does it.
         child.kill()
         raise _TooSlow((await child.communicate())[0]) from None
 
@@ -253,7 +254,7 @@ async def _trio_parts(command: Command) -> list[bytes | str]:
 async def _shellous_run(command: Command, limit: float | None) -> str:
     from shellous import sh
 
-    # Of a child that takes long to go: it is what we want to see in the table.
+    # It warns of a child that takes long to end, which the table shows anyway.
     logging.getLogger("shellous").addHandler(logging.NullHandler())
     return await sh(*command).set(timeout=limit)
 

@@ -1,31 +1,28 @@
-"""The same as pictures: bars with the peers, curves over scale. Needs matplotlib.
-
-python benchmarks/_pictures.py FILE DIR     # of what speed.py --json FILE wrote
-"""
+"""Results as pictures: bars for the contenders, curves over size. Needs matplotlib."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from _measure import OURS
-from _report import from_data, quantity
 from matplotlib.figure import Figure as Sheet
 
+from .measuring import OURS
+from .report import quantity
+
 if TYPE_CHECKING:
-    from _measure import Result, Row
-    from curves import Curve
+    from pathlib import Path
+
     from matplotlib.axes import Axes
+
+    from .measuring import Curve, Result, Row, Spread
 
 OUR_COLOUR, THEIR_COLOUR = "#1f6f8b", "#c9c9c9"
 COLOURS = ["#d1495b", "#edae49", "#66a182", "#8d6a9f", "#7f7f7f"]
-LARGE = 30  # from the least to the most of a curve: beyond it, by powers of ten
+LARGE = 30  # a curve whose ends differ by a larger factor gets a logarithmic axis
 WIDTH = 8.0  # inches
-BAR, MARGIN = 0.26, 0.75  # inches in height: each bar, and what is around them
+BAR, MARGIN = 0.26, 0.75  # inches: the height of a bar, and of what surrounds the bars
 
 
 def draw(
@@ -33,7 +30,7 @@ def draw(
     results: list[Result],
     curves: list[tuple[Curve, list[tuple[int, Result]]]],
 ) -> None:
-    """One file for each loop's bars, one for each curve."""
+    """Write one file for the bars of each loop, and one for each curve."""
     directory.mkdir(parents=True, exist_ok=True)
     for loop in dict.fromkeys(result.loop for result in results):
         own = [result for result in results if result.loop == loop]
@@ -43,7 +40,7 @@ def draw(
 
 
 def _save(sheet: Sheet, directory: Path, name: str) -> None:
-    """Text stays text, the page shows through, and the same data give the same file."""
+    """Write SVG with real text and no background, the same for the same data."""
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         path = directory / f"{_word(name)}.svg"
         sheet.savefig(path, transparent=True, metadata={"Date": None})
@@ -64,7 +61,7 @@ def _bars(loop: str, results: list[Result]) -> Sheet:
 
 
 def _shown(result: Result) -> list[Row]:
-    """All but what was taken off everybody."""
+    """All rows but the one that was subtracted from the others."""
     return [row for row in result.rows if row.name != result.base]
 
 
@@ -109,25 +106,9 @@ def _curve(curve: Curve, points: list[tuple[int, Result]]) -> Sheet:
             (at, next(row.value for row in result.rows if row.name == name))
             for at, result in points
         ]
-        places = [at for at, _ in spreads]
         middles += [spread.middle for _, spread in spreads]
         colour = OUR_COLOUR if name == OURS else next(theirs)
-        axes.plot(
-            places,
-            [spread.middle for _, spread in spreads],
-            marker="o",
-            linewidth=2.5 if name == OURS else 1.2,
-            color=colour,
-            label=name,
-        )
-        axes.fill_between(
-            places,
-            [spread.low for _, spread in spreads],
-            [spread.high for _, spread in spreads],
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
+        _plot(axes, name, colour, spreads)
     axes.set_xscale("log")
     if max(middles) > LARGE * min(middles):
         axes.set_yscale("log")
@@ -142,6 +123,24 @@ def _curve(curve: Curve, points: list[tuple[int, Result]]) -> Sheet:
     return sheet
 
 
-if __name__ == "__main__":
-    source, target = sys.argv[1:]
-    draw(Path(target), *from_data(json.loads(Path(source).read_text("utf-8"))))
+def _plot(
+    axes: Axes, name: str, colour: str, spreads: list[tuple[int, Spread]]
+) -> None:
+    """A line through the medians, in a band between the quartiles."""
+    places = [at for at, _ in spreads]
+    axes.plot(
+        places,
+        [spread.middle for _, spread in spreads],
+        marker="o",
+        linewidth=2.5 if name == OURS else 1.2,
+        color=colour,
+        label=name,
+    )
+    axes.fill_between(
+        places,
+        [spread.low for _, spread in spreads],
+        [spread.high for _, spread in spreads],
+        color=colour,
+        alpha=0.15,
+        linewidth=0,
+    )

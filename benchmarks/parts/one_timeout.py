@@ -1,4 +1,4 @@
-"""What one time limit costs that is entered and left, beside peers and floors."""
+"""The cost of one time limit that is entered and left without firing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from time import thread_time
 from typing import Any, Literal
 
 import anyio
-from _measure import OURS, Contender, Figure, Turn, is_installed, own, sleep_of
 
 import within
 
-BLOCKS = 200  # in a turn
-LIMIT = 10  # seconds: none of them fires
+from .environment import is_installed, sleep_of
+from .measuring import OURS, Contender, Figure, Turn, with_own_bytecode
+
+BLOCKS = 200  # in each turn
+LIMIT = 10  # seconds; no limit fires
 
 Form = Literal["with", "async with"]
 Sleep = Callable[[float], Awaitable[None]]
@@ -23,7 +25,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to a time limit: its name, what makes the block, how it is entered."""
+    """One way to limit time: its name, what makes the block, and how it is entered."""
 
     name: str
     make: Callable[[float], Any]
@@ -31,7 +33,7 @@ class Way:
 
 
 def ways(loop: str, form: Form) -> list[Way]:
-    """Ours, entered in that form, and every installed peer in the form it has."""
+    """Ours, entered in ``form``, and every installed peer in the form that it has."""
     ours = Way(OURS, within.timeout, form)
     if loop == "trio":
         trio = importlib.import_module("trio")
@@ -85,18 +87,18 @@ def _targets(loop: str, form: Form) -> dict[str, float]:
 
 # -- the turns ---------------------------------------------------------------
 
-# All are timed by the processor time of this thread: nothing here waits, and what
-# others do on the machine is none of our business.
+# All turns are timed by the processor time of this thread: nothing here waits, and the
+# rest of the machine's load must not count.
 
 
 def block(loop: str, way: Way) -> Turn:
-    """Enter and leave it again and again."""
+    """Enter and leave one kind of block again and again."""
     pause = sleep_of(loop)
-    if way.name == "trio.CancelScope":  # without our wrapper around it
+    if way.name == "trio.CancelScope":  # measured without a function of ours around it
         scope = importlib.import_module("trio").CancelScope
-        return own(_bare(scope, pause))
+        return with_own_bytecode(_bare(scope, pause))
     make = _awaited if way.form == "async with" else _direct
-    return own(make(way.make, pause))
+    return with_own_bytecode(make(way.make, pause))
 
 
 def _awaited(make: Callable[[float], Any], pause: Sleep) -> Turn:
@@ -105,7 +107,7 @@ def _awaited(make: Callable[[float], Any], pause: Sleep) -> Turn:
         for _ in range(BLOCKS):
             async with make(LIMIT):
                 pass
-        await pause(0)  # in which the loop throws out cancelled timers
+        await pause(0)  # a pass in which the loop drops cancelled timers
         return (thread_time() - began) / BLOCKS
 
     return turn
@@ -135,7 +137,7 @@ def _bare(scope: Callable[..., Any], pause: Sleep) -> Turn:
     return turn
 
 
-# -- the floors --------------------------------------------------------------
+# -- lower bounds --------------------------------------------------------------
 
 
 class _Empty:
@@ -184,7 +186,7 @@ async def _empty_async_with() -> float:
 
 
 async def _least() -> float:
-    """What no block can do without: one call each way, the clock, the task."""
+    """What every block needs: a call each way, the clock, the task."""
     clock, current_task = asyncio.get_running_loop().time, asyncio.current_task
     began = thread_time()
     for _ in range(BLOCKS):

@@ -1,4 +1,4 @@
-"""The same over scale: what bends, and where."""
+"""Some figures at growing sizes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,14 @@ import asyncio
 import importlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-import _children
-import crowds
-import processes
-from _measure import LOOPS, Contender, Figure, Turn, is_installed
+from . import many_timeouts, peer_children, processes
+from .environment import LOOPS, is_installed
+from .measuring import Contender, Curve, Figure, Turn
 
 DESCRIPTORS = 10_000
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One figure, measured at each of some sizes."""
-
-    loop: str
-    title: str
-    axis: str
-    figures: dict[int, Figure]
 
 
 def curves(*, quick: bool) -> Iterator[Curve]:
@@ -37,13 +25,13 @@ def curves(*, quick: bool) -> Iterator[Curve]:
             loop,
             "one timeout, entered and left while others are open",
             "open timeouts",
-            {n: crowds.one_more(loop, n, _rounds(n, 100_000)) for n in many},
+            {n: many_timeouts.one_more(loop, n, _rounds(n, 100_000)) for n in many},
         )
         yield Curve(
             loop,
             "timeouts open at once, each in a task: one, over none",
             "open timeouts",
-            {n: crowds.open_at_once(loop, n, _rounds(n, 100_000)) for n in many},
+            {n: many_timeouts.open_at_once(loop, n, _rounds(n, 100_000)) for n in many},
         )
         if os.name != "posix":
             continue
@@ -63,7 +51,7 @@ def curves(*, quick: bool) -> Iterator[Curve]:
 
 
 def _allow_descriptors() -> None:
-    """A thousand children need more of them than many a shell allows by default."""
+    """A thousand children need more descriptors than many shells allow by default."""
     import resource
 
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -73,7 +61,7 @@ def _allow_descriptors() -> None:
 
 
 def _rounds(size: int, large: int) -> int:
-    """Few where one is long anyway."""
+    """Fewer rounds for large sizes, which take long."""
     return 3 if size >= large else 5 if size >= large // 10 else 15
 
 
@@ -83,26 +71,26 @@ def _alive_at_once(loop: str, count: int, rounds: int) -> Figure:
         f"{count:,} children alive at once: each",
         [
             Contender(name, _turn(loop, one, count))
-            for name, one in _children.alive(loop).items()
+            for name, one in peer_children.alive(loop).items()
         ],
         rounds,
     )
 
 
-def _turn(loop: str, one: _children.Alive, count: int) -> Turn:
+def _turn(loop: str, one: peer_children.Alive, count: int) -> Turn:
     async def turn() -> float:
-        everybody = _event(loop)
+        all_alive = _event(loop)
         up = 0
 
         async def hold() -> None:
             nonlocal up
             up += 1
             if up == count:
-                everybody.set()
-            await everybody.wait()
+                all_alive.set()
+            await all_alive.wait()
 
         began = perf_counter()
-        await crowds.together(loop, [partial(one, hold)] * count)
+        await many_timeouts.together(loop, [partial(one, hold)] * count)
         return (perf_counter() - began) / count
 
     return turn

@@ -1,4 +1,4 @@
-"""Results as a table for the eye, and as data."""
+"""Results as a table to read, and as data."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import platform
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from _measure import OURS, Result, Row, Spread
-from tables import versions
+from .environment import versions
+from .measuring import OURS, Curve, Result, Row, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _measure import Unit
-    from curves import Curve
+    from .measuring import Unit
 
-NAME, FIGURE, SERIES = 34, 11, 19  # columns, in characters
+NAME, FIGURE, SERIES = 34, 11, 19  # widths of columns, in characters
 SCALES: dict[Unit, list[tuple[float, str]]] = {
     "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")],
     "B": [(2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")],
@@ -56,7 +55,7 @@ def _ratio(ratio: Spread) -> str:
 
 
 def quantity(value: float, unit: Unit) -> str:
-    """With the prefix that suits it: three digits that count."""
+    """Three significant digits with the prefix that fits."""
     scales = SCALES[unit]
     size, name = next((s for s in scales if abs(value) >= s[0]), scales[-1])
     amount = value / size
@@ -84,7 +83,7 @@ def _verdicts(results: list[Result]) -> Iterator[tuple[bool, str]]:
 
 
 def curve_as_text(points: list[tuple[int, Result]]) -> str:
-    """A line for each size, a column for everybody."""
+    """A line for each size, a column for each contender."""
     names = [row.name for row in points[0][1].rows]
     lines = ["".rjust(NAME // 2) + "".join(name.rjust(SERIES) for name in names)]
     for at, result in points:
@@ -125,8 +124,7 @@ def _with_verdicts(result: Result) -> dict[str, Any]:
 def from_data(
     data: dict[str, Any],
 ) -> tuple[list[Result], list[tuple[Curve, list[tuple[int, Result]]]]]:
-    """What `as_data` was made of, for who measures nothing: the pictures."""
-    from curves import Curve
+    """The reverse of `as_data`, for pictures of an earlier run."""
 
     def result(written: dict[str, Any]) -> Result:
         names = ("loop", "title", "unit", "rounds", "base")

@@ -1,4 +1,4 @@
-"""What an import costs: fresh processes, each timed from within."""
+"""The cost of an import, timed inside a fresh process."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from _measure import OURS, Contender, Figure, is_installed
+from .environment import is_installed
+from .measuring import OURS, Contender, Figure
 
-# Without site and its path files, whose own imports would be taken for nobody's.
+# Without `site`, whose own imports would make some modules look free.
 FLAGS = ("-S", "-E", "-I")
 SCRIPT = """
 import sys
@@ -37,7 +38,7 @@ def figures(*, quick: bool) -> list[Figure]:
 
 
 async def _import(module: str) -> float:
-    # Wherever they are: an editable install has a directory of its own.
+    # An editable install of within is in a directory of its own.
     found = {Path(str(importlib.import_module(m).__file__)) for m in (OURS, "anyio")}
     script = SCRIPT.format(
         module=module, paths=sorted(str(file.parent.parent) for file in found)

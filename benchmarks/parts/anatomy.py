@@ -1,9 +1,9 @@
-"""What a block on asyncio is made of: what it must do, and what each part costs.
+"""The steps that a block on asyncio has to do, and the cost of each.
 
-The parts are what the rules of the contract ask for, each as its fastest spelling in
-Python. "In one function" does them all and nothing else: without a backend to choose,
-without arguments to check, without a word for whoever leaves blocks out of order. It
-keeps no rule, and is there to tell what no arrangement of this package can go below.
+The rules of the contract ask for these steps; each is written in the fastest way that
+Python has. "All of them in one function" does them and nothing else: it chooses no
+backend, checks no argument and detects no misuse. It is no usable block. It shows the
+cost below which no arrangement of this package can go.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from time import thread_time
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from _measure import OURS, Contender, Figure, Turn
-from timeouts import BLOCKS, LIMIT, Way, block
-
 import within
 
-# The code of each part; {names} below say what they stand for.
+from .measuring import OURS, Contender, Figure, Turn
+from .one_timeout import BLOCKS, LIMIT, Way, block
+
+# The code of each part; `_names()` gives the values of the names in it.
 PARTS = {
     "T1: loop.time()": "loop.time()",
     "T6: task.cancelling()": "task.cancelling()",
@@ -38,7 +38,7 @@ PARTS = {
 
 
 class Block:
-    """All of a block's own work in four functions."""
+    """An object with as many attributes as a block of ours has."""
 
     def __init__(self, delay: float) -> None:
         self.delay = delay
@@ -48,7 +48,7 @@ class Block:
 
 
 class Thing:
-    """What a context variable is set to must differ from time to time."""
+    """A value for the context variable: a new one each time, as with blocks."""
 
 
 class Nothing:
@@ -74,7 +74,7 @@ def figures(loop: str, *, quick: bool) -> list[Figure]:
 
 
 def _names() -> dict[str, Any]:
-    """What the parts work on, as the backend has it at hand."""
+    """The objects that the parts work on, as the backend finds them."""
     loop: Any = asyncio.get_running_loop()
     task = asyncio.current_task()
     loop.backend = None

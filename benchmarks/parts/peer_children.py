@@ -1,7 +1,7 @@
-"""Each peer's own way to a child process, as its documentation has it.
+"""Each peer's own way to run a child process, as its documentation shows it.
 
-Everybody does the same: stdout and stderr are captured, or stdout is read line by
-line, and a failure would be told.
+All of them do the same: they capture stdout and stderr, or read stdout line by line,
+and notice a failure.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import anyio
-from _measure import is_installed
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 import within
 
+from .environment import is_installed
+
 Capture = Callable[[list[str], bytes | None], Awaitable[bytes]]
 Lines = Callable[[list[str]], Awaitable[int]]
-# Held open from the moment that it says so until it is let go.
+# Keeps a child alive while it awaits the function that it is given.
 Alive = Callable[[Callable[[], Awaitable[None]]], Coroutine[Any, Any, None]]
 
-LONGEST = 2**16  # bytes of a line, where a reader must be told
+LONGEST = 2**16  # bytes of a line, for readers that need a limit
 
 
 def captures(loop: str) -> dict[str, Capture]:
-    """The loop's own goes by the loop's name."""
+    """By name; the loop's own way has the name of the loop."""
     found: dict[str, Capture] = {}
     found[loop] = trio_capture if loop == "trio" else asyncio_capture
     found["anyio"] = anyio_capture
@@ -76,7 +77,7 @@ async def within_alive(hold: Callable[[], Awaitable[None]]) -> None:
         await child.wait()
 
 
-# -- asyncio, whichever loop -------------------------------------------------
+# -- asyncio and uvloop -------------------------------------------------
 
 
 async def asyncio_capture(command: list[str], data: bytes | None) -> bytes:
@@ -104,7 +105,7 @@ async def asyncio_alive(hold: Callable[[], Awaitable[None]]) -> None:
     await child.communicate()
 
 
-# -- anyio, on either --------------------------------------------------------
+# -- anyio, on every loop --------------------------------------------------------
 
 
 async def anyio_capture(command: list[str], data: bytes | None) -> bytes:
@@ -120,7 +121,7 @@ async def anyio_until(command: list[str]) -> int:
         lines = BufferedByteReceiveStream(child.stdout)
         try:
             while True:
-                # It is returned without its end.
+                # The line is returned without its newline.
                 size += len(await lines.receive_until(b"\n", LONGEST)) + 1
         except (anyio.EndOfStream, anyio.IncompleteRead):
             return size
@@ -146,7 +147,7 @@ async def trio_capture(command: list[str], data: bytes | None) -> bytes:
 
 
 async def trio_chunks(command: list[str]) -> int:
-    """No lines: trio leaves them to its users. A floor for whoever makes them."""
+    """Chunks: trio has no lines. A lower bound for code that splits them."""
     trio = importlib.import_module("trio")
     child: Any = await trio.lowlevel.open_process(command, stdin=DEVNULL, stdout=PIPE)
     size = 0

@@ -1,31 +1,26 @@
 """Contenders side by side: rounds in random order, ratios within a round, medians.
 
-The machine is shared and its speed changes from one second to the next. So each
-round gives everybody one short turn, and what is compared is what was measured
-within the same round.
+The speed of a shared machine changes from one second to the next. So each round gives
+every contender one short turn, and a ratio compares two turns of the same round.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import importlib
 import math
 import random
 import statistics
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from types import FunctionType
 from typing import Any, Literal, TypeVar, cast
 
-T = TypeVar("T")
+from .environment import run_on
+
 F = TypeVar("F", bound=Callable[..., object])
 
-LOOPS = ("asyncio", "uvloop", "trio")
 OURS = "within"
-REHEARSALS = 1  # rounds that are not counted
+REHEARSALS = 1  # rounds that are run but not counted
 
 Unit = Literal["s", "B"]
 Reading = float | tuple[float, ...]
@@ -35,28 +30,42 @@ Turn = Callable[[], Awaitable[Reading]]
 @dataclass(frozen=True)
 class Contender:
     name: str
-    turn: Turn  # measures once, and answers in the figure's unit: less is better
+    turn: Turn  # measures once and returns the reading in the figure's unit
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What is measured: by whom, how often, and what we want to come of it."""
+    """A measurement: its contenders, the number of rounds, and our targets.
+
+    A smaller reading is always the better one.
+    """
 
     loop: str
     title: str
     contenders: list[Contender]
     rounds: int
-    targets: dict[str, float] = field(default_factory=dict)  # ours / theirs, at most
+    # By contender: the largest ratio of our reading to its reading that we accept.
+    targets: dict[str, float] = field(default_factory=dict)
     unit: Unit = "s"
-    # Where a turn has more than one reading, what each is called.
+    # Where a turn returns several readings, the name of each.
     readings: tuple[str, ...] = ("",)
-    # The contender whose reading of the same round is taken off everybody else's.
+    # The contender whose reading is subtracted from all others of the same round.
     base: str | None = None
 
 
 @dataclass(frozen=True)
+class Curve:
+    """One figure, measured at each of several sizes."""
+
+    loop: str
+    title: str
+    axis: str
+    figures: dict[int, Figure]
+
+
+@dataclass(frozen=True)
 class Spread:
-    """The quartiles of what all rounds gave."""
+    """The quartiles over all rounds."""
 
     low: float
     middle: float
@@ -72,9 +81,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
+    """One contender's result."""
+
     name: str
     value: Spread
-    ratio: Spread | None  # ours / this one's
+    ratio: Spread | None  # our reading divided by this contender's
     target: float | None
 
     @property
@@ -96,7 +107,8 @@ class Result:
 
 def measure(figure: Figure) -> list[Result]:
     """One result for each reading of the figure, on a new loop of its kind."""
-    # All that is loaded is the same for everybody, and no business of a collection.
+    # Every contender has the same modules in memory. The collector need not look at
+    # them again and again.
     gc.collect()
     gc.freeze()
     rounds = run_on(figure.loop, lambda: _rounds(figure))
@@ -147,56 +159,12 @@ def _ratio(ours: float, theirs: float) -> float:
     return ours / theirs if theirs > 0 else math.inf
 
 
-# -- where it runs -----------------------------------------------------------
+def with_own_bytecode(function: F) -> F:
+    """A copy of a function that does not share bytecode with the original.
 
-
-def run_on(loop: str, function: Callable[[], Awaitable[T]]) -> T:
-    """Run it as nearly everybody starts a loop of that kind."""
-
-    async def main() -> T:
-        return await function()
-
-    if loop == "trio":
-        return cast("T", importlib.import_module("trio").run(main))
-    factory = None
-    if loop == "uvloop":
-        factory = importlib.import_module("uvloop").new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main())
-
-
-def sleep_of(loop: str) -> Callable[[float], Awaitable[None]]:
-    """The loop's own sleep: anyio's would bring anyio's scopes with it."""
-    if loop != "trio":
-        return asyncio.sleep
-    return cast(
-        "Callable[[float], Awaitable[None]]", importlib.import_module("trio").sleep
-    )
-
-
-def is_installed(module: str) -> bool:
-    return find_spec(module) is not None
-
-
-def load_everybody() -> None:
-    """Import all peers at once, whatever is to be measured.
-
-    Who is in the process costs us something (a second loop to tell apart, scopes of
-    anyio to look at), and that must not depend on what was measured before.
-    """
-    for module in ("async_timeout", "quattro", "shellous", "trio", "uvloop"):
-        if is_installed(module):
-            importlib.import_module(module)
-    importlib.import_module("anyio._backends._asyncio")
-    if "trio" in sys.modules:
-        importlib.import_module("anyio._backends._trio")
-
-
-def own(function: F) -> F:
-    """A copy with bytecode of its own.
-
-    CPython rewrites bytecode for what it meets there. Contenders that shared a line
-    would spoil it for each other, where a program has one kind of block in one place.
+    CPython specialises bytecode in place for the types that it meets. Contenders that
+    shared a line would undo each other's specialisation, whereas a real program has
+    one kind of block in one place.
     """
     original: Any = function
     copy: Any = FunctionType(

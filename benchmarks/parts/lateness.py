@@ -1,7 +1,7 @@
-"""How late a deadline is noticed by a loop with much to do, beside its own timers.
+"""How late a busy loop notices a deadline, compared with the loop's own timers.
 
-Noticed is: the cancellation is requested. When the task hears of it is the loop's
-matter, and the same for everybody.
+A deadline is noticed when the cancellation is requested. How long the loop then takes
+to resume the task is the same for every contender, and is not measured.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from functools import partial
 from time import monotonic, perf_counter
 from typing import Any
 
-from _measure import OURS, Contender, Figure, Turn, is_installed, sleep_of
-from crowds import together
-
 import within
 
-BUSY_TASKS, BUSY = 10, 0.000_1  # that many are never done, and work so long each time
-LEAD = 0.02  # seconds, in which all tasks start
+from .environment import is_installed, sleep_of
+from .many_timeouts import together
+from .measuring import OURS, Contender, Figure, Turn
+
+BUSY_TASKS, BUSY = 10, 0.000_1  # tasks, and the seconds that each works in a pass
+LEAD = 0.02  # seconds in which all tasks start
 READINGS = ("p50", "p99")
 
-# Waits until a deadline, and says so the moment it is noticed.
+# Waits until a deadline, and calls the function when the deadline is noticed.
 Wait = Callable[[float, Callable[[], None]], Awaitable[None]]
 
 
@@ -50,7 +51,7 @@ def figures(loop: str, *, quick: bool) -> list[Figure]:
 
 def _turn(loop: str, wait: Wait, count: int, span: float) -> Turn:
     async def turn() -> tuple[float, ...]:
-        rng = random.Random(7)  # the same for everybody
+        rng = random.Random(7)  # the same for every contender
         clock = _clock(loop)
         start = clock() + LEAD
         late: list[float] = []
@@ -78,7 +79,7 @@ def _turn(loop: str, wait: Wait, count: int, span: float) -> Turn:
 
 def _clock(loop: str) -> Callable[[], float]:
     if loop != "trio":
-        return monotonic  # what uvloop's own is of, which counts whole milliseconds
+        return monotonic  # uvloop's own clock is this one, in whole milliseconds
     clock: Callable[[], float] = importlib.import_module("trio").current_time
     return clock
 
@@ -103,7 +104,7 @@ def _asyncio_waits() -> dict[str, Wait]:
 
 
 class _Waiter(asyncio.Future[None]):
-    """Is never done, and says so when it is asked to be cancelled."""
+    """A future that is never done and calls ``note`` when it is cancelled."""
 
     def __init__(self, note: Callable[[], None]) -> None:
         super().__init__()
@@ -137,7 +138,7 @@ async def _call_at(
     over = loop.create_future()
 
     def ring() -> None:
-        # uvloop rounds to the nearest millisecond; our contract (T1) does not.
+        # uvloop rounds to the nearest millisecond; T1 does not allow us that.
         if is_patient and loop.time() < deadline:
             loop.call_at(deadline, ring)
             return

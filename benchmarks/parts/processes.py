@@ -1,6 +1,6 @@
-"""What child processes cost: started, fed and read, beside peers and floors.
+"""The cost of child processes: starting them, writing to them, reading from them.
 
-All by the clock on the wall, because a child's time counts as well.
+All figures are in wall-clock time, because the child's own time counts as well.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from subprocess import DEVNULL, PIPE
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import _children
-from _measure import OURS, Contender, Figure, Reading, Turn
+from . import peer_children
+from .measuring import OURS, Contender, Figure, Reading, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ MIB = 2**20
 LINE = "x" * 54 + "\n"
 PATTERN = os.urandom(MIB)
 BALLAST = 256 * MIB
-CHUNK = 65_536  # bytes, of a plain read
+CHUNK = 65_536  # bytes of a plain read
 
 Capture = Callable[[list[str], bytes | None], Awaitable[bytes]]
 Lines = Callable[[list[str]], Awaitable[int]]
@@ -48,7 +48,7 @@ def figures(loop: str, *, quick: bool) -> list[Figure]:
 
 
 def output(loop: str, size: int, rounds: int) -> Figure:
-    """A child that writes so many bytes, all of them kept."""
+    """A child that writes ``size`` bytes, all of which are captured."""
     command = ["head", "-c", str(size), "/dev/zero"]
     captures = _captures(loop)
     return Figure(
@@ -77,7 +77,7 @@ def _start(loop: str, rounds: int) -> Figure:
 
 
 def _start_from_large(loop: str, rounds: int) -> Figure:
-    """The same where there is something to copy for whoever forks."""
+    """The same from a process with much memory, which a fork has to map again."""
     small = _start(loop, rounds)
     return replace(
         small,
@@ -104,12 +104,12 @@ def _through_cat(loop: str, size: int, rounds: int) -> Figure:
 
 def _lines(loop: str, count: int, rounds: int) -> Figure:
     targets = {TEXT_PIPE: 2.0}
-    readers: dict[str, Lines] = {OURS: _children.within_lines}
+    readers: dict[str, Lines] = {OURS: peer_children.within_lines}
     if loop == "trio":
-        readers["trio, its chunks"] = _children.trio_chunks
+        readers["trio, its chunks"] = peer_children.trio_chunks
     else:
         targets["asyncio, readline"] = 0.25
-        readers |= _children.asyncio_lines()
+        readers |= peer_children.asyncio_lines()
     readers[TEXT_PIPE] = _text_pipe
     readers["blocking reads"] = _plain_reads
     readers["async for, from memory"] = _from_memory
@@ -124,9 +124,9 @@ def _lines(loop: str, count: int, rounds: int) -> Figure:
 
 def _captures(loop: str) -> dict[str, Capture]:
     return {
-        OURS: _children.within_capture,
+        OURS: peer_children.within_capture,
         BLOCKING: _subprocess_run,
-        **_children.captures(loop),
+        **peer_children.captures(loop),
     }
 
 
@@ -151,7 +151,7 @@ def _captured(
 
 def _fed(capture: Capture, command: list[str], size: int) -> Turn:
     async def turn() -> Reading:
-        # Made for the turn, so that no other figure has it in its memory.
+        # Made for this turn, so that other figures run without it in memory.
         data = PATTERN * (size // MIB)
         return await _captured(capture, command, data, size)()
 
@@ -160,7 +160,7 @@ def _fed(capture: Capture, command: list[str], size: int) -> Turn:
 
 def _ballasted(turn: Turn) -> Turn:
     async def heavy() -> Reading:
-        ballast = b"x" * BALLAST  # written to, or it would be no memory
+        ballast = b"x" * BALLAST  # written to: untouched pages would take no memory
         reading = await turn()
         del ballast
         return reading
@@ -190,7 +190,7 @@ def _file_of_lines(count: int) -> Path:
     return file
 
 
-# -- what blocks -------------------------------------------------------------
+# -- blocking calls, for comparison -------------------------------------------------------------
 
 
 async def _subprocess_run(command: list[str], data: bytes | None) -> bytes:
@@ -201,7 +201,7 @@ async def _subprocess_run(command: list[str], data: bytes | None) -> bytes:
 
 
 async def _plain_capture(command: list[str], data: bytes | None) -> bytes:
-    """The least that the kernel and a copy cost: no selector, nothing on stderr."""
+    """A lower bound: the kernel and one copy, without a selector or stderr."""
     assert data is not None
     with _child(command, stdin=PIPE) as child:
         assert child.stdin is not None
@@ -236,8 +236,8 @@ async def _text_pipe(command: list[str]) -> int:
     return size
 
 
-class _Given:
-    """The least that an asynchronous iterator can be."""
+class _Lines:
+    """The simplest asynchronous iterator over lines."""
 
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
@@ -252,9 +252,9 @@ class _Given:
 
 
 async def _from_memory(command: list[str]) -> int:
-    """No child, no pipe, no text: as many lines as are in the file."""
+    """As many lines as the file has, but from memory and without a child."""
     size = 0
-    async for line in _Given([LINE] * (os.stat(command[-1]).st_size // len(LINE))):
+    async for line in _Lines([LINE] * (os.stat(command[-1]).st_size // len(LINE))):
         size += len(line)
     return size
 

@@ -1,4 +1,4 @@
-"""The table of time limits: each peer's block, and what becomes of what is in it."""
+"""The table of time limits: what each peer's block does in awkward situations."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-from tables import Table, is_installed, tabulate
 
 import within
 
-T = TypeVar("T")
+from .environment import run_on
+from .table import Table, can_be_measured, tabulate
+
 Make = Callable[[float], Any]
 
-TRIES = 100  # for what may go one way or the other
+TRIES = 100  # where the outcome is a matter of chance
 BLOCKS = 500  # entered and left in each round
 
-# In seconds. What lasts `SHORT` is over long before what lasts `LONG`.
+# In seconds. A wait of `SHORT` is over long before one of `LONG`.
 SHORT, LONG = 0.01, 0.06
 CLEAN_UP = 0.5
 NEVER = 3600.0
@@ -36,12 +37,12 @@ class Peer:
     needs: tuple[str, ...]
     make: Make
     awaited: bool = False  # entered with `async with`, because `with` is refused
-    level: Make | None = None  # the same, where one may ask for level cancellation
-    named: Make | None = None  # the same, where one may give it a name
+    level: Make | None = None  # a level-triggered block, where the peer has one
+    named: Make | None = None  # a block with a name, where the peer has names
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What its blocks raise at the deadline."""
+        """The errors that its blocks raise at the deadline."""
         if self.loop != "trio":
             return (TimeoutError,)
         import trio
@@ -89,10 +90,10 @@ def _trio(delay: float) -> Any:
 
 
 def measure(rounds: int) -> Table:
-    everybody = peers()
-    times = _times([peer for peer in everybody if is_installed(peer)], rounds)
+    columns = peers()
+    times = _times([peer for peer in columns if can_be_measured(peer)], rounds)
     return tabulate(
-        everybody,
+        columns,
         {
             "an await completes in the very tick of the deadline": _same_tick,
             "deadline passes inside an anyio shielded scope": _shielded,
@@ -109,20 +110,10 @@ def measure(rounds: int) -> Table:
 # -- how each is driven ------------------------------------------------------
 
 
-def _run(peer: Peer, function: Callable[[], Awaitable[T]]) -> T:
-    if peer.loop == "asyncio":  # as nearly everybody starts it
-
-        async def main() -> T:
-            return await function()
-
-        return asyncio.run(main())
-    return anyio.run(function, backend=peer.loop)
-
-
 async def _limited(
     peer: Peer, make: Make, delay: float, body: Callable[[], Awaitable[None]]
 ) -> Exception | None:
-    """What the block around ``body`` raises."""
+    """The error that the block around ``body`` raises, if any."""
     try:
         if peer.awaited:
             async with make(delay):
@@ -136,7 +127,7 @@ async def _limited(
 
 
 def _both(measure: Callable[[Peer, Make], str], peer: Peer) -> str:
-    """As it is, and as it is with ``level=True`` where that is different."""
+    """The plain block; then the one with ``level=True``, where that differs."""
     plain = measure(peer, peer.make)
     if peer.level is None or (asked := measure(peer, peer.level)) == plain:
         return plain
@@ -150,12 +141,12 @@ def _same_tick(peer: Peer) -> str:
     async def tries() -> int:
         return sum([await _is_lost(peer) for _ in range(TRIES)])
 
-    lost = _run(peer, tries)
+    lost = run_on(peer.loop, tries)
     return f"result lost {lost}/{TRIES}" if lost else f"kept {TRIES}/{TRIES}"
 
 
 async def _is_lost(peer: Peer) -> bool:
-    """Let a byte and the deadline arrive while the loop is held up for a moment."""
+    """Let a byte and the deadline arrive while a callback blocks the loop."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
@@ -164,7 +155,7 @@ async def _is_lost(peer: Peer) -> bool:
             theirs.send(b"x")
             time.sleep(2 * delay)
 
-        delay = 0.003  # long enough to be waiting by then
+        delay = 0.003  # long enough for the task to be waiting by then
         received: list[bytes] = []
 
         async def body() -> None:
@@ -172,7 +163,9 @@ async def _is_lost(peer: Peer) -> bool:
             received.append(await _receive(peer, ours))
 
         await _limited(peer, peer.make, delay, body)
-        with suppress(BlockingIOError):  # what nobody was given is there still
+        with suppress(
+            BlockingIOError
+        ):  # a byte that was not lost is still in the socket
             received.append(ours.recv(1))
         return not received
 
@@ -204,7 +197,7 @@ def _shielded(peer: Peer) -> str:
             await anyio.sleep(LONG)
             held = True
 
-    _run(peer, partial(_limited, peer, peer.make, SHORT, body))
+    run_on(peer.loop, partial(_limited, peer, peer.make, SHORT, body))
     return "held" if held else "broken"
 
 
@@ -218,7 +211,7 @@ def _swallowed(peer: Peer, make: Make) -> str:
         await anyio.sleep(LONG)
         runs_on = True
 
-    _run(peer, partial(_limited, peer, make, SHORT, body))
+    run_on(peer.loop, partial(_limited, peer, make, SHORT, body))
     return "runs on" if runs_on else "stopped"
 
 
@@ -234,12 +227,12 @@ def _cpu(peer: Peer, make: Make) -> str:
             await _clean_up(peer)
             used = (time.process_time() - cpu) / (time.monotonic() - began)
 
-    _run(peer, partial(_limited, peer, make, SHORT, body))
+    run_on(peer.loop, partial(_limited, peer, make, SHORT, body))
     return f"{used * 100:.0f} %" + (" of a core" if used >= 0.01 else "")
 
 
 async def _clean_up(peer: Peer) -> None:
-    """Something that will not be hurried: each loop's own way to say so."""
+    """Clean-up that cannot be cancelled, in each loop's own way."""
     if peer.loop == "asyncio":
         loop = asyncio.get_running_loop()
         over = loop.create_future()
@@ -256,8 +249,8 @@ async def _clean_up(peer: Peer) -> None:
 
 def _text(peer: Peer) -> str:
     make = peer.named or peer.make
-    error = _run(
-        peer, partial(_limited, peer, make, SHORT, partial(anyio.sleep, NEVER))
+    error = run_on(
+        peer.loop, partial(_limited, peer, make, SHORT, partial(anyio.sleep, NEVER))
     )
     return f"{type(error).__name__}({str(error)!r})"
 
@@ -266,12 +259,12 @@ def _text(peer: Peer) -> str:
 
 
 def _times(installed: list[Peer], rounds: int) -> dict[str, str]:
-    """Everybody's turn in every round, so that a busy moment hits all alike."""
+    """One turn for each peer in every round, so that a busy moment hits all alike."""
     seconds: dict[str, list[float]] = {peer.title: [] for peer in installed}
-    for _ in range(rounds + 1):  # the first is a rehearsal
+    for _ in range(rounds + 1):  # the first round is a rehearsal
         for peer in installed:
             timed = _timed_awaited if peer.awaited else _timed
-            seconds[peer.title].append(_run(peer, partial(timed, peer.make)))
+            seconds[peer.title].append(run_on(peer.loop, partial(timed, peer.make)))
     return {
         title: f"{statistics.median(found[1:]) / BLOCKS * 1e6:.2f} µs"
         for title, found in seconds.items()
@@ -279,7 +272,7 @@ def _times(installed: list[Peer], rounds: int) -> dict[str, str]:
 
 
 async def _timed(make: Make) -> float:
-    with make(NEVER):  # the first in a loop has more to do
+    with make(NEVER):  # the first block on a loop has more to do
         pass
     began = time.perf_counter()
     for _ in range(BLOCKS):

@@ -1,0 +1,212 @@
+"""An asyncio event loop in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import selectors
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .._backends._asyncio import backend_of_running_loop
+from ._clock import RECHECK, RunClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Executor
+
+T = TypeVar("T")
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock starts at ``start`` and never waits.
+
+    ``BaseEventLoop`` has no public way to replace its selector's timeout, to see its
+    next timer or its default executor, so this class uses private attributes of it:
+    ``_scheduled``, ``_selector``, ``_default_executor``, ``_clock_resolution`` and
+    two checks. Every test in virtual time fails if they move.
+    """
+
+    _default_executor: Any
+    # Read by `__del__`, which runs even if `__init__` has raised for a bad `start`.
+    _closed = True
+
+    def __init__(self, start: float = 0.0) -> None:
+        self.virtual_clock = RunClock(start, running_clock)
+        self._threads_at_work = 0
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        return self.virtual_clock.now
+
+    # The loop runs each timer that is due within this many seconds. It has to be one
+    # step of the clock: with less, no timer would ever be due; with more, some timers
+    # would be early.
+    @property
+    def _clock_resolution(self) -> float:
+        now = self.virtual_clock.now
+        return math.nextafter(now, math.inf) - now
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, value: float) -> None:
+        pass
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        self._check_closed()  # type: ignore[attr-defined]
+        if executor is None:
+            self._check_default_executor()  # type: ignore[attr-defined]
+            executor = self._default_executor
+            if executor is None:
+                executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+                self.set_default_executor(executor)
+        watched = _WatchedExecutor(executor)
+        future = super().run_in_executor(cast("Any", watched), func, *args)
+        self._threads_at_work += 1
+        # The callback belongs to the work and not to `future`, which ends as soon as
+        # it is cancelled. It is added after the loop's own callback, so that the
+        # result has arrived before the thread is no longer counted.
+        watched.work.add_done_callback(self._thread_is_done)
+        return future
+
+    def _thread_is_done(self, work: Future[Any]) -> None:
+        def count() -> None:
+            self._threads_at_work -= 1
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.call_soon_threadsafe(count, context=Context())
+
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        # asyncio joins the threads of the pool from another thread, with a limit. No
+        # virtual time may pass meanwhile, or the limit would expire at once.
+        self._threads_at_work += 1
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self._threads_at_work -= 1
+
+    def real_wait(self) -> float:
+        """How long the clock must stand still before we look again, in real seconds.
+
+        Zero lets the clock move; infinity means until a descriptor is ready.
+        """
+        backend = backend_of_running_loop()
+        if self._threads_at_work or (backend and backend.waits_for_descriptors):
+            return math.inf
+        # A worker thread of anyio wakes the loop before it can be seen to be idle, so
+        # it may never wake the loop again.
+        if _anyio_thread_is_at_work(self):
+            return RECHECK
+        if self._next_timer() < math.inf:
+            return 0
+        if self.virtual_clock.outside.may_wake_a_task() or _has_trio_guest():
+            return RECHECK
+        # One descriptor is the loop's own, by which other threads wake it.
+        watched = len(self._selector.get_map())  # type: ignore[attr-defined]
+        return math.inf if watched > 1 else 0
+
+    def _next_timer(self) -> float:
+        timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
+        return timers[0].when() if timers else math.inf
+
+    def jump(self) -> bool:
+        """Move to the next timer, or report a deadlock.
+
+        Returns:
+            Whether there is something to run now.
+        """
+        clock, when = self.virtual_clock, self._next_timer()
+        if when < math.inf:
+            clock.move_to(when)
+            return True
+        tasks = asyncio.all_tasks(self)
+        waiting = ((task.get_name(), task.get_coro()) for task in tasks)
+        return clock.end_deadlock(waiting, may_raise=True)
+
+
+class _WatchedExecutor:
+    """An executor that keeps the future of what was last submitted to it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.work: Future[Any] = Future()
+
+    def submit(self, func: Callable[..., Any], *args: Any) -> Future[Any]:
+        self.work = self._executor.submit(func, *args)
+        return self.work
+
+
+def _anyio_thread_is_at_work(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a worker thread of anyio has something to do for ``loop``.
+
+    `WorkerThread` and its attributes are private to anyio; a test fails loudly if
+    they move.
+    """
+    module: Any = sys.modules.get("anyio._backends._asyncio")
+    kind: Any = getattr(module, "WorkerThread", ())
+    threads: list[Any] = threading.enumerate()
+    return any(
+        thread.queue.unfinished_tasks > 0
+        for thread in threads
+        if isinstance(thread, kind) and thread.loop is loop
+    )
+
+
+def _has_trio_guest() -> bool:
+    """Whether trio runs as a guest on this loop and waits in one of its threads."""
+    trio: Any = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_run()
+
+
+class _Selector(selectors.DefaultSelector):
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        # Ask before looking: a thread that ends in between makes a descriptor ready.
+        wait = self._loop.real_wait()
+        ready = super().select(0)
+        if ready or (not wait and self._loop.jump()):
+            return ready
+        # `timeout` is ignored: it is in virtual seconds, and none pass in here.
+        return super().select(wait if 0 < wait < math.inf else None)
+
+
+async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) -> T:
+    """Await ``function()``; a deadlock ends it and is raised here."""
+    clock, task = running_clock(), asyncio.current_task()
+    assert clock is not None
+    assert task is not None
+    requests, ours = task.cancelling(), 0
+    before = asyncio.all_tasks()
+
+    def end() -> None:
+        nonlocal ours
+        ours += 1
+        task.cancel()
+        if ours > 1:  # the task awaits another one, in a shield
+            for other in asyncio.all_tasks() - before:
+                other.cancel()
+
+    try:
+        with clock.guard(end):
+            return await function(*args, **kw)
+    finally:
+        for _ in range(min(ours, task.cancelling() - requests)):
+            task.uncancel()
+
+
+def running_clock() -> RunClock | None:
+    """The clock of the running loop, if that loop is in virtual time."""
+    try:
+        return getattr(asyncio.get_running_loop(), "virtual_clock", None)
+    except RuntimeError:
+        return None

@@ -1,0 +1,183 @@
+"""Loops for tests: their parameters for pytest, and one function that runs them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple
+
+from .._backends import current
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._clock import VirtualClock
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+
+
+def backends(
+    virtual_time: bool = False, *, uvloop: bool | None = None, start: float = 0.0
+) -> list[tuple[str, dict[str, Any]]]:
+    """The parameters with which anyio's pytest plugin runs a test on each loop.
+
+    Args:
+        virtual_time: Let sleeps take no time: once every task is blocked, the clock
+            jumps to the next deadline. It does not jump while a task waits for a
+            thread, or for a child process of ours. So a limit on such a wait does
+            not expire, and neither does the ``grace`` of a stubborn child.
+        uvloop: Whether to run on uvloop too; ``None`` means if it is installed.
+            uvloop has no virtual time.
+        start: What a virtual clock shows at first, in seconds.
+
+    Raises:
+        ValueError: For uvloop in virtual time.
+
+    >>> from within.testing import backends
+    >>> [name for name, options in backends(virtual_time=True)]
+    ['asyncio', 'trio']
+
+    In a ``conftest.py``::
+
+        @pytest.fixture(params=backends(virtual_time=True))
+        def anyio_backend(request):
+            return request.param
+    """
+    found = [("asyncio", _options("asyncio", virtual_time, start))]
+    if uvloop and virtual_time:
+        raise ValueError("uvloop=True: uvloop has no virtual time, only asyncio's own")
+    if uvloop or (uvloop is None and not virtual_time and _is_installed("uvloop")):
+        found.append(("asyncio", _options("uvloop", False, start)))
+    if _is_installed("trio"):
+        found.append(("trio", _options("trio", virtual_time, start)))
+    return found
+
+
+def run(
+    function: Callable[[*Ts], Awaitable[T]],
+    *args: *Ts,
+    backend: str = "asyncio",
+    virtual_time: bool = False,
+    start: float = 0.0,
+) -> T:
+    """Run a coroutine function on a new loop.
+
+    Args:
+        function: Called with ``args`` and awaited.
+        backend: ``"asyncio"``, ``"uvloop"`` or ``"trio"``.
+        virtual_time: As for :func:`backends`.
+        start: As for :func:`backends`.
+
+    Raises:
+        Deadlock: In virtual time, if nothing is left that could wake a task.
+        ValueError: For another backend, and for uvloop in virtual time.
+        ModuleNotFoundError: If the loop is not installed.
+
+    >>> import anyio, within
+    >>> async def nap():
+    ...     began = within.current_time()
+    ...     await anyio.sleep(3600)
+    ...     return within.current_time() - began
+    >>> within.testing.run(nap, backend="trio", virtual_time=True)
+    3600.0
+    """
+    import anyio
+
+    if backend not in ("asyncio", "uvloop", "trio"):
+        raise ValueError(f"backend is {backend!r}: give asyncio, uvloop or trio")
+    if backend == "uvloop" and virtual_time:
+        raise ValueError("virtual_time=True: uvloop has none, use backend='asyncio'")
+    if not _is_installed(backend):
+        raise ModuleNotFoundError(
+            f"backend is {backend!r}, which is not installed: pip install "
+            f"within[{backend}]",
+            name=backend,
+        )
+    if virtual_time:
+        function = raising_deadlocks(function, backend)
+    return anyio.run(
+        function,
+        *args,
+        backend="trio" if backend == "trio" else "asyncio",
+        backend_options=_options(backend, virtual_time, start),
+    )
+
+
+def virtual_clock() -> VirtualClock:
+    """The clock of the running loop, which must be in virtual time.
+
+    Raises:
+        RuntimeError: If time is real here, or no loop is running.
+
+    >>> import anyio
+    >>> from within.testing import run, virtual_clock
+    >>> async def nap():
+    ...     await anyio.sleep(3600)
+    ...     return virtual_clock().now
+    >>> run(nap, backend="asyncio", virtual_time=True)
+    3600.0
+    """
+    clock = _running_clock()
+    if clock is None:
+        raise RuntimeError(
+            "time is real on this loop: mark the test with pytest.mark.virtual_time, "
+            "parametrise it with backends(virtual_time=True), or use "
+            "run(..., virtual_time=True)"
+        )
+    return clock
+
+
+def _running_clock() -> VirtualClock | None:
+    try:
+        backend = current()
+    except RuntimeError:
+        return None
+    if backend.name == "trio":
+        from ._trio_clock import running_clock
+    else:
+        from ._asyncio_loop import running_clock
+    return running_clock()
+
+
+def raising_deadlocks(
+    function: Callable[P, Awaitable[T]], backend: str
+) -> Callable[P, Awaitable[T]]:
+    """``function``, which now raises :exc:`Deadlock` if it can never go on.
+
+    :func:`run` and the pytest plugin use it on what they run in virtual time.
+    """
+    if backend == "trio":
+        from ._trio_clock import guarded
+    else:
+        from ._asyncio_loop import guarded
+
+    @functools.wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await guarded(function, *args, **kwargs)
+
+    return wrapper
+
+
+class VirtualTime(dict[str, Any]):
+    """Options with which anyio starts a loop in virtual time."""
+
+
+def _options(backend: str, virtual_time: bool, start: float) -> dict[str, Any]:
+    """The options with which anyio starts the loop."""
+    if backend == "uvloop":
+        return {"use_uvloop": True}
+    if not virtual_time:
+        return {}
+    if backend == "asyncio":
+        from ._asyncio_loop import VirtualTimeLoop
+
+        return VirtualTime(loop_factory=functools.partial(VirtualTimeLoop, start))
+    from ._trio_clock import VirtualTrioClock
+
+    return VirtualTime(clock=VirtualTrioClock(start))
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
