@@ -1,6 +1,6 @@
-"""The imports of the package as a picture: folders of modules, and an arc for each import.
+"""Draws the imports of the package: folders of modules, and an arc for each import.
 
-Read from the source with `ast`: nothing is imported, and nothing is written down.
+grimp reads the imports from the source; nothing is imported, and no list is kept.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import permutations
 from pathlib import Path
 
+import grimp
 from _svg import Drawing, number
 
 SOURCE = Path(__file__).parent.parent / "src" / "within"
 
-# What is outside and has a say in how we are built.
+# The packages outside that decide how we are built.
 LOOPS = ("anyio", "asyncio", "trio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Import:
-    """``importer`` needs ``imported``: at once, or only when something is called."""
+    """``importer`` needs ``imported``: at once, or only when a function is called."""
 
     importer: str
     imported: str
@@ -31,87 +32,56 @@ class Import:
 
 @cache
 def modules(source: Path = SOURCE) -> dict[str, Path]:
-    """Every module by its name within the package; the package itself is ``within``."""
+    """Every module by its name within the package; the package itself by its own."""
     found: dict[str, Path] = {}
     for path in sorted(source.rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
         if parts[-1] == "__init__":
             parts = parts[:-1]
-        found[".".join(parts) or "within"] = path
+        found[".".join(parts) or source.name] = path
     return found
 
 
 def imports(source: Path = SOURCE) -> list[Import]:
-    """Who needs whom while it runs: what only a type checker sees does not count."""
-    known = modules(source)
-    found: set[Import] = set()
-    for name, path in known.items():
-        visitor = _Visitor(name, path.name == "__init__.py", known)
-        visitor.visit(ast.parse(path.read_text("utf-8")))
-        found |= visitor.found
-    # Who needs it at once needs it, whatever else is late.
-    at_once = {(each.importer, each.imported) for each in found if not each.is_late}
-    kept = [
-        each
-        for each in found
-        if not each.is_late or (each.importer, each.imported) not in at_once
+    """The imports of the running program; those for type checkers do not count."""
+    package = source.name
+    graph = grimp.build_graph(
+        package,
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
+    )
+    found: list[Import] = []
+    for name, path in modules(source).items():
+        importer = name if name == package else f"{package}.{name}"
+        functions = _functions(path)
+        for imported in graph.find_modules_directly_imported_by(importer):
+            if imported.partition(".")[0] not in (package, *LOOPS):
+                continue
+            details = graph.get_import_details(importer=importer, imported=imported)
+            is_late = all(
+                any(each["line_number"] in lines for lines in functions)
+                for each in details
+            )
+            found.append(Import(name, imported.removeprefix(f"{package}."), is_late))
+    return sorted(found)
+
+
+def _functions(path: Path) -> list[range]:
+    """The lines of each function: an import there happens when it is called."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, kinds)
     ]
-    return sorted(kept, key=lambda each: (each.importer, each.imported))
-
-
-class _Visitor(ast.NodeVisitor):
-    def __init__(self, name: str, is_package: bool, known: dict[str, Path]) -> None:
-        self.found: set[Import] = set()
-        self._name = name
-        self._known = known
-        parts = ["within", *name.split(".")] if name != "within" else ["within"]
-        self._package = parts if is_package else parts[:-1]
-        self._depth = 0
-
-    def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) == "TYPE_CHECKING":
-            for statement in node.orelse:
-                self.visit(statement)
-        else:
-            self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.AST) -> None:
-        self._depth += 1
-        self.generic_visit(node)
-        self._depth -= 1
-
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # ast's own name
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._note(alias.name.split("."))
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        base = self._package[: len(self._package) + 1 - node.level]
-        stem = (base if node.level else []) + (node.module or "").split(".")
-        stem = [part for part in stem if part]
-        for alias in node.names:
-            self._note([*stem, alias.name])
-
-    def _note(self, parts: list[str]) -> None:
-        """The longest part of a dotted name that is a module."""
-        target = None
-        if parts[0] == "within":
-            inner = parts[1:]
-            while inner and ".".join(inner) not in self._known:
-                inner.pop()
-            target = ".".join(inner) or "within"
-        elif parts[0] in LOOPS:
-            target = parts[0]
-        if target is not None and target != self._name:
-            self.found.add(Import(self._name, target, self._depth > 0))
 
 
 def rooms(found: list[Import]) -> dict[str, list[str]]:
     """The modules of each folder, in the order that sends the fewest imports upwards.
 
-    Those of the top folder are two rooms: the doors, which nobody imports, and what
-    is shared.
+    The top folder becomes two rooms: the doors, which no module imports, and the
+    shared modules.
     """
     imported = {each.imported for each in found}
     members: dict[str, list[str]] = {}
@@ -137,17 +107,17 @@ def rooms(found: list[Import]) -> dict[str, list[str]]:
 
 
 def _folder(name: str) -> str:
-    """Of a module, or of a package, which is in its own."""
+    """The folder of a module. A package belongs to its own folder."""
     is_package = modules()[name].name == "__init__.py" and name != "within"
     return name if is_package else name.rpartition(".")[0]
 
 
 def _sorted(names: list[str], found: list[Import]) -> list[str]:
-    """Each module after those of its folder that import it."""
+    """Each module comes after the modules of its folder that import it."""
     inside = [e for e in found if e.importer in names and e.imported in names]
     try:
         return list(_sorter(names, inside).static_order())
-    except CycleError:  # what is imported late may import in return
+    except CycleError:  # a late import may close a circle
         at_once = [each for each in inside if not each.is_late]
         return list(_sorter(names, at_once).static_order())
 
@@ -158,7 +128,7 @@ def _sorter(names: list[str], inside: list[Import]) -> TopologicalSorter[str]:
     )
 
 
-# In units of which the picture is WIDTH wide; on a telephone one is 0.75 px.
+# Lengths in the units of the picture; on a phone, one unit is 0.75 pixels.
 WIDTH, NAMES, ROW, HEAD = 480.0, 186.0, 18.0, 24.0
 
 _TITLES = {

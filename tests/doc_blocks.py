@@ -32,11 +32,6 @@ from typing import Any
 
 import pytest
 from sybil import Document, Example, Region
-from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
-from sybil.region import Lexeme
-
-from sybil import Document, Example, Region
 from sybil.evaluators.python import PythonEvaluator, pad
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
