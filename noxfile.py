@@ -1,4 +1,4 @@
-"""The jobs of this project. `./dev JOB [ARGUMENTS]` runs one."""
+"""The jobs of this project: `./dev JOB [ARGUMENTS]` runs one of them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ def install(session: nox.Session, *extras: str, group: str | None = None) -> Non
 
 def pytest(session: nox.Session, *options: str) -> list[str]:
     """The command that runs the suite on all cores, and its environment."""
-    # The tests start some thousand interpreters. They share one cache of bytecode,
-    # even where the user has asked for none beside the sources.
+    # The tests start more than a thousand interpreters, which share this cache of
+    # bytecode even if the user wants none beside the sources.
+    cache = Path(session.virtualenv.location, "bytecode")
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
-    session.env["PYTHONPYCACHEPREFIX"] = str(Path(session.create_tmp(), "bytecode"))
+    session.env["PYTHONPYCACHEPREFIX"] = str(cache)
     spread = ["--numprocesses=auto", "--dist=worksteal"]
     return ["pytest", *spread, *options, *session.posargs]
 
@@ -95,13 +96,9 @@ def stress(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """Check the properties with 20,000 examples each; takes some minutes."""
     install(session, "test", group="tests")
+    options = ["--hypothesis-profile=long", "--timeout=0"]
     session.run(
-        "pytest",
-        "--hypothesis-profile=long",
-        "--timeout=0",
-        "tests/test_model.py",
-        "tests/test_alarm.py",
-        *session.posargs,
+        *pytest(session, *options, "tests/test_model.py", "tests/test_alarm.py")
     )
 
 
