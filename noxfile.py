@@ -35,11 +35,9 @@ def install(session: nox.Session, *extras: str, group: str | None = None) -> Non
 
 def pytest(session: nox.Session, *options: str) -> list[str]:
     """The command that runs the suite on all cores, and its environment."""
-    # The tests start more than a thousand interpreters, which share this cache of
-    # bytecode even if the user wants none beside the sources.
-    cache = Path(session.virtualenv.location, "bytecode")
+    # The tests start more than a thousand interpreters. Without bytecode, each of them
+    # would compile the package again.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
-    session.env["PYTHONPYCACHEPREFIX"] = str(cache)
     spread = ["--numprocesses=auto", "--dist=worksteal"]
     return ["pytest", *spread, *options, *session.posargs]
 
