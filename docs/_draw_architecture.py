@@ -1,29 +1,32 @@
-"""Draws the imports of the package: folders of modules, and an arc for each import.
+"""Draw the imports of the package: folders of modules, and an arc for each import.
 
-grimp reads the imports from the source; nothing is imported, and no list is kept.
+grimp reads the imports from the source; no module is imported for this. The order of
+the rooms is that of the layers which the linter of imports checks.
 """
 
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from itertools import permutations
 from pathlib import Path
 
 import grimp
 from _svg import Drawing, number
 
-SOURCE = Path(__file__).parent.parent / "src" / "within"
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "within"
 
-# The packages outside that decide how we are built.
+# Modules outside the package that the picture shows.
 LOOPS = ("anyio", "asyncio", "trio")
 
 
 @dataclass(frozen=True, order=True)
 class Import:
-    """``importer`` needs ``imported``: at once, or only when a function is called."""
+    """``importer`` imports ``imported``: on loading, or late, in a function."""
 
     importer: str
     imported: str
@@ -32,7 +35,7 @@ class Import:
 
 @cache
 def modules(source: Path = SOURCE) -> dict[str, Path]:
-    """Every module by its name within the package; the package itself by its own."""
+    """Return the modules by name, relative to the package; itself by its own name."""
     found: dict[str, Path] = {}
     for path in sorted(source.rglob("*.py")):
         parts = path.relative_to(source).with_suffix("").parts
@@ -43,7 +46,7 @@ def modules(source: Path = SOURCE) -> dict[str, Path]:
 
 
 def imports(source: Path = SOURCE) -> list[Import]:
-    """The imports of the running program; those for type checkers do not count."""
+    """Return the imports that happen at run time, without those for type checkers."""
     package = source.name
     graph = grimp.build_graph(
         package,
@@ -68,7 +71,7 @@ def imports(source: Path = SOURCE) -> list[Import]:
 
 
 def _functions(path: Path) -> list[range]:
-    """The lines of each function: an import there happens when it is called."""
+    """Return the lines of each function. An import there is late."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return [
         range(node.lineno, (node.end_lineno or node.lineno) + 1)
@@ -77,43 +80,44 @@ def _functions(path: Path) -> list[range]:
     ]
 
 
+def layers() -> list[str]:
+    """Return the parts of the package from top to bottom, as the linter has them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (listed,) = [each["layers"] for each in contracts if each["type"] == "layers"]
+    return ["within", *re.findall(r"\w+", " ".join(listed))]
+
+
 def rooms(found: list[Import]) -> dict[str, list[str]]:
-    """The modules of each folder, in the order that sends the fewest imports upwards.
+    """Return the modules by room, from top to bottom.
 
-    The top folder becomes two rooms: the doors, which no module imports, and the
-    shared modules.
+    A room is a folder, or a row of modules in the top folder; such a room has the name
+    of its first module.
     """
-    imported = {each.imported for each in found}
     members: dict[str, list[str]] = {}
-    for name in modules():
-        folder = _folder(name) or ("shared" if name in imported else "doors")
-        members.setdefault(folder, []).append(name)
-    at = {name: folder for folder, names in members.items() for name in names}
-    steps = [
-        (at[each.importer], at[each.imported], each.is_late)
-        for each in found
-        if each.imported in at
-    ]
-
-    def badness(folders: tuple[str, ...]) -> tuple[int, int, int]:
-        ways = [(folders.index(b) - folders.index(a), late) for a, b, late in steps]
-        up = [late for way, late in ways if way < 0]
-        return up.count(False), up.count(True), sum(abs(way) for way, _ in ways)
-
-    folders = min(permutations(sorted(members)), key=badness)
-    plan = {folder: _sorted(members[folder], found) for folder in folders}
+    row = ""
+    for layer in layers():
+        names = [name for name in modules() if name.partition(".")[0] == layer]
+        if names and all(_is_row(name) for name in names):
+            row = row or layer
+            members.setdefault(row, []).extend(names)
+        elif names:
+            row = ""
+            for name in names:
+                members.setdefault(_folder(name), []).append(name)
+    plan = {room: _sorted(names, found) for room, names in members.items()}
     plan["outside"] = list(LOOPS)
     return plan
 
 
 def _folder(name: str) -> str:
-    """The folder of a module. A package belongs to its own folder."""
-    is_package = modules()[name].name == "__init__.py" and name != "within"
+    """Return the folder that a module is in; a package is in its own folder."""
+    is_package = modules()[name].name == "__init__.py"
     return name if is_package else name.rpartition(".")[0]
 
 
 def _sorted(names: list[str], found: list[Import]) -> list[str]:
-    """Each module comes after the modules of its folder that import it."""
+    """Sort modules so that each comes after those in its room that import it."""
     inside = [e for e in found if e.importer in names and e.imported in names]
     try:
         return list(_sorter(names, inside).static_order())
@@ -128,28 +132,20 @@ def _sorter(names: list[str], inside: list[Import]) -> TopologicalSorter[str]:
     )
 
 
-# Lengths in the units of the picture; on a phone, one unit is 0.75 pixels.
+# The picture is WIDTH units wide; on a phone, one unit is 0.75 px.
 WIDTH, NAMES, ROW, HEAD = 480.0, 186.0, 18.0, 24.0
-
-_TITLES = {
-    "doors": "within/: the doors",
-    "shared": "within/: shared",
-    "outside": "outside the package",
-}
 
 
 def draw(label: str = "architecture") -> str:
-    """The markup of the picture."""
+    """Return the picture as SVG markup."""
     found = imports()
     plan = rooms(found)
     picture = Drawing(label, WIDTH, "The imports of within", describe(found, plan))
     place: dict[str, float] = {}
     y = 4.0
-    for folder, members in plan.items():
+    for room, members in plan.items():
         picture.box(4, y, NAMES - 4, HEAD + ROW * len(members) + 4, "room")
-        picture.text(
-            12, y + 16, _TITLES.get(folder, f"{folder.replace('.', '/')}/"), "head"
-        )
+        picture.text(12, y + 16, _title(room), "head")
         y += HEAD
         for name in members:
             place[name] = y + ROW / 2
@@ -157,34 +153,54 @@ def draw(label: str = "architecture") -> str:
             picture.text(20, y + 13, words, "module")
             y += ROW
         y += 12
-    at = {name: folder for folder, members in plan.items() for name in members}
+    at = {name: room for room, members in plan.items() for name in members}
     longest = max(abs(place[e.importer] - place[e.imported]) for e in found)
     for each in found:
         start, end = place[each.importer], place[each.imported]
         reach = abs(end - start) / longest
-        looks = f"to-{at[each.imported].strip('_').replace('.', '-')}"
+        looks = f"to-{_colour(at[each.imported])}"
         looks += " late" * each.is_late + " upwards" * (end < start)
         _draw_arc(picture, start, end, reach, looks)
     return picture.done(y)
+
+
+def _title(room: str) -> str:
+    if room == "outside":
+        return "outside the package"
+    return "within/" if _is_row(room) else f"{room.replace('.', '/')}/"
+
+
+def _colour(room: str) -> str:
+    """Return the end of the class name for arcs to a room; see pictures.css."""
+    return "shared" if _is_row(room) else room.partition(".")[0].strip("_")
+
+
+def _is_row(room: str) -> bool:
+    return room in modules() and modules()[room].parent == SOURCE
 
 
 def _draw_arc(
     picture: Drawing, start: float, end: float, reach: float, looks: str
 ) -> None:
     x, y1, y2 = number(NAMES), number(start), number(end)
-    # A cubic curve comes three quarters of the way to its control points.
+    # A cubic curve only reaches three quarters of the way to its control points.
     out = number(NAMES + 16 + (WIDTH - NAMES - 20) * reach / 0.75 * 0.93)
     picture.path(f"M{x} {y1}C{out} {y1} {out} {y2} {x} {y2}", f"arc {looks}")
     picture.path(f"M{x} {y2}l6 -3v6z", f"tip {looks}")
 
 
 def describe(found: list[Import], plan: dict[str, list[str]]) -> str:
-    """The same in words, folder by folder."""
-    at = {name: folder for folder, members in plan.items() for name in members}
-    told: list[str] = []
-    for folder, members in plan.items():
-        needs = {at[e.imported] for e in found if at[e.importer] == folder} - {folder}
-        if needs:
-            count = f"{len(members)} modules" if len(members) > 1 else "1 module"
-            told.append(f"{folder} ({count}) imports from {', '.join(sorted(needs))}.")
-    return " ".join(told)
+    """Describe the picture in words, room by room."""
+    called = {
+        name: " and ".join(members) if _is_row(room) else room
+        for room, members in plan.items()
+        for name in members
+    }
+    needs: dict[str, set[str]] = {}
+    for each in found:
+        needs.setdefault(called[each.importer], set()).add(called[each.imported])
+    return " ".join(
+        f"Arcs lead from {room} to {', '.join(sorted(needs[room] - {room}))}."
+        for room in dict.fromkeys(called.values())
+        if needs.get(room, set()) - {room}
+    )

@@ -197,23 +197,13 @@ def test_the_picture_has_each_module_and_each_import() -> None:
     assert sum("arc" in shape for shape in shapes) == len(architecture.imports())
 
 
-def test_the_loops_are_at_the_bottom_and_the_doors_above_what_they_open() -> None:
-    folders = list(architecture.rooms(architecture.imports()))
-    assert folders[-1] == "outside"
-    order = ["doors", "_processes", "shared", "_backends"]
-    assert sorted(order, key=folders.index) == order
-
-
-def test_what_goes_up_is_what_the_page_says() -> None:
-    found = architecture.imports()
-    plan = architecture.rooms(found)
-    depth = {name: at for at, names in enumerate(plan.values()) for name in names}
-    upwards = {
-        (each.importer.split(".")[0], each.imported)
-        for each in found
-        if not each.is_late and depth[each.importer] > depth[each.imported]
-    }
-    assert upwards == {("_backends", "_errors"), ("_backends", "testing._clock")}
+def test_the_rooms_are_in_the_order_of_the_layers() -> None:
+    plan = architecture.rooms(architecture.imports())
+    tops = [name.partition(".")[0] for names in plan.values() for name in names]
+    rank = architecture.layers().index
+    assert tops[-3:] == list(architecture.LOOPS)
+    assert tops[:-3] == sorted(tops[:-3], key=rank)
+    assert plan["testing.model"][0] == "testing.model"
 
 
 # -- the benchmarks and the links --------------------------------------------
