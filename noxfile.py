@@ -147,7 +147,7 @@ def format_(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the code, who imports whom, and the files that GitHub reads."""
+    """Check the code, its imports, and the files that GitHub reads."""
     install(session, group="lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
