@@ -1,4 +1,4 @@
-"""The jobs of this project. `./dev JOB [ARGUMENTS]` runs one."""
+"""The jobs of this project: `./dev JOB [ARGUMENTS]` runs one of them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = nox.project.load_toml()
 
-# Every CPython that we support; those that are not installed are passed over.
+# Every CPython that we support.
 PYTHONS = nox.project.python_versions(PROJECT)
 
-# Where the files are that GitHub reads, and the schema of each.
+# The files that GitHub reads, and the schema that each has to satisfy.
 SCHEMAS = {
     "workflows/*.yml": "github-workflows",
     "dependabot.yml": "dependabot",
@@ -33,41 +33,57 @@ def install(session: nox.Session, *extras: str, group: str | None = None) -> Non
     session.install(*wanted)
 
 
+def pytest(session: nox.Session, *options: str) -> list[str]:
+    """The command that runs the suite on all cores, and its environment."""
+    # The tests start more than a thousand interpreters. Without bytecode, each of them
+    # would compile the package again.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
+    spread = ["--numprocesses=auto", "--dist=worksteal"]
+    return ["pytest", *spread, *options, *session.posargs]
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Run a command that would outlive its limit, on each loop; show what is left."""
+    """Run a command that outlives its limit, on each loop, and list what survives."""
     install(session, "trio", "uvloop")
     session.run("python", "examples/nothing_left.py")
 
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """The whole suite on the Python at hand, with coverage."""
+    """Run the suite on this Python. Arguments go to pytest: ./dev test -k shield."""
+    install(session, "test", group="tests")
+    session.run(*pytest(session))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run every test, the exhaustive ones included, and measure what they cover."""
     install(session, "test", group="tests")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", *pytest(session, "-m", ""))
     session.run("coverage", "combine", "--quiet")
-    if not session.posargs:  # a part of the suite covers a part of the code
+    if not session.posargs:  # a part of the suite covers only a part of the code
         session.run("coverage", "report")
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The whole suite on each Python that is found."""
+    """Run the suite on every Python that is installed."""
     install(session, "test", group="tests")
-    session.run("pytest", *session.posargs)
+    session.run(*pytest(session))
 
 
 @nox.session
 def stress(session: nox.Session) -> None:
-    """The suite again and again, with the other cores loaded: ./dev stress 20."""
+    """Run the suite again and again while the other cores are busy: ./dev stress 20."""
     install(session, "test", group="tests")
     times, *rest = session.posargs or ["20"]
     burn = [sys.executable, "-c", "while True: pass"]
     load = [subprocess.Popen(burn) for _ in range((os.cpu_count() or 2) - 1)]
     try:
         for _ in range(int(times)):
-            session.run("pytest", "-q", "-x", *rest)
+            session.run("pytest", "-q", "-x", *rest)  # one process: a core is left
     finally:
         for process in load:
             process.kill()
@@ -76,21 +92,17 @@ def stress(session: nox.Session) -> None:
 
 @nox.session
 def long(session: nox.Session) -> None:
-    """The properties with 20,000 examples each: some minutes."""
+    """Check the properties with 20,000 examples each; takes some minutes."""
     install(session, "test", group="tests")
+    options = ["--hypothesis-profile=long", "--timeout=0"]
     session.run(
-        "pytest",
-        "--hypothesis-profile=long",
-        "--timeout=0",
-        "tests/test_model.py",
-        "tests/test_alarm.py",
-        *session.posargs,
+        *pytest(session, *options, "tests/test_model.py", "tests/test_alarm.py")
     )
 
 
 @nox.session
 def mutate(session: nox.Session) -> None:
-    """Break the timeouts in each way that is written down; see what catches it."""
+    """Break the timeouts in each known way; report the test that notices."""
     install(session, "test", group="tests")
     session.run("python", "tests/mutations.py", *session.posargs)
 
@@ -104,21 +116,21 @@ def cancellations(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """10,000 mixed runs on each loop: what is open, and how much memory."""
+    """Do 10,000 mixed runs on each loop; report open descriptors and memory."""
     install(session, "trio", "uvloop")
     session.run("python", "benchmarks/soak.py", *session.posargs)
 
 
 @nox.session
 def tables(session: nox.Session) -> None:
-    """What hurts with the others, beside us: measured, never written down."""
+    """Measure how we and our peers behave in the awkward cases."""
     install(session, "trio", "uvloop", group="peers")
     session.run("python", "benchmarks/tables.py", *session.posargs)
 
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """What blocks and processes cost, beside each peer: ./dev speed --pictures DIR."""
+    """Measure blocks and processes beside each peer: ./dev speed --pictures DIR."""
     install(session, "trio", "uvloop", group="peers")
     if "--pictures" in session.posargs:
         session.install("matplotlib>=3.9")
@@ -127,7 +139,7 @@ def speed(session: nox.Session) -> None:
 
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
-    """Put every file into shape."""
+    """Format every file."""
     install(session, group="lint")
     session.run("ruff", "check", "--fix", "--quiet", ".")
     session.run("ruff", "format", ".")
@@ -135,10 +147,11 @@ def format_(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Look for what a reader would trip over, in the workflows too."""
+    """Check the code, its imports, and the files that GitHub reads."""
     install(session, group="lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache", "--no-logo")
     session.run("zizmor", "--offline", "--quiet", ".github")
     for pattern, schema in SCHEMAS.items():
         files = map(str, Path(".github").glob(pattern))
@@ -148,20 +161,20 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Both checkers, strictly; then whether users see a type for everything."""
+    """Run both type checkers, and check that every public name has a type."""
     install(session, "test", group="types")
     session.run("mypy")
     session.run("pyright")
-    # External: Hypothesis' SearchStrategy has parts that Hypothesis does not type.
+    # Parts of Hypothesis' SearchStrategy have no types, hence --ignoreexternal.
     session.run("pyright", "--verifytypes", "within", "--ignoreexternal")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site into docs/_build; ./dev docs linkcheck tries its links out."""
+    """Build the site in docs/_build; ./dev docs linkcheck also follows its links."""
     install(session, "test", group="docs")
     build = ["sphinx-build", "--quiet", "--nitpicky", "--fail-on-warning"]
-    if "linkcheck" in session.posargs:  # asks the network
+    if "linkcheck" in session.posargs:  # uses the network
         session.run(*build, "-b", "linkcheck", "docs", "docs/_build/linkcheck")
         return
     session.run(*build, "docs", "docs/_build")
@@ -170,15 +183,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build, look inside, install on each Python found: ./dev package [DIRECTORY]."""
+    """Build and check what is published, and install it: ./dev package [DIRECTORY]."""
     session.install(*nox.project.dependency_groups(PROJECT, "package"))
     session.run("python", "tools/package.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def release(session: nox.Session) -> None:
-    """Check all that can be checked, build into dist/, tag; publishes nothing."""
+    """Run every check, build into dist/, and tag. This publishes nothing."""
     session.run(sys.executable, "tools/release.py", "check")
-    for job in ("lint", "types", "docs", "test", "tests", "package dist"):
+    for job in ("lint", "types", "docs", "coverage", "tests", "package dist"):
         session.run("./dev", *job.split())
     session.run(sys.executable, "tools/release.py", "tag")

@@ -1,9 +1,10 @@
-"""The loops, and the clock that a test counts in."""
+"""The loops that tests run on, and the time scale of each."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,20 +29,31 @@ settings.register_profile(
     parent=settings.get_profile("within"),
     max_examples=200,
     database=None,
-    phases=[Phase.explicit, Phase.generate],  # what fails need not be small
+    phases=[Phase.explicit, Phase.generate],  # do not shrink failures
 )
 settings.load_profile("within")
 
 
 def pytest_configure() -> None:
-    """Whoever started us with signals ignored (nohup, a shell's &) changes no test:
-    what is ignored is inherited by every child.
+    """Take back signals that are ignored because of how pytest was started.
+
+    nohup and a shell's ``&`` ignore some, and every child of a test would inherit it.
     """
     for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGTTIN"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_IGN:
             handler = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def asyncio_is_unchanged() -> Iterator[None]:
+    """A test that needs trio-asyncio starts a process of its own for it.
+
+    Importing trio-asyncio replaces parts of asyncio, for every test that follows.
+    """
+    yield
+    assert "trio_asyncio" not in sys.modules
 
 
 def loop_name(param: tuple[str, dict[str, Any]]) -> str:
@@ -58,10 +70,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 @dataclass(frozen=True)
 class Ticks:
-    """Durations for tests that must hold in real time, on a machine under load.
+    """Durations for tests that also run in real time, on a busy machine.
 
-    Only such order is relied on as no load can turn around: what takes `short`
-    ends long before `long` is over, and `never` comes in no test.
+    `short` and `long` are so far apart that no load can change their order, and no
+    test lasts until `never`.
     """
 
     virtual: bool
@@ -77,7 +89,7 @@ class Ticks:
     never = 1e6
 
     async def pass_by(self) -> None:
-        """A time after which what was due in `short` has come."""
+        """Wait until everything that was due in `short` has happened."""
         await anyio.sleep(2 * self.short)
 
 
@@ -92,7 +104,7 @@ def on_asyncio(anyio_backend_name: str) -> bool:
 
 
 class Leftovers:
-    """No descriptor and no child may be left of what is done inside."""
+    """The block inside leaves no descriptor open and no child running."""
 
     def __enter__(self) -> None:
         self.before = os.listdir("/proc/self/fd")
@@ -105,14 +117,14 @@ class Leftovers:
 
 @pytest.fixture
 async def no_leftovers(anyio_backend: Any) -> AsyncIterator[None]:
-    await anyio.lowlevel.checkpoint()  # the loop has made its own by now
+    await anyio.lowlevel.checkpoint()  # the loop opens its own descriptors first
     with Leftovers():
         yield
 
 
 @pytest.fixture
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Of asynchronous tests it is asked inside of the loop, of others outside."""
+    """Checks inside the loop for an asynchronous test, and outside for others."""
     if "anyio_backend" in request.fixturenames:
         request.getfixturevalue("no_leftovers")
         yield

@@ -1,18 +1,17 @@
-"""The code blocks of a page of the documentation, and how they are run.
+"""Runs the code blocks of a page of the documentation.
 
-A page is MyST Markdown, and its blocks run in order, in a directory of their own:
+Sybil finds and evaluates the blocks; this file says what each kind of block means. The
+blocks of a page run in order, as one program, in a directory of their own:
 
-- ``python`` blocks are one program. What one prints is what the ``text`` block says
-  that follows it directly, where ``...`` stands for anything; without one it
-  prints nothing.
-- A ``python`` block whose first line is a comment with the name of a file,
-  ``# greeter.py``, is that file: the blocks after it may import it, and start it.
-- Those called ``test_*.py`` are run by pytest, at the end of the page, and pass.
-- A ``console`` block that begins with ``$ within`` is run by sh: the lines after
-  ``$`` are its commands, the others what it prints.
+- A ``python`` block prints exactly the ``text`` block that follows directly. In that
+  block ``...`` stands for any text. Without such a block it prints nothing.
+- A ``python`` block that begins with the name of a file, ``# greeter.py``, is written
+  to that file. The blocks after it can import it or run it.
+- Files called ``test_*.py`` are run by pytest at the end of the page, and must pass.
+- A ``console`` block that begins with ``$ within`` is run by sh: the lines after ``$``
+  are the commands, the other lines are the output.
 
-The rest is shown and not run: other languages, and what is written as a directive
-(``{code-block} python``) or stands inside one.
+Other languages, and directives such as ``{code-block} python``, are not run.
 """
 
 from __future__ import annotations
@@ -24,133 +23,134 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
 from contextlib import redirect_stdout
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any
 
 import pytest
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from mdit_py_plugins.colon_fence import colon_fence_plugin
-from pytest_runs import run_pytest
+from sybil import Document, Example, Region
+from sybil.evaluators.python import PythonEvaluator, pad
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
-MARKDOWN = MarkdownIt("commonmark").use(colon_fence_plugin)
 FILE = re.compile(r"# (\w+\.py)\n")
-PYTHON = re.compile(r"^ *[`~]{3,} *py", re.MULTILINE | re.IGNORECASE)
 
-
-class Block(NamedTuple):
-    """A fenced block of code."""
-
-    language: str
-    code: str
-    line: int  # of the page, where the code begins
-    output: str  # the text block that follows directly
-
-
-def blocks(text: str) -> list[Block]:
-    tokens = MARKDOWN.parse(text)
-    return [
-        Block(
-            language=_language(token),
-            code=token.content,
-            line=token.map[0] + 2,
-            output=after.content if _language(after) == "text" else "",
-        )
-        for token, after in pairwise([*tokens, Token("end", "", 0)])
-        if token.type == "fence" and token.map
-    ]
-
-
-def _language(token: Token) -> str:
-    return token.info.strip() if token.type == "fence" else ""
-
-
-def hidden(text: str) -> int:
-    """How many Python blocks are not run: in a directive, or of another name."""
-    found = [block for block in blocks(text) if block.language == "python"]
-    return len(PYTHON.findall(text)) - len(found)
+evaluate_python = PythonEvaluator()
+find_fences = RawFencedCodeBlockLexer(re.compile(r" *(?P<language>[^\n]*?) *\n"))
 
 
 def run_page(page: Path, directory: Path) -> None:
     """Run the blocks of ``page`` in ``directory``, which is empty."""
+    document = Document.parse(str(page), parse_blocks)
+    program = ModuleType("__main__")
+    document.namespace = vars(program)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr(sys, "path", [str(directory), *sys.path])
-        program = ModuleType("__main__")
         patch.setitem(sys.modules, "__main__", program)
         try:
-            for block in blocks(page.read_text()):
-                if block.language == "python" and (found := FILE.match(block.code)):
-                    _write(directory / found[1], block, patch)
-                elif block.language == "python":
-                    _compare(page, block, _python(page, block, program))
-                elif block.code.startswith("$ within "):
-                    _compare(page, _session(block), _console(block))
+            for example in document.examples():
+                if example.region.evaluator is write_file:
+                    # Another module of this name may have been imported before.
+                    patch.delitem(sys.modules, _file(example).stem, raising=False)
+                example.evaluate()
         finally:
             _forget(directory)
     if any(directory.glob("test_*.py")):
-        assert run_pytest(directory, {}).passed
+        _run_suite(directory)
 
 
-def _write(path: Path, block: Block, patch: pytest.MonkeyPatch) -> None:
+def parse_blocks(document: Document) -> Iterator[Region]:
+    """Sybil's parser for our pages: the blocks that are run, each with its evaluator."""
+    fences = sorted(find_fences(document), key=lambda region: region.start)
+    after = [*fences[1:], Region(document.end, document.end, lexemes={"language": ""})]
+    for fence, following in zip(fences, after, strict=True):
+        language, code = fence.lexemes["language"], str(fence.lexemes["source"])
+        if language.lower() in ("py", "python3", "pycon"):
+            place = document.line_column(fence.start)
+            raise ValueError(f"{document.path}, {place}: call the language `python`")
+        if language == "python":
+            fence.evaluator = write_file if FILE.match(code) else check_python
+        elif language == "console" and code.startswith("$ within "):
+            fence.evaluator = check_console
+        else:
+            continue
+        fence.parsed = fence.lexemes["source"]
+        between = document.text[fence.end : following.start]
+        has_output = following.lexemes["language"] == "text" and not between.strip()
+        fence.lexemes = {"output": following.lexemes["source"] if has_output else ""}
+        yield fence
+
+
+# -- the three kinds of block ------------------------------------------------------
+
+
+def check_python(example: Example) -> str | None:
+    with redirect_stdout(io.StringIO()) as printed:
+        evaluate_python(example)
+    return _difference(example.region.lexemes["output"], printed.getvalue())
+
+
+def write_file(example: Example) -> None:
+    path = _file(example)
     if path.exists():
-        raise ValueError(f"line {block.line}: {path.name} has been written before")
-    path.write_text(_padded(block))
-    patch.delitem(sys.modules, path.stem, raising=False)  # another one's, of that name
+        raise ValueError(f"line {example.line}: {path.name} has been written before")
+    path.write_text(pad(example.parsed, example.line))
     importlib.invalidate_caches()
 
 
+def check_console(example: Example) -> str | None:
+    script = Path("session.sh")
+    commands = re.findall(r"^\$ (.*)$", example.parsed, re.MULTILINE)
+    script.write_text("".join(f"{command}\n" for command in commands))
+    scripts = os.path.dirname(sys.executable)
+    done = _run(["sh", "-v", script], PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    # sh -v prints each command before it runs it, but without a prompt.
+    expected = re.sub(r"^\$ ", "", example.parsed, flags=re.MULTILINE)
+    return _difference(expected, done.stdout)
+
+
+def _file(example: Example) -> Path:
+    found = FILE.match(example.parsed)
+    assert found
+    return Path(found[1])
+
+
+def _difference(expected: str, printed: str) -> str | None:
+    printed = textwrap.dedent(printed)  # as Sybil does with the block
+    checker = doctest.OutputChecker()
+    if checker.check_output(expected, printed, FLAGS):
+        return None
+    return checker.output_difference(doctest.Example("", expected), printed, FLAGS)
+
+
 def _forget(directory: Path) -> None:
-    """Nobody else is to import what was imported from there."""
+    """Drop the modules that were imported from ``directory``."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file is not None and directory in Path(file).parents:
             del sys.modules[name]
 
 
-def _python(page: Path, block: Block, program: ModuleType) -> str:
-    with redirect_stdout(io.StringIO()) as printed:
-        code = compile(_padded(block), page, "exec", dont_inherit=True)
-        exec(code, vars(program))
-    return printed.getvalue()
+def _run_suite(directory: Path) -> None:
+    options = ["-W", "error", "-p", "no:cacheprovider", "--timeout=120"]
+    done = _run([sys.executable, "-m", "pytest", *options], cwd=directory)
+    assert done.returncode == 0, done.stdout
 
 
-def _session(block: Block) -> Block:
-    """The commands as ``sh -v`` prints them, and what they print."""
-    return block._replace(output=re.sub(r"^\$ ", "", block.code, flags=re.MULTILINE))
-
-
-def _console(block: Block) -> str:
-    script = Path("session.sh")
-    script.write_text("".join(f"{line}\n" for line in _commands(block)))
-    scripts = os.path.dirname(sys.executable)
+def _run(
+    command: list[Any], cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", "-v", script],
+        command,
         check=False,
-        env={**os.environ, "PATH": os.pathsep.join([scripts, os.environ["PATH"]])},
+        cwd=cwd,
+        env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ).stdout
-
-
-def _commands(block: Block) -> list[str]:
-    return re.findall(r"^\$ (.*)$", block.code, re.MULTILINE)
-
-
-def _compare(page: Path, block: Block, printed: str) -> None:
-    checker = doctest.OutputChecker()
-    if not checker.check_output(block.output, printed, FLAGS):
-        example = doctest.Example(block.code, block.output)
-        difference = checker.output_difference(example, printed, FLAGS)
-        raise AssertionError(f"{page}, line {block.line}:\n{difference}")
-
-
-def _padded(block: Block) -> str:
-    """The code, its lines at the numbers that they have on the page."""
-    return "\n" * (block.line - 1) + block.code
+    )

@@ -1,7 +1,7 @@
-"""The pairs of snippets in docs/migration/, as what can be run.
+"""Finds and runs the pairs of snippets in docs/migration/.
 
-A pair is written in one way, and a page where something else stands is an error:
-a heading, a grid of two items, and what both programs print::
+Every pair has the same form: a heading, a grid of two items, and the output of both
+programs. Anything that looks different is an error::
 
     ## One limit
 
@@ -31,8 +31,8 @@ a heading, a grid of two items, and what both programs print::
     ...
     ```
 
-Each snippet is a program that defines ``main``; the line above it says on which loops
-it runs, or that it runs without one.
+Each snippet is a program that defines ``main``. The line above it names the loops that
+it runs on, or says that it runs without a loop.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MIGRATION = Path(__file__).parent.parent / "docs" / "migration"
 
 LOOPS = ("asyncio", "uvloop", "trio")
 
-# In characters: what half a page, and a phone, show without a bar to scroll by.
+# Characters in a line that half a page, or a phone, shows without scrolling.
 WIDTH = 46
 
 _SIDE = r""":::\{{grid-item\}}
@@ -85,18 +85,18 @@ Both print:
 
 
 class Malformed(Exception):
-    """A page has something that is nearly a pair."""
+    """A page has something that looks like a pair but is not one."""
 
 
 @dataclass(frozen=True)
 class Snippet:
-    """One side of a pair, on one of its loops."""
+    """One side of a pair, on one of the loops that it names."""
 
     page: str
     heading: str
     side: str
     loop: str | None
-    line: int  # of the page, at which it begins
+    line: int  # where it begins on the page
     source: str
     prints: str
 
@@ -105,8 +105,8 @@ class Snippet:
         return f"{self.page}: {self.heading}, {self.side.lower()}, {where}"
 
     def run(self, *, virtual_time: bool) -> str:
-        """What it prints."""
-        # So that a traceback names the page, and the line of it.
+        """Run it, and return what it prints."""
+        # A traceback then shows the page and the line of the page.
         padded = "\n" * (self.line - 1) + self.source
         namespace: dict[str, Any] = {"__name__": "migration"}
         with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -123,11 +123,11 @@ class Snippet:
 
 def snippets(page: str, text: str) -> list[Snippet]:
     """Both sides of each pair of a page, once for each loop that they name."""
-    # What is left without them must not look like a part of one.
+    # The rest of the page must not contain parts of a pair.
     rest = _PAIR.sub(lambda pair: "\n" * pair[0].count("\n"), text)
     for number, line in enumerate(rest.splitlines(), start=1):
         if any(sign in line for sign in (":::", "{grid", "```python", "Both print")):
-            raise Malformed(f"{page}, line {number}: {line!r} is in no pair")
+            raise Malformed(f"{page}, line {number}: {line!r} is not part of a pair")
     return [
         Snippet(
             page,
@@ -147,7 +147,7 @@ def snippets(page: str, text: str) -> list[Snippet]:
 def _checked(source: str, where: str) -> str:
     for line in source.splitlines():
         if len(line) > WIDTH or "```" in line or ":::" in line:
-            raise Malformed(f"{where}: {line!r} has no place in a column")
+            raise Malformed(f"{where}: {line!r} does not fit into a column")
     return source
 
 
@@ -157,5 +157,5 @@ def _loops(words: str, where: str) -> tuple[str | None, ...]:
     named = re.split(", | and ", words.removeprefix("on "))
     wanted = [loop for loop in LOOPS if loop in named]
     if not words.startswith("on ") or named != wanted:
-        raise Malformed(f"{where}: {words!r} does not say which loops")
+        raise Malformed(f"{where}: {words!r} does not name the loops")
     return tuple(named)

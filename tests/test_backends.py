@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import subprocess
 import sys
@@ -118,31 +117,7 @@ def test_trio_asyncio() -> None:
     )
 
 
-# -- who imports what ---------------------------------------------------------
-
-
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add((node.module or "").split(".")[0])
-    return found
-
-
-def may_import(loop: str, path: Path) -> bool:
-    room = "_trio" if loop == "trio" else "_asyncio"
-    return path.parent.name == "_backends" and path.stem.startswith(room)
-
-
-def test_only_the_backends_import_a_loop() -> None:
-    files = list(SOURCE.rglob("*.py"))
-    assert len(files) > 15
-    for path in files:
-        for loop in ("asyncio", "trio", "uvloop"):
-            if loop in imports(path):
-                assert may_import(loop, path), f"{path} imports {loop}"
+# -- imports and names ----------------------------------------------------------
 
 
 def test_importing_within_loads_no_loop_and_no_test_tool() -> None:

@@ -1,4 +1,4 @@
-"""Every example does what it says: in docstrings, in the README and in docs/."""
+"""The examples in docstrings, in the README and in docs/ do what they say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from doc_blocks import hidden, run_page
+from doc_blocks import run_page
 
 import within
 
@@ -17,7 +17,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(
     str(page.relative_to(DOCS))
     for page in DOCS.rglob("*.md")
-    if not page.relative_to(DOCS).parts[0].startswith(("_", "."))  # what is built
+    # docs/_build holds copies, and test_migration.py runs the pairs of snippets.
+    if page.relative_to(DOCS).parts[0] not in ("_build", "migration")
 )
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 MODULES = ["within"] + [
@@ -53,12 +54,9 @@ def test_the_readme() -> None:
 
 
 def test_there_are_pages() -> None:
-    assert PAGES
+    assert len(PAGES) > 20
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page(page: str, tmp_path: Path) -> None:
     run_page(DOCS / page, tmp_path)
-    # In docs/migration/ what stands in directives has a test of its own.
-    if not page.startswith("migration"):
-        assert not hidden((DOCS / page).read_text()), "would not be run"

@@ -1,4 +1,4 @@
-"""What stands in examples/ runs, and says what it should."""
+"""The programs in examples/ run and print what they should."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def test_the_lesson(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["retry", "rate_limiter", "heartbeat"])
-def test_an_example_says_the_same_on_each_loop(
+def test_an_example_prints_the_same_on_each_loop(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
-    said: list[str] = []
+    printed: list[str] = []
     for backend in ("asyncio", "trio"):
         within.testing.run(example["main"], backend=backend, virtual_time=True)
-        said.append(capsys.readouterr().out)
-    assert said[0] == said[1]
-    assert "exceeded its" in said[0]
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert "exceeded its" in printed[0]
 
 
 CLIENT = """\
@@ -62,21 +62,21 @@ the server is gone (status 3); its stderr ends with: out of paper
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 @pytest.mark.parametrize("name", ["json_rpc", "shell_harness"])
-def test_the_programs_around_children(
+def test_an_example_that_starts_children(
     name: str, backend: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
     within.testing.run(example["main"], backend=backend)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     if name == "json_rpc":
-        assert said == CLIENT
+        assert printed == CLIENT
     else:
-        lines = said.splitlines()
+        lines = printed.splitlines()
         assert len(lines) == len(example["NASTY"]) + 1
         assert lines[-1] == "left behind: []"
 
 
-def test_nothing_left() -> None:
+def test_the_demonstration_leaves_nothing() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "nothing_left.py")],
         capture_output=True,
@@ -88,7 +88,7 @@ def test_nothing_left() -> None:
     assert not lines[4].endswith("[]")
 
 
-def test_v1_backends_are_what_anyio_takes() -> None:
+def test_v1_backends_returns_parameters_for_anyio() -> None:
     def names(params: list[tuple[str, dict[str, Any]]]) -> list[str]:
         return [name + "+uvloop" * ("use_uvloop" in more) for name, more in params]
 
@@ -100,7 +100,7 @@ def test_v1_backends_are_what_anyio_takes() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-def test_v3_run_passes_on_what_comes_and_goes(backend: str) -> None:
+def test_v3_run_passes_on_arguments_results_and_errors(backend: str) -> None:
     async def divide(a: int, b: int) -> float:
         return a / b
 

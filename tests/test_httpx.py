@@ -1,10 +1,10 @@
 """A storm of deadlines over an HTTP client with one connection loses no slot.
 
-httpx2 is the maintained line of httpx, which rests at 0.28.1. Its pool hands the slot
-from task to task, where a result thrown away is a slot lost (T4), and closes
-connections in a shielded scope of anyio's, where a broken shield is one (T15). The
-network here is a piece of memory that counts what is asked of it: so the deadline can
-be put at every such moment, and in every pass of the loop, one after another.
+httpx2 is the maintained line of httpx, whose last release is 0.28.1. Its pool hands the
+slot from task to task, so a lost result is a lost slot (T4). It closes connections in a
+shielded scope of anyio, so a broken shield loses a slot, too (T15). The network is in
+memory and counts its operations. That lets us put the deadline at each operation, and
+in each pass of the loop, one after another.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ EVERY_LOOP = pytest.mark.parametrize(
     "anyio_backend", [*VIRTUAL, ("asyncio", {"use_uvloop": True})], ids=loop_name
 )
 OURS = [within.timeout, functools.partial(within.timeout, level=True)]
-UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading a real one takes long
+UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading a real one is slow
 PASSES = 300  # more than any storm takes
 
 
 class AnyioScope:
-    """A block of anyio's; on trio that is trio's own."""
+    """A cancel scope of anyio, which on trio is trio's own."""
 
     def __init__(self, delay: float | None) -> None:
         self._scope = anyio.move_on_after(delay)
@@ -54,14 +54,15 @@ class AnyioScope:
 
 
 class Ask(NamedTuple):
-    """A request: its answer read or left unread, within so many seconds."""
+    """A request, whether its answer is read, and its limit in seconds."""
 
     host: str
     read: bool = True
     delay: float | None = None
 
 
-# Asked all at once; the last but one has the deadline, the last wants the slot then.
+# The requests start together. The deadline is on the last but one, and the last one
+# needs the slot afterwards.
 PROGRAMS = {
     "kept": [Ask("keeps"), Ask("keeps")],
     "closed": [Ask("closes"), Ask("keeps")],
@@ -74,9 +75,9 @@ EVERY_PROGRAM = pytest.mark.parametrize("asks", PROGRAMS.values(), ids=PROGRAMS)
 
 
 class Wire:
-    """A network in memory: whatever is asked of it takes a turn, `slow` passes long.
+    """A network in memory. Each operation takes a turn of `slow` passes of the loop.
 
-    In turn `at` it strikes: just before what was asked for has arrived, or after.
+    In turn `at` it strikes, just before the result has arrived or just after.
     """
 
     def __init__(self, slow: int = 0, at: int = 0, arrived: bool = False) -> None:
@@ -136,7 +137,7 @@ class Stream:
 
 
 class Storm:
-    """Requests over a pool of one, each in a block, and what was lost by it."""
+    """Requests over a pool with one connection, each in a block, and what they lose."""
 
     def __init__(
         self, http: Any, asks: list[Ask], block: Any, wire: Wire, patience: float
@@ -196,13 +197,13 @@ class Storm:
 
 
 def requests_to_cancel() -> int:
-    with contextlib.suppress(RuntimeError):  # trio keeps no count
+    with contextlib.suppress(RuntimeError):  # trio does not count requests
         return cast("asyncio.Task[Any]", asyncio.current_task()).cancelling()
     return 0
 
 
 async def count_passes() -> None:
-    """Each pass of the loop takes a second."""
+    """Advance the clock by a second in each pass of the loop."""
     while True:
         virtual_clock().advance(1)
         await checkpoint()
@@ -234,8 +235,8 @@ async def test_t4_t15_a_deadline_in_any_pass_of_the_loop_loses_no_slot(
     for delay in await passes_of(http, asks):
         lost = await by_pass(http, asks, block, delay)
         if lost and http.__name__ == "httpx":
-            # A request cancelled just before the pool makes it a connection: the
-            # pool keeps that for ever, whoever cancels (encode/httpcore#1093).
+            # If a request is cancelled just before the pool gives it a connection, the
+            # pool keeps the connection for ever, with any library (encode/httpcore#1093).
             assert lost == await by_pass(http, asks, AnyioScope, delay)
         else:
             assert not lost, f"in pass {delay}"
@@ -247,7 +248,7 @@ async def test_t4_t15_the_timeout_of_asyncio_loses_it_there(http: Any) -> None:
     for asks in PROGRAMS.values():
         for delay in await passes_of(http, asks):
             lost |= set(await by_pass(http, asks, asyncio.timeout, delay))
-    # With httpx2 the slot is out of reach for those in the queue; with httpx for good.
+    # httpx2 loses the slot for the requests in the queue; httpx loses it for good.
     loss = {"an answer: PoolTimeout", "a place in the queue", "an open connection"}
     assert loss | ({"the slot"} if http.__name__ == "httpx" else set()) <= lost
 
@@ -271,8 +272,8 @@ async def test_t4_t15_a_deadline_at_any_turn_of_the_wire_loses_no_slot(
         if on_asyncio:
             assert not lost, f"{at=}"
         else:
-            # Once connected, the client waits for a lock before it is prepared to
-            # be cancelled: that loses the slot to trio's own scopes as well.
+            # Once connected, the client waits for a lock before it can handle a
+            # cancellation. trio's own scopes lose the slot there as well.
             own = await by_turn(asks, AnyioScope, ticks, *at)
             assert lost == own.lost, f"{at=}"
 
@@ -282,7 +283,7 @@ async def test_t4_an_answer_that_has_just_arrived_is_given(ticks: Ticks) -> None
     at = (5, True)  # to connect, to write, and three times to read
     storm = await by_turn(PROGRAMS["kept"], within.timeout, ticks, *at)
     assert storm.asks[0][1].expired
-    assert storm.answered == 3  # with the one that looks at the pool afterwards
+    assert storm.answered == 3  # including the request that checks the pool at the end
 
 
 HOSTS = st.sampled_from(["keeps", "closes", "other"])

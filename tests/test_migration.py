@@ -1,4 +1,4 @@
-"""Each pair of snippets in docs/migration/: both sides print what the page says."""
+"""Both snippets of each pair in docs/migration/ print what the page says."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from within.testing import run
 
 
 class Page(NamedTuple):
-    least: int  # pairs
-    needs: str | None = None  # a module beside those of the tests
-    children: bool = False  # they keep real time, and need POSIX
+    least: int  # the number of pairs
+    needs: str | None = None  # a module that may be missing
+    children: bool = False  # the snippets start children: real time, and POSIX only
 
 
 PAGES = {
@@ -52,7 +52,7 @@ def skip_unless_it_can_run(snippet: Snippet) -> None:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=str)
-def test_a_side_prints_what_the_page_says(snippet: Snippet) -> None:
+def test_a_snippet_prints_what_the_page_says(snippet: Snippet) -> None:
     skip_unless_it_can_run(snippet)
     virtual_time = not PAGES[snippet.page].children
     assert snippet.run(virtual_time=virtual_time) == snippet.prints
@@ -68,7 +68,7 @@ def test_each_page_has_its_pairs_and_a_line_in_the_index() -> None:
         assert f"({name})" in index, name
 
 
-# -- what the pages say that the others do, and we do not --------------------------
+# -- what the pages say about our peers ------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_each_page_has_its_pairs_and_a_line_in_the_index() -> None:
         (within.timeout, "trio", TimeoutError),
     ],
 )
-def test_only_anyio_is_quiet_about_a_limit_that_was_cancelled(
+def test_only_anyio_leaves_a_cancelled_limit_quietly(
     limit: Any, backend: str, error: type[Exception] | None
 ) -> None:
     async def main() -> None:
@@ -100,7 +100,7 @@ def test_only_anyio_is_quiet_about_a_limit_that_was_cancelled(
     ("give_up", "backend"),
     [(anyio.move_on_after, "asyncio"), (trio.move_on_after, "trio")],
 )
-def test_only_we_refuse_a_deadline_that_comes_too_late(
+def test_only_we_refuse_a_new_deadline_after_the_block(
     give_up: Any, backend: str
 ) -> None:
     async def main(give_up: Any) -> None:
@@ -113,7 +113,7 @@ def test_only_we_refuse_a_deadline_that_comes_too_late(
         run(main, within.move_on_after, backend=backend, virtual_time=True)
 
 
-def test_a_deadline_of_asyncio_breaks_a_shield() -> None:
+def test_a_deadline_of_asyncio_breaks_our_shield() -> None:
     async def main() -> float:
         try:
             async with asyncio.timeout(1):
@@ -126,7 +126,7 @@ def test_a_deadline_of_asyncio_breaks_a_shield() -> None:
     assert run(main, virtual_time=True) == 1.0
 
 
-def test_anyio_does_not_see_our_deadlines_on_asyncio_and_we_see_both() -> None:
+def test_anyio_does_not_see_our_deadlines_on_asyncio_but_we_see_both() -> None:
     async def main() -> tuple[float, float, float]:
         with within.timeout(5):
             theirs, ours = (
@@ -139,7 +139,7 @@ def test_anyio_does_not_see_our_deadlines_on_asyncio_and_we_see_both() -> None:
     assert run(main, virtual_time=True) == (float("inf"), 5.0, 6.0)
 
 
-# -- what is not a pair, or no longer true, is noticed -------------------------
+# -- pairs that are malformed or wrong --------------------------------------------
 
 GOOD = """\
 ## One
@@ -174,7 +174,7 @@ Both print:
 """
 
 
-def test_a_pair_is_run_on_the_loops_that_it_names() -> None:
+def test_a_pair_runs_on_the_loops_that_it_names() -> None:
     found = snippets("page.md", GOOD)
     assert [snippet.loop for snippet in found] == [None, "asyncio", "trio"]
     assert [snippet.run(virtual_time=True) for snippet in found] == ["1\n"] * 3
@@ -182,7 +182,7 @@ def test_a_pair_is_run_on_the_loops_that_it_names() -> None:
 
 
 @pytest.mark.parametrize("side", ["Before", "After"])
-def test_a_side_that_prints_something_else_is_noticed(side: str) -> None:
+def test_a_snippet_that_prints_something_else_fails(side: str) -> None:
     before, after = GOOD.split("**After**")
     if side == "Before":
         before = before.replace("print(1)", "print(2)")
@@ -211,7 +211,7 @@ def test_a_side_that_prints_something_else_is_noticed(side: str) -> None:
         ("## One", "## One\n\n```python\nprint(1)\n```"),
     ],
 )
-def test_what_is_nearly_a_pair_is_an_error(part: str, instead: str) -> None:
+def test_text_that_looks_like_a_pair_is_an_error(part: str, instead: str) -> None:
     assert part in GOOD
     with pytest.raises(Malformed):
         snippets("page.md", GOOD.replace(part, instead) + "\n" + GOOD)

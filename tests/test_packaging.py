@@ -1,121 +1,48 @@
-"""What is declared is what is so: the dependencies, and the one version.
+"""The dependencies that are declared are those that are imported; there is one version.
 
-Building and installing takes longer: `./dev package` does it.
+`./dev lint` checks which module may import what, and `./dev package` builds the
+package and installs it.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grimp
+
 ROOT = Path(__file__).parent.parent
-SOURCE = ROOT / "src" / "within"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-# Which file may import what an extra brings; whoever has not asked for it never
-# comes there.
-ROOMS = {
-    "trio": ["_backends/_trio.py", "testing/_trio_clock.py"],
-    "sniffio": ["_backends/_trio.py"],
-    "pytest": ["testing/_pytest.py"],
-    "hypothesis": ["testing/model/_strategies.py"],
-    "uvloop": [],  # by anyio, which is asked for it
-    # Not a name but an expression: the loop that --backend asks for.
-    "options.backend": ["_command_line/_main.py"],
-}
+
+def names_of(*lists: list[str]) -> set[str]:
+    return {re.split(r"[^\w.-]", each)[0] for found in lists for each in found}
 
 
-def name_of(requirement: str) -> str:
-    found = re.match(r"[\w.-]+", requirement)
-    assert found
-    return found[0]
-
-
-DEPENDENCIES = {name_of(found) for found in PROJECT["project"]["dependencies"]}
-EXTRAS = {
-    name_of(requirement)
-    for extra in PROJECT["project"]["optional-dependencies"].values()
-    for requirement in extra
-} - {"within"}
-
-
-class Imports(ast.NodeVisitor):
-    """The packages that a module imports, wherever in it, but for its types."""
-
-    def __init__(self) -> None:
-        self.found: set[str] = set()
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.found.update(alias.name.partition(".")[0] for alias in node.names)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if not node.level:
-            self.found.add((node.module or "").partition(".")[0])
-
-    def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) == "TYPE_CHECKING":
-            for statement in node.orelse:
-                self.visit(statement)
-        else:
-            self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        called = ast.unparse(node.func).rpartition(".")[2]
-        if called in ("__import__", "import_module"):
-            [name, *_] = node.args
-            constant = isinstance(name, ast.Constant)
-            self.found.add(
-                str(name.value).partition(".")[0] if constant else ast.unparse(name)
-            )
-        self.generic_visit(node)
-
-
-def foreign(path: Path) -> set[str]:
-    """What a file imports that neither Python nor this package brings."""
-    imports = Imports()
-    imports.visit(ast.parse(path.read_text()))
-    return imports.found - sys.stdlib_module_names - {"within"}
-
-
-def files() -> Iterator[tuple[str, Path]]:
-    for path in SOURCE.rglob("*.py"):
-        yield path.relative_to(SOURCE).as_posix(), path
-
-
-def test_what_is_seen_of_imports(tmp_path: Path) -> None:
-    (tmp_path / "module.py").write_text(
-        "import os, one.more\n"
-        "if TYPE_CHECKING:\n    import types_only\nelse:\n    import two\n"
-        "def lazily():\n    from three.more import name\n    from . import near\n"
-        "    importlib.import_module('four.more')\n    __import__(five())\n"
+def test_the_dependencies_are_what_is_imported() -> None:
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    graph = grimp.build_graph(
+        "within",
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
     )
-    found = {"one", "two", "three", "four", "five()"}
-    assert foreign(tmp_path / "module.py") == found
-
-
-def test_only_what_is_declared_is_imported() -> None:
-    for name, path in files():
-        allowed = {extra for extra, rooms in ROOMS.items() if name in rooms}
-        assert foreign(path) <= DEPENDENCIES | allowed, name
-
-
-def test_what_is_declared_is_imported() -> None:
-    found = set[str]().union(*(foreign(path) for _, path in files()))
-    assert found == DEPENDENCIES | {extra for extra in ROOMS if ROOMS[extra]}
-    assert {name for name in ROOMS if name.isidentifier()} == EXTRAS
+    outside = {name for name in graph.modules if graph.is_module_squashed(name)}
+    # anyio imports uvloop on our behalf.
+    found = outside - sys.stdlib_module_names | {"uvloop"}
+    assert found == names_of(project["dependencies"], *extras) - {"within"}
 
 
 # -- one version -----------------------------------------------------------------
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_written_in_one_place() -> None:
     version = PROJECT["project"]["version"]
     assert importlib.metadata.version("within") == version
     told = subprocess.run(

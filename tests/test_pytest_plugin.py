@@ -1,146 +1,85 @@
-"""The pytest plugin, in pytest processes of its own."""
+"""The pytest plugin, in suites that each run in a process of their own."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+import sys
+from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
-from pytest_runs import Outcome, run_pytest
+from marked_suites import MARKS
 
 pytestmark = pytest.mark.timeout(600)  # each test starts one pytest or two
 
-# An hour is short in virtual time alone; which loops a test ran on is in its names.
-MARKS: dict[str, tuple[str, list[str]]] = {
-    "function": (
-        """\
-        @pytest.mark.virtual_time
-        async def test_a():
-            await hour()
-        """,
-        ["test_a[asyncio]", "test_a[trio]"],
-    ),
-    "module": (
-        """\
-        pytestmark = pytest.mark.virtual_time
-        def test_sync():
-            pass
-        async def test_a():
-            await hour()
-        """,
-        ["test_a[asyncio]", "test_a[trio]", "test_sync"],
-    ),
-    "class": (
-        """\
-        @pytest.mark.virtual_time
-        class TestIt:
-            async def test_a(self):
-                await hour()
-        """,
-        ["TestIt::test_a[asyncio]", "TestIt::test_a[trio]"],
-    ),
-    "method": (
-        """\
-        class TestIt:
-            @pytest.mark.virtual_time
-            async def test_a(self):
-                await hour()
-        """,
-        ["TestIt::test_a[asyncio]", "TestIt::test_a[trio]"],
-    ),
-    "sync": (
-        """\
-        @pytest.mark.virtual_time
-        def test_a():
-            pass
-        """,
-        ["test_a"],
-    ),
-    "names": (
-        """\
-        pytestmark = pytest.mark.virtual_time
-        @pytest.mark.virtual_time("trio")
-        async def test_a():
-            await hour()
-        """,
-        ["test_a[trio]"],
-    ),
-    "start": (
-        """\
-        @pytest.mark.virtual_time("asyncio", start=1e9)
-        async def test_a():
-            await hour(1e9)
-        @pytest.mark.virtual_time("trio", start=-5)
-        async def test_b():
-            await hour(-5)
-        """,
-        ["test_a[asyncio]", "test_b[trio]"],
-    ),
-    "with_anyios": (
-        """\
-        pytestmark = pytest.mark.anyio
-        @pytest.mark.virtual_time
-        async def test_a():
-            await hour()
-        """,
-        ["test_a[asyncio]", "test_a[trio]"],
-    ),
-    "parameters": (
-        """\
-        @pytest.mark.virtual_time
-        @pytest.mark.parametrize("x", [1, 2])
-        async def test_a(x):
-            await hour()
-        """,
-        ["test_a[1-asyncio]", "test_a[1-trio]", "test_a[2-asyncio]", "test_a[2-trio]"],
-    ),
-    "clock": (
-        """\
-        @pytest.mark.virtual_time
-        async def test_a(virtual_clock):
-            virtual_clock.advance(1)
-            await anyio.sleep(1)
-            assert virtual_clock.now == 2
-        """,
-        ["test_a[asyncio]", "test_a[trio]"],
-    ),
-    "fixture_for_real_time": (
-        """\
-        @pytest.fixture(params=["asyncio"])
-        def anyio_backend(request):
-            return request.param
-        @pytest.mark.virtual_time
-        async def test_a():
-            await hour()
-        """,
-        ["test_a[asyncio]", "test_a[trio]"],
-    ),
-    "none_but_a_fixture": (
-        """\
-        loops = within.testing.backends(virtual_time=True)
-        @pytest.fixture(params=loops, ids=["one", "two"])
-        def anyio_backend(request):
-            return request.param
-        @pytest.mark.anyio
-        async def test_a():
-            await hour()
-        """,
-        ["test_a[one]", "test_a[two]"],
-    ),
-}
+# Goes before each file. The hour passes quickly only in virtual time.
+HEADER = """\
+import anyio, pytest, within.testing
+async def hour(start=0):
+    await anyio.sleep(3600)
+    assert within.testing.virtual_clock().now == start + 3600
+"""
+
+# Starts pytest with some modules hidden, as if they were not installed.
+HIDE = """\
+import sys
+class Finder:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+    def find_spec(self, name, *args):
+        if name.partition(".")[0] not in {hidden!r}:
+            return self.finder.find_spec(name, *args)
+sys.meta_path = [Finder(finder) for finder in sys.meta_path]
+import pytest
+sys.exit(pytest.main())
+"""
+
+Run = Callable[..., pytest.RunResult]
 
 
-@pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a suite: one file, or several by name."""
+    for name in ("CI", "BUILD_NUMBER"):  # pytest prints more where one of them is set
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+
+    def run(
+        source: str | dict[str, str], *options: str, hidden: tuple[str, ...] = ()
+    ) -> pytest.RunResult:
+        sources = {"it": source} if isinstance(source, str) else source
+        for name, text in sources.items():
+            pytester.makepyfile(**{f"test_{name}": HEADER + dedent(text)})
+        how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
+        plugins = ["no:cacheprovider", "no:randomly", "no:xdist"]
+        options = ("-v", *(f"-p{name}" for name in plugins), "--timeout=120", *options)
+        return pytester.run(sys.executable, *how, *options)
+
+    return run
+
+
+def outcomes(result: pytest.RunResult) -> list[tuple[str, str]]:
+    """The name and the outcome of each test, in the order in which they ran."""
+    line = re.compile(r"test_(\S+)\.py::(.+?) ([A-Z]+)\b.*%\]$", re.MULTILINE)
+    return [
+        (test if name == "it" else f"{name}: {test}", outcome)
+        for name, test, outcome in line.findall(result.stdout.str())
+    ]
+
+
+def passed(result: pytest.RunResult) -> list[str]:
+    """The names of the tests, all of which have passed."""
+    tests = outcomes(result)
+    assert {outcome for _, outcome in tests} == {"PASSED"}
+    return [name for name, _ in tests]
+
+
+def test_v5_a_mark_makes_time_virtual(run: Run) -> None:
     sources = {name: source for name, (source, _) in MARKS.items()}
-    return run_pytest(tmp_path_factory.mktemp("it"), sources, "--strict-markers")
-
-
-@pytest.mark.parametrize("name", MARKS)
-def test_v5_a_mark_makes_time_virtual(marked: Outcome, name: str) -> None:
-    expected = [f"{name}: {test}" for test in MARKS[name][1]]
-    assert sorted(x for x in marked.passed if x.startswith(f"{name}:")) == expected
+    expected = [f"{name}: {test}" for name in MARKS for test in MARKS[name][1]]
+    assert sorted(passed(run(sources, "--strict-markers"))) == sorted(expected)
 
 
 FIXTURES = """\
@@ -172,8 +111,8 @@ FIXTURES = """\
 """
 
 
-def test_v5_async_fixtures_live_in_the_time_of_the_test(tmp_path: Path) -> None:
-    assert len(run_pytest(tmp_path, FIXTURES).passed) == 8
+def test_v5_async_fixtures_live_in_the_time_of_the_test(run: Run) -> None:
+    assert len(passed(run(FIXTURES))) == 8
 
 
 @pytest.mark.parametrize(
@@ -183,14 +122,13 @@ def test_v5_async_fixtures_live_in_the_time_of_the_test(tmp_path: Path) -> None:
         ("anyio", "time is real on this loop: mark the test with pytest.mark.virtual"),
     ],
 )
-def test_v5_misuse_is_told_plainly(tmp_path: Path, mark: str, said: str) -> None:
-    source = f"@pytest.mark.{mark}\nasync def test_a(virtual_clock): pass"
-    outcome = run_pytest(tmp_path, source)
-    assert said in outcome.text
-    assert "PASSED" not in outcome.text
+def test_v5_misuse_is_told_plainly(run: Run, mark: str, said: str) -> None:
+    result = run(f"@pytest.mark.{mark}\nasync def test_a(virtual_clock): pass")
+    assert said in result.stdout.str()
+    assert "PASSED" not in result.stdout.str()
 
 
-# The machine may be busy, and a loop that is kept for all examples is meant.
+# The machine may be busy, and one loop serves all examples on purpose.
 PROFILE = """\
     from hypothesis import HealthCheck, given, settings, strategies as st
     settings.register_profile(
@@ -233,11 +171,8 @@ HYPOTHESIS = (
 )
 
 
-def test_v5_tests_of_hypothesis_run_in_either_time_one_after_another(
-    tmp_path: Path,
-) -> None:
-    names = run_pytest(tmp_path, HYPOTHESIS).passed
-    assert len(names) == 10
+def test_v5_tests_of_hypothesis_run_in_real_and_in_virtual_time(run: Run) -> None:
+    assert len(passed(run(HYPOTHESIS))) == 10
 
 
 DEADLOCKS = """\
@@ -262,22 +197,22 @@ DEADLOCKS = """\
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("method", ["signal", "thread"])
-def test_v5_a_deadlock_spoils_no_other_test(
-    tmp_path: Path, shared: bool, method: str
+def test_v5_the_tests_after_a_deadlock_still_pass(
+    run: Run, shared: bool, method: str
 ) -> None:
-    # pytest-timeout's handler or thread, new for each test, wakes nobody.
-    outcome = run_pytest(
-        tmp_path, DEADLOCKS.replace("SHARED", str(shared)), f"--timeout-method={method}"
-    )
-    assert sorted(outcome.tests) == [
+    # pytest-timeout has a handler or a thread for each test. Neither wakes a task.
+    source = DEADLOCKS.replace("SHARED", str(shared))
+    result = run(source, f"--timeout-method={method}")
+    assert sorted(outcomes(result)) == [
         (f"test_{name}[{loop}]", "FAILED" if name in "ac" else "PASSED")
         for name in "abcd"
         for loop in ("asyncio", "trio")
     ]
-    report = r"^E +within\.testing\._deadlock\.Deadlock: deadlock at"
-    assert len(re.findall(report, outcome.text, re.MULTILINE)) == 4
-    assert re.search(r"test_it\.py:\d+ in test_c$", outcome.text, re.MULTILINE)
-    assert "warning" not in outcome.text
+    report = r"^E +within\.testing\._clock\.Deadlock: deadlock at"
+    text = result.stdout.str()
+    assert len(re.findall(report, text, re.MULTILINE)) == 4
+    assert re.search(r"test_it\.py:\d+ in test_c$", text, re.MULTILINE)
+    assert "warning" not in text
 
 
 KEPT_LOOP = (
@@ -285,7 +220,7 @@ KEPT_LOOP = (
     + """\
     both = [("asyncio", {}), *within.testing.backends(virtual_time=True)]
     @pytest.fixture
-    async def kept():  # for all examples
+    async def kept():  # one for all examples
         yield
     @pytest.mark.anyio
     @pytest.mark.parametrize("anyio_backend", both, ids=["real", "asyncio", "trio"])
@@ -297,14 +232,18 @@ KEPT_LOOP = (
 )
 
 
-def test_v5_a_deadlock_is_the_failure_that_hypothesis_reports(tmp_path: Path) -> None:
-    outcome = run_pytest(tmp_path, KEPT_LOOP)
-    assert [said for _, said in outcome.tests] == ["PASSED", "FAILED", "FAILED"]
-    assert outcome.text.count("n=10,") == 2
-    assert "Flaky" not in outcome.text
+def test_v5_a_deadlock_is_the_failure_that_hypothesis_reports(run: Run) -> None:
+    result = run(KEPT_LOOP)
+    assert [outcome for _, outcome in outcomes(result)] == [
+        "PASSED",
+        "FAILED",
+        "FAILED",
+    ]
+    assert result.stdout.str().count("n=10,") == 2
+    assert "Flaky" not in result.stdout.str()
 
 
-# -- who does not ask ----------------------------------------------------------
+# -- suites that do not use the plugin ---------------------------------------------
 
 BYSTANDER = """\
     class Touchy:
@@ -337,21 +276,19 @@ BYSTANDER = """\
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_v5_a_suite_that_does_not_ask_is_what_it_was(tmp_path: Path, mode: str) -> None:
+def test_v5_a_suite_without_our_marks_runs_as_before(run: Run, mode: str) -> None:
     options = ("--strict-markers", f"--anyio-mode={mode}")
-    ours = run_pytest(tmp_path, BYSTANDER, *options)
-    assert len(ours.tests) == 12
-    assert (
-        ours.tests == run_pytest(tmp_path, BYSTANDER, "-p", "no:within", *options).tests
-    )
+    ours = outcomes(run(BYSTANDER, *options))
+    assert len(ours) == 12
+    assert ours == outcomes(run(BYSTANDER, "-p", "no:within", *options))
 
 
-def test_v5_auto_mode_takes_a_mark_too(tmp_path: Path) -> None:
+def test_v5_auto_mode_takes_a_mark_too(run: Run) -> None:
     source, expected = MARKS["function"]
-    assert run_pytest(tmp_path, source, "--anyio-mode=auto").passed == expected
+    assert passed(run(source, "--anyio-mode=auto")) == expected
 
 
-def test_v5_a_suite_without_anyio_is_left_alone(tmp_path: Path) -> None:
+def test_v5_a_suite_without_anyio_is_left_alone(run: Run) -> None:
     source = """\
         class TestIt:
             def test_a(self):
@@ -359,11 +296,11 @@ def test_v5_a_suite_without_anyio_is_left_alone(tmp_path: Path) -> None:
         def test_b():
             pass
     """
-    outcome = run_pytest(tmp_path, source, "-p", "no:anyio", "--strict-markers")
-    assert outcome.passed == ["TestIt::test_a", "test_b"]
+    result = run(source, "-p", "no:anyio", "--strict-markers")
+    assert passed(result) == ["TestIt::test_a", "test_b"]
 
 
-def test_v5_trio_and_hypothesis_need_not_be_installed(tmp_path: Path) -> None:
+def test_v5_trio_and_hypothesis_need_not_be_installed(run: Run) -> None:
     source = """\
         import sys
         @pytest.mark.virtual_time
@@ -376,8 +313,9 @@ def test_v5_trio_and_hypothesis_need_not_be_installed(tmp_path: Path) -> None:
             pass
     """
     hidden, options = ("trio", "hypothesis", "uvloop"), ("-p", "no:hypothesispytest")
-    text = dedent(source).partition('@pytest.mark.virtual_time("trio")')
-    outcome = run_pytest(tmp_path, text[0], *options, hidden=hidden)
-    assert outcome.passed == ["test_a[asyncio]", "test_b"]
-    outcome = run_pytest(tmp_path, "".join(text), *options, hidden=hidden)
-    assert "virtual_time('trio'): of the loops that are installed" in outcome.text
+    on_asyncio = dedent(source).partition('@pytest.mark.virtual_time("trio")')[0]
+    result = run(on_asyncio, *options, hidden=hidden)
+    assert passed(result) == ["test_a[asyncio]", "test_b"]
+    result = run(source, *options, hidden=hidden)
+    said = "virtual_time('trio'): of the loops that are installed"
+    assert said in result.stdout.str()

@@ -1,4 +1,4 @@
-"""A release says all that stands in its way, and tags only what nothing does."""
+"""The release tool names every obstacle, and tags a tree only if there is none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHANGELOG = """\
 
 
 class Tree:
-    """A repository with just what a release looks at."""
+    """A repository with only the files that a release needs."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -64,7 +64,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     return Tree(tmp_path)
 
 
-def test_nothing_stands_in_the_way(tree: Tree) -> None:
+def test_a_tree_without_obstacles(tree: Tree) -> None:
     assert tree.obstacles == []
 
 
@@ -75,12 +75,12 @@ def test_a_tree_that_is_not_clean(tree: Tree) -> None:
     assert "new.py" in found
 
 
-def test_another_branch(tree: Tree) -> None:
+def test_a_branch_other_than_main(tree: Tree) -> None:
     tree.git("switch", "--quiet", "--create", "feature")
     assert tree.obstacles == ["this is branch 'feature': release from main"]
 
 
-def test_a_version_that_is_tagged(tree: Tree) -> None:
+def test_a_version_that_is_tagged_already(tree: Tree) -> None:
     tree.git("tag", "v1.2.0")
     [found] = tree.obstacles
     assert found.startswith("v1.2.0 is tagged already")
@@ -92,7 +92,7 @@ def test_a_version_that_is_tagged(tree: Tree) -> None:
         ("## [1.2.0] - 2026-01-31\n", "", "no section '## [1.2.0] - YYYY-MM-DD'"),
         (" - 2026-01-31", "", "1.2.0 has the date ''"),
         ("2026-01-31", "2026-02-31", "has the date '2026-02-31'"),
-        ("### Added\n\n- A thing.\n", "", "nothing of what is new in 1.2.0"),
+        ("### Added\n\n- A thing.\n", "", "no text for 1.2.0"),
         ("[Unreleased]\n", "[Unreleased]\n\n- More.\n", "under [Unreleased]"),
     ],
 )
@@ -106,10 +106,10 @@ def test_a_changelog_that_is_not_ready(
 @pytest.mark.parametrize("version", ["1.2", "1.2.0.dev1", "1.2.0+local"])
 def test_a_version_that_cannot_be_released(tree: Tree, version: str) -> None:
     tree.change("pyproject.toml", "1.2.0", version)
-    assert any("none that can be released" in found for found in tree.obstacles)
+    assert any("cannot be released" in found for found in tree.obstacles)
 
 
-def test_a_version_that_is_not_final_can_be_released(tree: Tree) -> None:
+def test_a_release_candidate_can_be_released(tree: Tree) -> None:
     for name in ("pyproject.toml", "CHANGELOG.md"):
         tree.change(name, "1.2.0", "1.2.0rc1")
     assert tree.obstacles == []

@@ -1,4 +1,4 @@
-"""`tests/typing` uses every public name; `./dev types` has it checked."""
+"""`tests/typing` uses every public name, and `./dev types` checks it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TYPING = Path(__file__).parent / "typing"
 
 
 def used_in(*files: str) -> set[str]:
-    """All names, attributes and keywords there."""
+    """All names, attributes and keywords in the files."""
     found: set[str] = set()
     for file in files:
         for node in ast.walk(ast.parse((TYPING / file).read_text())):
@@ -45,5 +45,5 @@ def test_every_attribute_is_used(kind: type) -> None:
     assert not names - used_in("blocks.py", "commands.py")
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert Path(within.__file__).with_name("py.typed").exists()

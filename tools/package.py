@@ -1,11 +1,11 @@
-"""Build what is published, look into it, and install it as a stranger would.
+"""Builds what is published, checks its contents, and installs it as a user would.
 
     ./dev package [DIRECTORY]
 
-Built are an sdist, a wheel from it, and a wheel from the tree, which must be the same.
-Then the wheel goes into empty environments, on each Python that is found, without
-extras and with each; and in one of them the sdist must pass some of its own tests.
-What has passed all that is put into the directory.
+This builds an sdist, a wheel from the sdist, and a wheel from the tree; both wheels
+must be the same. It installs the wheel into empty environments, on each Python that
+is installed, without extras and with each of them. In one more environment the sdist
+must pass some of its own tests. At the end it copies both files into the directory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,12 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PYTHONS = re.findall(r"Python :: (3\.\d+)", str(PROJECT["project"]["classifiers"]))
 EXTRAS = ["", *PROJECT["project"]["optional-dependencies"]]
 
-# For who works on the project, and for the place where that is done.
-NOT_IN_SDIST = (".ci/", ".github/", ".pre-commit-config.yaml")
-
-# What of the tests is run from the sdist: all of it would take minutes.
+# The tests that are run from the sdist. All of them would take minutes.
 QUICK = ["tests/test_packaging.py", "tests/test_contexts.py", "tests/test_backends.py"]
 
 
 def run(*command: object, cwd: Path = ROOT) -> str:
-    """The output of a command; if it fails, that and the end of it all."""
+    """Return the output of a command. If the command fails, print it and exit."""
     done = subprocess.run(
         [str(word) for word in command],
         check=False,
@@ -50,25 +47,15 @@ def run(*command: object, cwd: Path = ROOT) -> str:
 
 
 def install(python: Path, *wanted: object) -> None:
-    # An environment without a pip of its own is made in no time.
+    # Our own pip installs into the other environment, which is created without one.
     run(sys.executable, "-m", "pip", "--python", python, "install", "-q", *wanted)
 
 
-# -- what is in it -------------------------------------------------------------
-
-
-def expected_in_sdist() -> set[str]:
-    """All that git has, but for what has no use outside of it."""
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard")
-    return {
-        name
-        for name in listed.splitlines()
-        if not name.startswith(NOT_IN_SDIST) and (ROOT / name).exists()
-    } | {"PKG-INFO"}
+# -- the contents --------------------------------------------------------------
 
 
 def expected_in_wheel(version: str) -> set[str]:
-    """The package, what describes it, and what goes beside it: the man page, ..."""
+    """The package, its metadata, and the shared files such as the man page."""
     source = ROOT / "src"
     info, data = f"within-{version}.dist-info", f"within-{version}.data/data"
     shared = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
@@ -81,47 +68,42 @@ def expected_in_wheel(version: str) -> set[str]:
     }
 
 
-def files_of_sdist(path: Path) -> set[str]:
-    with tarfile.open(path) as sdist:
-        files = [member.name for member in sdist.getmembers() if member.isfile()]
-    return {name.partition("/")[2] for name in files}
-
-
 def contents_of_wheel(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as wheel:
         return {name: wheel.read(name) for name in wheel.namelist()}
 
 
-def compare(what: str, found: Iterable[str], expected: Iterable[str]) -> None:
-    missing, extra = {*expected} - {*found}, {*found} - {*expected}
+def check_wheel(contents: dict[str, bytes]) -> None:
+    expected = expected_in_wheel(PROJECT["project"]["version"])
+    missing, extra = expected - contents.keys(), contents.keys() - expected
     if missing or extra:
-        sys.exit(f"{what} lacks {sorted(missing)} and should not have {sorted(extra)}")
-    print(f"{what}: {len({*found})} files, as expected", flush=True)
+        sys.exit(f"the wheel lacks {sorted(missing)}; it must not have {sorted(extra)}")
+    print(f"the wheel has {len(contents)} files, as expected", flush=True)
 
 
 def build(into: Path) -> tuple[Path, Path]:
     """An sdist, and the wheel that is built from it."""
+    print(run(sys.executable, "-m", "check_sdist", "--installer=pip").splitlines()[-1])
     run(sys.executable, "-m", "build", "--outdir", into, ROOT)
     run(sys.executable, "-m", "build", "--wheel", "--outdir", into / "tree", ROOT)
     [sdist], [wheel], [other] = (
         [*into.glob(pattern)] for pattern in ("*.tar.gz", "*.whl", "tree/*.whl")
     )
-    compare("the sdist", files_of_sdist(sdist), expected_in_sdist())
     contents = contents_of_wheel(wheel)
-    compare("the wheel", contents, expected_in_wheel(PROJECT["project"]["version"]))
+    check_wheel(contents)
     if contents != contents_of_wheel(other):
-        sys.exit("the wheel from the sdist is not the wheel from the tree")
+        sys.exit("the wheel from the sdist differs from the wheel from the tree")
     print("the wheel from the sdist is the wheel from the tree")
     print(run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel).strip())
     print(run(sys.executable, "-m", "check_wheel_contents", wheel).strip(), flush=True)
     return sdist, wheel
 
 
-# -- how it installs -----------------------------------------------------------
+# -- the installation ----------------------------------------------------------
 
 
 def pythons() -> Iterator[str]:
-    """Those that are there and start: a shim of pyenv may not."""
+    """The Pythons on PATH that run: a shim of pyenv may exist and still fail."""
     for version in PYTHONS:
         name = f"python{version}"
         try:
@@ -142,7 +124,7 @@ def check_installed(wheel: Path, work: Path) -> None:
         for extra in EXTRAS:
             python = environment(base, work / f"{base}-{extra}")
             install(python, f"{wheel}[{extra}]" if extra else wheel)
-            # -P: not what lies beside the script. -W: whatever it warns of counts.
+            # -P keeps tools/ off sys.path; -W makes every warning an error.
             print(run(python, "-P", "-W", "error", smoke, cwd=work).strip(), flush=True)
 
 

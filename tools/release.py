@@ -1,11 +1,11 @@
-"""Whether this tree can be released, and the tag that says that it was.
+"""Checks whether this tree can be released, and tags the release.
 
     ./dev release             check, run every job, build into dist/, tag
-    tools/release.py check    only look; says all that stands in the way
-    tools/release.py version  the version that is in the tree
+    tools/release.py check    only check; names every obstacle
+    tools/release.py version  print the version of this tree
 
-Nothing is uploaded from here. Pushing the tag has `.github/workflows/release.yml`
-build the same again and publish it.
+This uploads nothing. When the tag is pushed, `.github/workflows/release.yml` builds
+the release again and publishes it.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ def git(root: Path, *words: str) -> str:
 
 
 def version_of(root: Path) -> str:
-    """The one place where it is written down."""
+    """pyproject.toml is the only place that has the version."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     version: str = project["version"]
     return version
 
 
 def section(changelog: str, name: str) -> tuple[str, str] | None:
-    """The date beside a heading, and what stands below it; None if there is no such."""
+    """The date beside a heading and the text below it, or None without the heading."""
     heading = rf"^## \[{re.escape(name)}\](?: - ([^\n]*))?\n(.*?)(?=^## |^\[|\Z)"
     found = re.search(heading, changelog, re.MULTILINE | re.DOTALL)
     return found and (found[1] or "", found[2].strip())
 
 
 def obstacles(root: Path, branch: str = "main") -> Iterator[str]:
-    """All that stands in the way of a release, each with the way out."""
+    """Every obstacle to a release, each with its remedy."""
     version = version_of(root)
     if not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", version):
-        yield f"pyproject.toml: version {version!r} is none that can be released"
+        yield f"pyproject.toml: version {version!r} cannot be released"
     if (here := git(root, "branch", "--show-current")) != branch:
         yield f"this is branch {here!r}: release from {branch}"
     if changed := git(root, "status", "--porcelain"):
@@ -53,7 +53,7 @@ def obstacles(root: Path, branch: str = "main") -> Iterator[str]:
         yield f"v{version} is tagged already: set a new version in pyproject.toml"
     changelog = (root / "CHANGELOG.md").read_text()
     if (waiting := section(changelog, "Unreleased")) and waiting[1]:
-        yield "CHANGELOG.md: what is under [Unreleased] belongs below the new version"
+        yield "CHANGELOG.md: move the text under [Unreleased] below the new version"
     notes = section(changelog, version)
     if notes is None:
         yield f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'"
@@ -64,7 +64,7 @@ def obstacles(root: Path, branch: str = "main") -> Iterator[str]:
     except ValueError:
         yield f"CHANGELOG.md: {version} has the date {date!r}: write YYYY-MM-DD"
     if not text:
-        yield f"CHANGELOG.md says nothing of what is new in {version}"
+        yield f"CHANGELOG.md has no text for {version}"
 
 
 def check(root: Path) -> None:
@@ -76,7 +76,7 @@ def check(root: Path) -> None:
 def tag(root: Path) -> None:
     version = version_of(root)
     _, notes = section((root / "CHANGELOG.md").read_text(), version) or ("", "")
-    # Verbatim, for the headings begin with the sign of git's own comments.
+    # Verbatim: otherwise git would drop the headings as comments.
     message = f"within {version}\n\n{notes}"
     git(root, "tag", "--annotate", f"v{version}", "--cleanup=verbatim", "-m", message)
     print(

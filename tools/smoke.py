@@ -1,6 +1,6 @@
-"""What works in an environment into which only the wheel was installed.
+"""Checks an environment that has only the wheel installed.
 
-Run by `package.py` with the Python of that environment: prints a line, or fails.
+`package.py` runs this with the Python of that environment. It prints a line, or fails.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import within
 
-# Before anything else is imported, that might do it.
+# This comes first: a later import might load one of them.
 for name in ("anyio", "asyncio", "trio", "uvloop"):
     assert name not in sys.modules, f"import within loads {name}"
 
@@ -42,7 +42,7 @@ for loop in ("trio", "uvloop"):
         [complaint] = done.stderr.splitlines()
         assert f"pip install within[{loop}]" in complaint
 
-import within.testing  # needs none of the tools
+import within.testing  # needs neither pytest nor Hypothesis
 
 names = {
     "uvloop" if options.get("use_uvloop") else backend

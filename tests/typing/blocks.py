@@ -1,7 +1,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
-"""Time limits, and the small ones, as a type checker sees them.
+"""Time limits, `running` and `opening`, as a type checker sees them.
 
-Nothing here is run. A line with a `type: ignore` must be an error to both checkers.
+This code never runs. Both checkers must report an error on each `type: ignore` line.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import assert_type
 
 import within
 
-# -- making one, and what it is ------------------------------------------------
+# -- creating a block, and its attributes --------------------------------------
 
 
-def every_way_to_one() -> None:
+def every_way_to_create_a_block() -> None:
     limits: list[within.Timeout] = [
         within.timeout(5),
         within.timeout(0.5, shield=True, level=True, name="connect"),
@@ -44,7 +44,7 @@ def every_way_to_one() -> None:
         limit.deadline = timedelta(seconds=5)
 
 
-def what_is_refused() -> None:
+def wrong_arguments() -> None:
     within.timeout("5")  # type: ignore[arg-type]
     within.timeout()  # type: ignore[call-arg]
     within.timeout(5, "name")  # type: ignore[call-arg, arg-type]
@@ -60,7 +60,7 @@ def the_clock() -> None:
     assert_type(within.current_effective_deadline(), float)
 
 
-# -- the block, and what comes after it ----------------------------------------
+# -- the code after a block ----------------------------------------------------
 
 
 async def both_forms() -> None:
@@ -74,17 +74,17 @@ async def both_forms() -> None:
         assert_type(grace.remaining(), float)
 
 
-async def a_timeout_is_left_only_by_what_ends_it() -> int:
+async def no_code_runs_after_a_return_in_a_timeout() -> int:
     with within.timeout(5):
         return 1
 
 
-async def and_so_in_the_other_form() -> int:
+async def nor_in_the_other_form() -> int:
     async with within.timeout_at(5):
         return 1
 
 
-# A quiet block may be left without the value: that one is missing must be seen.
+# A quiet block may end before its return. The checkers must report the missing value.
 
 
 async def after_move_on() -> int:  # type: ignore[return]
@@ -102,16 +102,16 @@ async def after_a_shield() -> int:  # type: ignore[return]
         return 1
 
 
-async def with_an_answer_for_both() -> str | None:
+async def after_move_on_with_a_second_return() -> str | None:
     with within.move_on_after(5):
         return "in time"
     return None
 
 
-# -- what an except clause sees ------------------------------------------------
+# -- in an except clause -------------------------------------------------------
 
 
-async def which_one_was_it(connection: socket.socket) -> str:
+async def which_limit_was_it(connection: socket.socket) -> str:
     with within.timeout(30, name="request") as request:
         try:
             async with within.timeout(5, name="connect"):
@@ -127,12 +127,12 @@ async def which_one_was_it(connection: socket.socket) -> str:
     return "connected"
 
 
-def it_is_what_one_would_catch(error: within.DeadlineExceeded) -> None:
+def it_is_a_timeout_error(error: within.DeadlineExceeded) -> None:
     plain: TimeoutError = error
     assert plain is error
 
 
-# -- the small ones ------------------------------------------------------------
+# -- opening and running -------------------------------------------------------
 
 
 class Door:
@@ -162,7 +162,7 @@ class House:
         return Door()
 
 
-def only_what_is_awaited_can_be_opened() -> None:
+def only_coroutine_functions_can_be_decorated() -> None:
     def plain() -> Door:
         return Door()
 
@@ -178,7 +178,7 @@ async def running() -> None:
     within.running([])  # type: ignore[type-var]
 
 
-# -- handed on -----------------------------------------------------------------
+# -- as a value ----------------------------------------------------------------
 
 
 def a_policy(make: Callable[[float], within.Timeout]) -> within.Timeout:

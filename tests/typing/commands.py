@@ -1,7 +1,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 """Child processes, as a type checker sees them.
 
-Nothing here is run. A line with a `type: ignore` must be an error to both checkers.
+This code never runs. Both checkers must report an error on each `type: ignore` line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import within
 # -- run() ---------------------------------------------------------------------
 
 
-async def what_comes_back(either: bool) -> None:
+async def the_result_of_run(either: bool) -> None:
     raw = await within.run("ls")
     assert_type(raw, within.Completed[bytes])
     assert_type(raw.stdout, bytes)
@@ -42,7 +42,7 @@ async def what_comes_back(either: bool) -> None:
     assert_type(as_of_subprocess.check_returncode(), None)
 
 
-async def what_it_takes() -> None:
+async def the_arguments_of_run() -> None:
     with open("log") as log:
         await within.run(
             Path("/bin/sh"),
@@ -61,7 +61,7 @@ async def what_it_takes() -> None:
         )
 
 
-async def what_it_refuses() -> None:
+async def wrong_arguments_of_run() -> None:
     await within.run(["ls", "-l"])  # type: ignore[call-overload]
     await within.run("ls", shell=True)  # type: ignore[call-overload]
     await within.run("cat", input="words")  # type: ignore[call-overload]
@@ -71,15 +71,15 @@ async def what_it_refuses() -> None:
     await within.run("ls", stop="child")  # type: ignore[call-overload]
 
 
-async def what_an_except_clause_sees() -> None:
+async def in_an_except_clause() -> None:
     try:
         await within.run("sleep", "60", timeout=1, text=True)
     except within.ProcessTimeout as error:
         assert_type(error.scope, within.Timeout)
         assert_type(error.timeout, float)
         assert_type(error.returncode, int | None)
-        # Any, and not str | bytes | None: the type of the error cannot know whether
-        # the call asked for text, and each user does.
+        # Any instead of str | bytes | None: the type of the error cannot tell whether
+        # the call asked for text, but the user knows.
         assert_type(error.stdout, Any)
         assert_type(error.stderr, Any)
         if error.usage is not None:
@@ -90,7 +90,7 @@ async def what_an_except_clause_sees() -> None:
         assert_type(error.returncode, int)
 
 
-either_clause_takes_it: tuple[
+either_clause_catches_it: tuple[
     type[within.DeadlineExceeded], type[subprocess.TimeoutExpired]
 ] = (within.ProcessTimeout, within.ProcessTimeout)
 
@@ -109,7 +109,7 @@ async def entered() -> None:
         assert p.stdin is not None
         await p.stdin.send(b"bytes")
         await p.stdin.send("words")  # type: ignore[arg-type]
-        # As anyio's own streams they can be wrapped by anyio's.
+        # They are anyio streams, so anyio can wrap them.
         async for words in TextReceiveStream(p.stdout):
             assert_type(words, str)
 
@@ -127,7 +127,7 @@ async def iterated(p: within.Process) -> list[str]:
     return [line async for line in p]
 
 
-async def looked_at(p: within.Process) -> None:
+async def attributes_of_a_process(p: within.Process) -> None:
     assert_type(p.pid, int)
     assert_type(p.args, tuple[str | bytes, ...])
     assert_type(p.returncode, int | None)
@@ -142,14 +142,14 @@ async def looked_at(p: within.Process) -> None:
         assert_type(p.usage.max_rss, int)
 
 
-async def not_every_child_has_a_pipe(p: within.Process) -> None:
+async def wrong_use_of_a_process(p: within.Process) -> None:
     await p.stdin.send(b"")  # type: ignore[union-attr]
     p.returncode = 0  # type: ignore[misc]
     for _ in p:  # type: ignore[attr-defined]
         pass
 
 
-async def what_process_refuses() -> None:
+async def wrong_arguments_of_process() -> None:
     within.process(5)  # type: ignore[arg-type]
     within.process("ls", shell=True)  # type: ignore[call-arg]
     within.process("ls", text=True)  # type: ignore[call-arg]
@@ -166,7 +166,7 @@ async def a_block_around_a_child_swallows_nothing() -> int:
 # -- Stop ----------------------------------------------------------------------
 
 
-def how_it_is_stopped() -> None:
+def arguments_of_stop() -> None:
     stop = within.Stop(close_stdin=1, signal=signal.SIGINT, grace=0.5, tree="all")
     assert_type(stop.grace, float)
     assert_type(stop.signal, int)

@@ -1,7 +1,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 """`within.testing` and its model, as a type checker sees them.
 
-Nothing here is run. A line with a `type: ignore` must be an error to both checkers.
+This code never runs. Both checkers must report an error on each `type: ignore` line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import given
 from within import testing
 from within.testing import VirtualClock, model
 
-# -- the loops, and their clock ------------------------------------------------
+# -- loops and clocks ----------------------------------------------------------
 
 assert_type(testing.backends(), list[tuple[str, dict[str, Any]]])
 assert_type(testing.backends(virtual_time=True, start=5.0)[0][0], str)
