@@ -131,8 +131,8 @@ def test_t2_a_collection_in_the_midst_of_a_ring_loses_nobody(pause: int) -> None
         assert all(await asyncio.gather(*waiting))
         await asyncio.gather(*tasks)
         backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
-        assert backend._young == backend._old == {}
-        assert len(backend._alarm._heap) <= 64 + 2
+        assert backend.open_blocks.young == backend.open_blocks.old == {}
+        assert len(backend.alarm._heap) <= 64 + 2
 
     before = gc.get_threshold()
     gc.collect()

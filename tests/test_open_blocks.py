@@ -21,8 +21,8 @@ def test_t8_t13_blocks_are_left_in_any_order_and_nothing_stays(
 ) -> None:
     async def main() -> None:
         await follow(around, child=asyncio.create_task(follow(inside)))
-        assert backend()._young == backend()._old == {}
-        assert len(backend()._alarm) == 0
+        assert backend().open_blocks.young == backend().open_blocks.old == {}
+        assert len(backend().alarm) == 0
 
     run(main, virtual_time=True)
 
@@ -38,11 +38,11 @@ async def follow(steps: list[Any], child: asyncio.Task[None] | None = None) -> N
                 block = within.timeout(delays[number % 3], level=number % 2 == 0)
                 stack.append(block.__enter__())
             elif step == RING:
-                backend()._alarm._on_timer()
+                backend().alarm._on_timer()
             elif stack:
                 leave(stack, min(step, len(stack) - 1))
             task = asyncio.current_task()
-            assert [*backend()._open.of(task)][:-1] == stack[::-1]
+            assert [*backend().open_blocks.of(task)][:-1] == stack[::-1]
             deadlines = [block.deadline for block in stack if block.deadline]
             assert within.current_effective_deadline() == min(
                 deadlines, default=float("inf")

@@ -208,7 +208,7 @@ def test_v5_the_tests_after_a_deadlock_still_pass(
         for name in "abcd"
         for loop in ("asyncio", "trio")
     ]
-    report = r"^E +within\.testing\._clock\.Deadlock: deadlock at"
+    report = r"^E +within\.testing\._deadlock\.Deadlock: deadlock at"
     text = result.stdout.str()
     assert len(re.findall(report, text, re.MULTILINE)) == 4
     assert re.search(r"test_it\.py:\d+ in test_c$", text, re.MULTILINE)

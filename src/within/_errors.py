@@ -1,193 +1,94 @@
-"""What is raised, and what it says."""
+"""What the end of a block says, and where it says it.
+
+This module is told the time and the state of the block. It asks neither the clock nor
+a backend.
+"""
 
 from __future__ import annotations
 
 import math
-import subprocess
 from typing import TYPE_CHECKING, Any, cast
 
-from ._backends import current
-
 if TYPE_CHECKING:
-    from ._processes._child import Usage
-    from ._timeouts import Timeout
+    from collections.abc import Callable
+
+    from ._core import Block
 
 
-class DeadlineExceeded(TimeoutError):
-    """A block did not end before its deadline.
+class Reason(str):
+    """The message of a cancellation that we requested.
 
-    A ``TimeoutError``, and by that an ``OSError``, as those of sockets are.
-    ``scope`` is the :class:`~within.Timeout` whose block ended, so that one
-    timeout can be told from another, and from a socket's:
-
-    >>> import asyncio, within
-    >>> async def main():
-    ...     with within.timeout(30, name="request") as request:
-    ...         try:
-    ...             with within.timeout(0, name="connect") as connect:
-    ...                 await asyncio.sleep(1)
-    ...         except TimeoutError as error:
-    ...             print(error.scope is connect, error.scope is request)
-    >>> asyncio.run(main())
-    True False
+    asyncio passes the object on unchanged, so that its type tells our cancellations
+    from everybody else's.
     """
 
-    scope: Timeout
-
-    def __init__(self, message: str, scope: Timeout) -> None:
-        super().__init__(message)
-        self.scope = scope
-
-    def __reduce__(self) -> Any:
-        # What goes to another process is the message, and the name of the block.
-        return _unpickled, (type(self), self.args[0], self.scope.name, _rest(self))
+    __slots__ = ()
 
 
-class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
-    """:func:`within.run` did not finish within its ``timeout``.
-
-    Its child and the tree that it started have been stopped. Both a
-    :class:`DeadlineExceeded` and a :class:`subprocess.TimeoutExpired`, so that
-    either ``except`` clause takes it.
-
-    ``cmd`` is the command, ``timeout`` the limit in seconds, ``stdout`` (also
-    ``output``) and ``stderr`` are what had been captured by the time that the
-    child was gone: ``bytes``, or ``str`` where ``text=True`` was asked for.
-    ``returncode`` and ``usage`` are how it ended and what it had used; ``None`` if
-    the limit was over before it was started.
+def reason(block: Block, now: float) -> Reason:
+    """Why the block is cancelled. On asyncio, inside the block, this is all that the
+    ``CancelledError`` says, so it names the deadline (T10).
     """
-
-    # Not known from the type: str, bytes, or None where it was no pipe.
-    stdout: Any
-    stderr: Any
-
-    def __init__(
-        self,
-        message: str,
-        scope: Timeout,
-        *,
-        cmd: Any,
-        timeout: float,
-        stdout: Any = None,
-        stderr: Any = None,
-        returncode: int | None = None,
-        usage: Usage | None = None,
-    ) -> None:
-        DeadlineExceeded.__init__(self, message, scope)
-        self.cmd = cmd
-        self.timeout = timeout
-        self.output = stdout
-        self.stderr = stderr
-        self.returncode = returncode
-        self.usage = usage
-
-    def __str__(self) -> str:
-        # TimeoutExpired has a __str__ of its own, which knows neither the name
-        # nor the lateness that T10 asks for.
-        return str(self.args[0])
-
-
-class OutputLimitExceeded(subprocess.CalledProcessError):
-    """A child wrote more than ``max_output`` bytes, and was stopped for it.
-
-    ``stdout`` and ``stderr`` hold what had been kept: together, ``max_output``
-    bytes. ``usage`` is what the child had used.
-    """
-
-    def __init__(
-        self,
-        limit: int,
-        returncode: int,
-        cmd: Any,
-        stdout: Any,
-        stderr: Any,
-        usage: Usage | None,
-    ) -> None:
-        super().__init__(returncode, cmd, stdout, stderr)
-        self.limit = limit
-        self.usage = usage
-
-    def __str__(self) -> str:
-        return (
-            f"Command {self.cmd!r} wrote more than max_output={self.limit} bytes and "
-            "was stopped; raise the limit, or stream its output with within.process()"
-        )
-
-
-def reason(timeout: Timeout, now: float) -> str:
-    """What the cancellation inside the block says, where the loop lets it speak."""
-    name = "a block" if timeout._name is None else repr(timeout._name)
-    left = timeout._when - now
+    name = "a block" if block.name is None else repr(block.name)
+    left = block.when - now
     if left > 0:
         rest = "" if left == math.inf else f", {left:.3g} s before its deadline"
-        return f"{name} was ended by cancel(){rest}"
-    if timeout._delay is not None:
-        return f"{name} exceeded its limit of {timeout._delay:g} s"
-    return f"{name} exceeded its deadline {timeout._when:.12g}"
+        return Reason(f"{name} was ended by cancel(){rest}")
+    if block.delay is not None:
+        return Reason(f"{name} exceeded its limit of {block.delay:g} s")
+    return Reason(f"{name} exceeded its deadline {block.when:.12g}")
 
 
-def message(timeout: Timeout) -> str:
-    """Name, limit and lateness (T10)."""
-    now = current().current_time()
-    late = now - timeout._when
-    says = reason(timeout, now)
+def message(block: Block, now: float) -> str:
+    """Name, limit and lateness, for the error that the block raises (T10)."""
+    late = now - block.when
+    says = str(reason(block, now))
     return f"{says} (ended {late:.3g} s late)" if late >= 0 else says
-
-
-def exceeded(timeout: Timeout) -> DeadlineExceeded:
-    """The error for a block that its deadline has ended."""
-    return DeadlineExceeded(message(timeout), timeout)
 
 
 def explain(
     error: BaseException,
-    timeout: Timeout,
+    exceeded: Callable[[], BaseException],
     cancelled: type[BaseException],
     *,
-    certain: bool = False,
+    is_certain: bool = False,
 ) -> bool:
-    """Put what ``timeout`` would have raised into the context chain of ``error`` (T9).
+    """Say in the context chain of ``error`` which deadline is behind it (T9).
 
-    It goes just above the cancellation that it stands for, so that a traceback
-    reads: cancelled here, because of this deadline, and then this went wrong. In
-    a group it goes to each member with a cancellation behind it, and to the
-    group. Where there is none nothing changes, unless it is ``certain`` to be
-    behind it; the answer is whether there was.
+    The deadline goes just above the cancellation that it caused. The traceback then
+    reads: cancelled here, because of this deadline, and then ``error`` was raised. In
+    a group, each member with a cancellation behind it gets the deadline, and so does
+    the group itself.
+
+    Args:
+        error: What was raised while the expired block unwound.
+        exceeded: Makes the exception that the block would have raised.
+        cancelled: The loop's cancellation exception.
+        is_certain: The block's cancellation is known to be behind ``error``, even if
+            the chain does not show it.
+
+    Returns:
+        Whether the block's cancellation is behind ``error``. If not, nothing changes.
     """
-    for member in _members(error):
-        certain = explain(member, timeout, cancelled) or certain
+    for member in members(error):
+        is_certain = explain(member, exceeded, cancelled) or is_certain
     seen = {id(error)}
     last: BaseException = error
     context = last.__context__
     while context is not None and not isinstance(context, cancelled):
         if id(context) in seen:
-            return certain  # a cycle that somebody has made: not ours to mend
+            return is_certain  # the chain was made circular by somebody else
         seen.add(id(context))
         last, context = context, context.__context__
-    if context is None and not certain:
+    if context is None and not is_certain:
         return False
-    inserted = exceeded(timeout)
+    inserted = exceeded()
     inserted.__cause__ = inserted.__context__ = context
     last.__context__ = inserted
     return True
 
 
-def _members(error: BaseException) -> tuple[BaseException, ...]:
+def members(error: BaseException) -> tuple[BaseException, ...]:
+    """The members of a group; nothing for any other exception."""
     is_group = isinstance(error, BaseExceptionGroup)
     return cast("BaseExceptionGroup[Any]", error).exceptions if is_group else ()
-
-
-def _rest(error: DeadlineExceeded) -> dict[str, Any]:
-    return {name: value for name, value in vars(error).items() if name != "scope"}
-
-
-def _unpickled(
-    kind: type[DeadlineExceeded], says: str, name: str | None, rest: dict[str, Any]
-) -> DeadlineExceeded:
-    from ._timeouts import Timeout
-
-    error = kind.__new__(kind, says)
-    error.args = (says,)
-    error.scope = Timeout(name=name)
-    vars(error).update(rest)
-    return error

@@ -1,66 +1,104 @@
-"""Which loop is running? The choice between the backends, and nothing else.
+"""The choice of the backend: which event loop runs the caller?
 
-Neither loop is imported for the asking: a loop that nobody has imported is not
-running. Where both are, one runs inside the other:
+The room of a loop is loaded once somebody has imported the loop's library; a loop that
+nobody has imported is not running. Two loops may be running in one thread, one inside
+the other:
 
-- trio's guest mode inside asyncio: trio's steps are callbacks of the host's
-  loop, in which no asyncio task is current;
-- trio-asyncio: the asyncio loop runs inside a trio task, and switches the mark
-  that says so for each callback;
-- ``trio.run()`` called in an asyncio task (a notebook cell), or the reverse:
-  both have a current task, and the inner one is nearer on the stack.
+- in trio's guest mode on asyncio, trio's steps are callbacks of the host loop, and no
+  asyncio task is current during them;
+- in trio-asyncio, the asyncio loop runs inside a trio task. It switches trio's mark of
+  a running loop for each callback;
+- if ``trio.run()`` is called in an asyncio task (a notebook cell), or the reverse, both
+  loops have a current task, and the inner one is nearer on the stack.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from ._protocol import Backend, Room
+
 if TYPE_CHECKING:
-    from ._protocol import Backend
+    from types import FrameType
 
-__all__ = ["current"]
+__all__ = ["Backend", "Room", "current", "register"]
 
-# The module that knows the loop, once somebody has imported the loop.
-_for_asyncio: Any = None
-_for_trio: Any = None
+# By the library that is imported where the loop may be running. All three keep the
+# order of registration, and are replaced rather than changed: other threads read them.
+_registered: dict[str, str] = {}
+_not_loaded: tuple[str, ...] = ()
+_rooms: tuple[Room, ...] = ()
+_loaded: dict[str, Room] = {}
+
+
+def register(library: str, room: str) -> None:
+    """Add a backend for another event loop.
+
+    Args:
+        library: The module whose import shows that the loop may be running.
+        room: The module that offers what :class:`Room` lists. It is imported after the
+            library, never before it.
+    """
+    global _not_loaded
+    _registered[library] = room
+    _not_loaded = (*_not_loaded, library)
 
 
 def current() -> Backend:
-    """The backend of the loop that runs the caller, or :exc:`RuntimeError`."""
-    # Every block comes by here, hence one function and not one for each loop.
-    if not _for_asyncio and sys.modules.get("asyncio"):
-        _load_asyncio()
-    if not _for_trio and sys.modules.get("trio"):  # None: it is said to be missing
-        _load_trio()
-    # By asyncio's module: trio-asyncio replaces it there.
-    loop = _for_asyncio and _for_asyncio.asyncio._get_running_loop()
-    if (
-        _for_trio
-        and _for_trio.mark.name == "trio"
-        and (loop is None or _for_trio.is_nearer(_for_asyncio.current_frame()))
-    ):
-        return cast("Backend", _for_trio.backend)
-    if loop is not None:
-        try:
-            return cast("Backend", loop._within_backend)
-        except AttributeError:
-            return cast("Backend", _for_asyncio.backend_of(loop))
-    raise RuntimeError(
-        "no event loop is running here: call this from a coroutine that asyncio, "
-        "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
-    )
+    """The backend of the loop that runs the caller.
+
+    Raises:
+        RuntimeError: If no event loop is running.
+    """
+    # Every block comes through here, so the ordinary case is one function.
+    for library in _not_loaded:
+        if sys.modules.get(library) is not None:  # None marks it as not importable
+            _load(library)
+    found: Backend | None = None
+    for room in _rooms:
+        backend = room.running_backend()
+        if backend is not None:
+            if found is not None:
+                return _innermost()
+            found = backend
+    if found is None:
+        raise RuntimeError(
+            "no event loop is running here: call this from a coroutine that asyncio, "
+            "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
+        )
+    return found
 
 
-def _load_asyncio() -> None:
-    global _for_asyncio
-    from . import _asyncio
+def _load(library: str) -> None:
+    global _not_loaded, _rooms
+    _loaded[library] = cast("Room", import_module(_registered[library]))
+    _rooms = tuple(_loaded[name] for name in _registered if name in _loaded)
+    _not_loaded = tuple(name for name in _registered if name not in _loaded)
 
-    _for_asyncio = _asyncio
+
+def _innermost() -> Backend:
+    """Of several running loops, the one whose task is nearest on the stack.
+
+    If the stack does not tell, the loop that was registered last: asyncio's loop is
+    running all the while when trio is its guest, but trio is not running in between.
+    """
+    running = [
+        (backend, room.running_frame())
+        for room in _rooms
+        if (backend := room.running_backend()) is not None
+    ]
+    last, its_frame = running[-1]
+    python: Any = sys  # type checkers take `_getframe` for private
+    frame: FrameType | None = None if its_frame is None else python._getframe()
+    while frame is not None:
+        for backend, tasks_frame in running:
+            if tasks_frame is frame:
+                return backend
+        frame = frame.f_back
+    return last
 
 
-def _load_trio() -> None:
-    global _for_trio
-    from . import _trio
-
-    _for_trio = _trio
+register("asyncio", f"{__name__}._asyncio")
+register("trio", f"{__name__}._trio")

@@ -1,20 +1,17 @@
-"""What this package needs of an event loop: the whole of it.
+"""What this package needs of an event loop, and what the room of a loop offers.
 
-One module per loop fulfils :class:`Backend`; each has the same members in the
-same order, so that two can be read side by side. Nothing outside this folder
-knows which loop is running.
+Each room has the same names in the same order, so that two can be read side by side.
+Nothing outside this folder knows which loop is running.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from types import FrameType
 
-    from .._timeouts import Timeout
-
-T = TypeVar("T")
+    from .._core import Block
 
 
 class Backend(Protocol):
@@ -22,37 +19,63 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """``"asyncio"`` (uvloop too) or ``"trio"``."""
+        """``"asyncio"`` (for uvloop too), ``"trio"``, or the name of a third party."""
         ...
 
     @property
     def cancelled(self) -> type[BaseException]:
-        """What the loop raises in a task that it cancels."""
+        """The exception that the loop raises in a task that it cancels."""
         ...
 
+    def is_running_here(self) -> bool:
+        """Whether the caller runs on this loop: in its thread, while it is running."""
+        ...
+
+    # -- the clock ---------------------------------------------------------
+
     def current_time(self) -> float:
-        """The loop's own clock, in seconds."""
+        """The time on the loop's own clock, in seconds."""
         ...
 
     def has_virtual_time(self) -> bool:
-        """Whether that clock jumps, and stands while a descriptor is waited for."""
+        """Whether that clock jumps, and stands still while a descriptor is awaited."""
         ...
 
-    # -- scopes ------------------------------------------------------------
+    # -- blocks ------------------------------------------------------------
 
-    def enter(self, timeout: Timeout) -> None:
-        """Open the block of ``timeout`` in the running task."""
+    def enter(self, block: Block) -> None:
+        """Open ``block`` in the running task.
+
+        Raises:
+            RuntimeError: Outside a task.
+        """
         ...
 
-    def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
-        """Close the block; true if its own cancellation is what ended it."""
+    def exit(self, block: Block, exc: BaseException | None) -> BaseException | None:
+        """Close ``block``, and take its own cancellation out of ``exc``.
+
+        Returns:
+            What is left to raise: ``exc`` itself if the block's deadline did not cause
+            it, ``None`` if the block's cancellation was all there was, and the rest of
+            a group if it was one of several exceptions.
+
+        Raises:
+            RuntimeError: In another task than the one that entered it, or out of order.
+        """
         ...
 
-    def reschedule(self, timeout: Timeout, deadline: float) -> bool:
-        """Move the deadline of an open block; false if it had expired."""
+    def abandon(self, block: Block) -> None:
+        """Close ``block`` if it is still open, after an interrupted enter or exit.
+
+        Its deadline must not cancel anything from here on (T23).
+        """
         ...
 
-    def cancel(self, timeout: Timeout) -> None:
+    def reschedule(self, block: Block, deadline: float) -> bool:
+        """Move the deadline of an open block; false if it had expired already."""
+        ...
+
+    def cancel(self, block: Block) -> None:
         """Expire an open block now."""
         ...
 
@@ -71,16 +94,17 @@ class Backend(Protocol):
         ...
 
     def notify_closing(self, fd: int) -> None:
-        """Wake who waits for ``fd``: it is closed next."""
+        """Wake the tasks that wait for ``fd``, which is closed next."""
         ...
 
-    # -- clean-up ----------------------------------------------------------
 
-    async def finish(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Await ``attempt()`` to its end, whatever cancels the caller meanwhile.
+class Room(Protocol):
+    """What the module of a loop offers to the choice between the loops."""
 
-        Where the loop cannot hold a cancellation off, ``attempt`` is called
-        again after each and so must be able to take up where it was; the
-        cancellation is raised when it is done.
-        """
+    def running_backend(self) -> Backend | None:
+        """The backend of the loop that is running in this thread, if one is."""
+        ...
+
+    def running_frame(self) -> FrameType | None:
+        """The frame of the coroutine that the loop's current task runs, if any."""
         ...

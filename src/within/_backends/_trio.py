@@ -1,26 +1,19 @@
 """The trio backend: a block is a cancel scope, and trio does the rest.
 
-Only the modules of this folder named ``_trio…`` import trio.
+Only modules of this package named ``_trio…`` import trio.
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from sniffio import thread_local
-
-from .._errors import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from types import FrameType
 
-    from .._timeouts import Timeout
-
-T = TypeVar("T")
+    from .._core import Block
 
 
 class TrioBackend:
@@ -31,67 +24,76 @@ class TrioBackend:
     name = "trio"
     cancelled: type[BaseException] = trio.Cancelled
 
+    def is_running_here(self) -> bool:
+        return trio.lowlevel.in_trio_run()
+
+    # -- the clock ---------------------------------------------------------
+
     def current_time(self) -> float:
         return trio.current_time()
 
     def has_virtual_time(self) -> bool:
         return hasattr(trio.lowlevel.current_clock(), "autojump_threshold")
 
-    # -- scopes ------------------------------------------------------------
+    # -- blocks ------------------------------------------------------------
 
-    def enter(self, timeout: Timeout) -> None:
-        delay = timeout._delay
+    def enter(self, block: Block) -> None:
+        delay = block.delay
         if delay is None:
-            scope = trio.CancelScope(deadline=timeout._when)
+            scope = trio.CancelScope(deadline=block.when)
         elif delay >= 0:
-            # trio reads the clock once in this way, and twice in any other.
+            # In this way trio reads the clock once, and in any other twice.
             scope = trio.CancelScope(relative_deadline=delay)
         else:
             scope = trio.CancelScope(deadline=trio.current_time() + delay)
-        if timeout._shield:
+        if block.is_shield:
             scope.shield = True
-        if timeout._expired:  # T12: cancelled before it was entered
+        if block.has_expired:  # T12: cancelled before it was entered
             scope.cancel()
+        block.cancel_scope = scope
         scope.__enter__()
-        timeout._when = scope.deadline
-        timeout._scope = scope
+        block.when = scope.deadline
 
-    def exit(self, timeout: Timeout, exc: BaseException | None) -> bool:
-        scope: trio.CancelScope = timeout._scope
-        timeout._scope = None
+    def exit(self, block: Block, exc: BaseException | None) -> BaseException | None:
+        scope: trio.CancelScope = block.cancel_scope
+        left: BaseException | None = None
         try:
             caught = scope.__exit__(None if exc is None else type(exc), exc, None)
-        except BaseException as rest:
-            # Misnesting, or what is left of a group once trio has taken the
-            # cancellations out of it.
-            timeout._expired = scope.cancel_called
-            if timeout._expired:
-                caught = scope.cancelled_caught
-                explain(rest, timeout, trio.Cancelled, certain=caught)
-            raise
+        except BaseException as error:  # noqa: BLE001
+            if str(error).startswith("Cancel scope stack corrupted"):
+                raise self._left_wrongly(block, error) from exc
+            # The rest of a group, without its cancellations.
+            caught, left = scope.cancelled_caught, error
+        block.cancel_scope = None
         if scope.cancel_called:
-            timeout._expired = True
-        # With nothing raised in the block, trio answers True as well.
-        return exc is not None and caught
+            block.has_expired = True
+        return left if caught else exc
 
-    def reschedule(self, timeout: Timeout, deadline: float) -> bool:
-        self._check_run(timeout)
-        scope: trio.CancelScope = timeout._scope
-        # While the deadline lies ahead, `cancel_called` tells whether the loop
-        # has noticed the old one; otherwise asking would make it notice (T11).
+    def abandon(self, block: Block) -> None:
+        scope: trio.CancelScope | None = block.cancel_scope
+        block.cancel_scope = None
+        if scope is not None:
+            try:
+                scope.__exit__(None, None, None)
+            except RuntimeError:  # it was not open, or it is open in another task
+                scope.deadline = math.inf
+
+    def reschedule(self, block: Block, deadline: float) -> bool:
+        scope: trio.CancelScope = block.cancel_scope
+        # While the deadline is in the future, `cancel_called` tells whether the loop
+        # has noticed the old one. Otherwise asking would make it notice (T11).
         scope.deadline = math.inf
         if scope.cancel_called:
             return False
-        timeout._delay = None
-        scope.deadline = timeout._when = deadline
+        block.delay = None
+        scope.deadline = block.when = deadline
         if deadline <= trio.current_time():
-            self.cancel(timeout)  # T5: expired at once, as at entry
+            self.cancel(block)  # T5: expired at once, as at entry
         return True
 
-    def cancel(self, timeout: Timeout) -> None:
-        self._check_run(timeout)
-        timeout._expired = True
-        timeout._scope.cancel()
+    def cancel(self, block: Block) -> None:
+        block.has_expired = True
+        block.cancel_scope.cancel()
 
     def effective_deadline(self) -> float:
         return trio.current_effective_deadline()
@@ -115,27 +117,26 @@ class TrioBackend:
     def notify_closing(self, fd: int) -> None:
         trio.lowlevel.notify_closing(fd)
 
-    # -- clean-up ----------------------------------------------------------
+    # -- behind the blocks -------------------------------------------------
 
-    async def finish(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        with trio.CancelScope(shield=True):
-            return await attempt()
-        raise AssertionError("a shield without a deadline does not end its block")
-
-    # -- behind the scopes -------------------------------------------------
-
-    def _check_run(self, timeout: Timeout) -> None:
-        if not trio.lowlevel.in_trio_run():
-            raise RuntimeError(
-                f"{timeout!r} can be changed only on the loop that it runs on: from "
-                "another thread, use trio.from_thread.run_sync()"
+    def _left_wrongly(self, block: Block, error: BaseException) -> RuntimeError:
+        """T13: our own words for what trio says of a corrupted stack of scopes."""
+        if "still within its child" in str(error):
+            return RuntimeError(
+                f"{block!r} was left before a block that was entered inside it: leave "
+                "blocks in the reverse order of entering them"
             )
+        return RuntimeError(
+            f"{block!r} was left in another task than it was entered in: enter and "
+            "leave it in the same task (a generator that yields inside the block does "
+            "not)"
+        )
 
 
 class _RealTime:
-    """While a child is waited for, a clock that jumps must not: it is at work."""
+    """Holds a clock that jumps while a child is awaited, which takes real time."""
 
-    # How many wait, and what the clock is to go back to when none does.
+    # The number of waiting tasks, and the threshold to restore after the last one.
     _held: trio.lowlevel.RunVar[tuple[int, float]] = trio.lowlevel.RunVar(
         "within", default=(0, math.inf)
     )
@@ -156,27 +157,32 @@ class _RealTime:
                 clock.autojump_threshold = before
 
 
-backend = TrioBackend()
+class _InTrio:
+    """Replaces trio's mark where sniffio no longer carries it."""
 
-# Its name is "trio" where trio runs: trio sets it for the length of a run and of each
-# guest tick, and trio-asyncio changes it for each callback.
-# `trio.lowlevel.in_trio_task()` would do without, but costs 0.5 µs to answer no.
-mark = thread_local
+    @property
+    def name(self) -> str | None:
+        return "trio" if trio.lowlevel.in_trio_run() else None
 
 
-def is_nearer(other: FrameType | None) -> bool:
-    """False if the coroutine of ``other`` runs inside the current trio task."""
-    if other is None:
-        return True
+# Its `name` is "trio" while trio runs: trio sets it for the length of a run and of each
+# guest tick, and trio-asyncio switches it for each callback. (in_trio_run() would do
+# without sniffio, but it takes 0.5 µs to say no.)
+try:
+    from sniffio import thread_local as _mark
+except ImportError:
+    _mark = cast("Any", _InTrio())
+
+_backend = TrioBackend()
+
+
+def running_backend() -> TrioBackend | None:
+    return _backend if _mark.name == "trio" else None
+
+
+def running_frame() -> FrameType | None:
     try:
-        outer = trio.lowlevel.current_task().coro.cr_frame
-    except RuntimeError:  # trio runs, but none of its tasks is running
-        return True
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame is other:
-            return False
-        if frame is outer:
-            return True
-        frame = frame.f_back
-    return True
+        frame: FrameType | None = trio.lowlevel.current_task().coro.cr_frame
+    except RuntimeError:  # trio runs, but none of its tasks does
+        return None
+    return frame

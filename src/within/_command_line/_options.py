@@ -23,7 +23,8 @@ Run COMMAND; stop it and its process group if it still runs after SECONDS.
                              leave the children of COMMAND alone
   -p, --preserve-status      exit with COMMAND's own status, even on a timeout
   -v, --verbose              report on stderr each signal that is sent
-      --tree=WHAT            what to stop: child, group (the default) or all
+      --tree=WHAT            stop the child, the group (the default) or all: on
+                             Linux, also processes that have left the group
       --usage                report on stderr the time and memory it took
       --backend=LOOP         asyncio (the default), uvloop or trio
       --help, --version

@@ -8,10 +8,12 @@ import subprocess
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from .._errors import OutputLimitExceeded, ProcessTimeout, message
+from .._backends import current
+from .._errors import message
 from .._timeouts import Timeout
 from ._child import Child, Usage
 from ._command import Command, Pipes, check_command, check_files, check_stop
+from ._errors import OutputLimitExceeded, ProcessTimeout
 from ._pump import Pump
 from ._stop import Stop, stop_child
 
@@ -153,7 +155,7 @@ async def run(
     child = capture.child
     if limit.cancelled_caught:
         raise ProcessTimeout(
-            message(limit),
+            message(limit, current().current_time()),
             limit,
             cmd=request.args,
             timeout=seconds,

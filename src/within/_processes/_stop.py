@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._backends import current
-from .._clock import as_seconds
-from .._timeouts import move_on_at
+from .._seconds import as_seconds
+from .._timeouts import move_on_at, shield
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -88,7 +88,7 @@ async def stop_child(
     if not child.is_ours():
         return
     try:
-        backend = current()
+        current()
     except RuntimeError:  # the loop is gone: nothing can be awaited any more
         child.end_now()
         return
@@ -96,7 +96,7 @@ async def stop_child(
     try:
         if not child.is_gone():
             pump.watch(child.exit_fd)
-            await backend.finish(stopping.advance)
+            await finish(stopping.advance)
         stopping.over = True
     finally:
         if stopping.over:
@@ -108,6 +108,24 @@ async def stop_child(
                 pump.close()  # it takes some descriptors to find all of a tree
                 close_stdin()
                 child.end_now()
+
+
+async def finish(attempt: Any) -> None:
+    cancelled = current().cancelled
+    cancellation: BaseException | None = None
+    with shield():
+        while True:
+            try:
+                await attempt()
+            except cancelled as exc:
+                cancellation = exc
+            else:
+                break
+    if cancellation is not None:
+        try:
+            raise cancellation
+        finally:
+            del cancellation
 
 
 class _Stopping:

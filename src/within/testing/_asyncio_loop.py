@@ -96,7 +96,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Zero lets the clock move; infinity means until a descriptor is ready.
         """
         backend = backend_of_running_loop()
-        if self._threads_at_work or (backend and backend.waits_for_descriptors):
+        if self._threads_at_work or (backend and backend.descriptors):
             return math.inf
         # A worker thread of anyio wakes the loop before it can be seen to be idle, so
         # it may never wake the loop again.

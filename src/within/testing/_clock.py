@@ -9,14 +9,14 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from .._clock import as_seconds
+from .._seconds import as_seconds
 from ._deadlock import report
 from ._outside import Outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from .._clock import Seconds
+    from .._seconds import Seconds
     from ._deadlock import Deadlock
 
 # How often a guarded call is cancelled again, where it swallows the cancellation or

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
+from .._core import frames
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import FrameType
 
 
@@ -30,41 +30,6 @@ def report(now: float, tasks: Iterable[tuple[str, Any]]) -> Deadlock:
 # A wait usually ends in frames of these packages, which do not tell the reader
 # which part of the program is waiting.
 _LIBRARIES = {"anyio", "asyncio", "contextlib", "trio", "within"}
-
-# Awaiting an asynchronous generator, or the `__await__` of a coroutine, goes through
-# an object of one of these types. They do not expose what they await, and Python has
-# no public names for them.
-_STEPS = {
-    "anext_awaitable",
-    "async_generator_asend",
-    "async_generator_athrow",
-    "coroutine_wrapper",
-}
-_SUSPENDABLE = (AsyncGeneratorType, CoroutineType, GeneratorType)
-
-
-def frames(coroutine: Any) -> Iterator[FrameType]:
-    """The frames of a suspended coroutine, from the outermost to the innermost."""
-    while coroutine is not None:
-        for kind in ("cr", "gi", "ag"):
-            frame = getattr(coroutine, f"{kind}_frame", None)
-            if frame is not None:
-                yield frame
-                inner = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
-                coroutine = getattr(coroutine, inner)
-                break
-        else:
-            coroutine = _awaited_through(coroutine)
-
-
-def _awaited_through(step: Any) -> Any:
-    if type(step).__name__ not in _STEPS:
-        return None
-    inside: list[Any] = gc.get_referents(step)
-    for found in inside:
-        if type(found) in _SUSPENDABLE or type(found).__name__ in _STEPS:
-            return found
-    return None
 
 
 def waiting_at(coroutine: Any) -> str:

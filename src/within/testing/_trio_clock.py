@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 import trio.testing
 
+from .._core import frames
 from ._clock import RECHECK, RunClock, finite_start
-from ._deadlock import frames
 from ._outside import thread_frames
 
 if TYPE_CHECKING:

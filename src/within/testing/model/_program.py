@@ -11,8 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from ..._clock import current_time
-from ..._errors import DeadlineExceeded
-from ..._timeouts import Timeout
+from ..._timeouts import DeadlineExceeded, Timeout
 from ._reference import Reference
 from ._scopes import Event
 from ._source import Writer, recording

@@ -157,9 +157,15 @@ class Reference(Simulation):
                     yield from self._run(task, body)
                 except RAISED as exc:
                     end = exc
-                yield from self._run(task, cleanup)
-                if end is not None:
-                    raise end
+                if end is None:
+                    yield from self._run(task, cleanup)
+                    return
+                task.cleaning_up.append(end)
+                try:
+                    yield from self._run(task, cleanup)
+                finally:
+                    task.cleaning_up.remove(end)
+                raise end
             case Swallow(body):
                 try:
                     yield from self._run(task, body)
@@ -229,7 +235,7 @@ class Reference(Simulation):
         except RAISED as exc:
             end = exc
         self.nodes.remove(node)
-        caught = leave(self.trio, task, node, end)
+        caught = leave(task, node, end, trio=self.trio, level=self.level)
         if caught:
             end = None
             if isinstance(statement, Block) and not statement.quiet:
@@ -275,7 +281,7 @@ class Reference(Simulation):
                 node.errors.clear()
         end = Several(*node.errors) if node.errors else end or node.passed_on
         self.nodes.remove(node)
-        caught = leave(self.trio, task, node, end)
+        caught = leave(task, node, end, trio=self.trio, level=self.level)
         self.log(task, statement.line, "" if caught else describe(end))
         if end is not None and not caught:
             raise end

@@ -21,10 +21,18 @@ class Unanswerable(Exception):
 
 
 class Cancelled(BaseException):
-    """``foreign``: sent by a scope of anyio, which recognises its own."""
+    """A cancellation in flight.
 
-    def __init__(self, *, foreign: bool) -> None:
+    Args:
+        foreign: Sent by a scope of anyio, which recognises its own.
+        ours: Sent for a block of ours.
+        interrupts: It interrupts the clean-up after a cancellation that is not ours.
+    """
+
+    def __init__(self, *, foreign: bool, ours: bool, interrupts: bool) -> None:
         self.foreign = foreign
+        self.ours = ours
+        self.interrupts = interrupts
 
 
 class Exceeded(Exception):
@@ -65,6 +73,8 @@ class Node:
     cancelled: bool = False
     struck: bool = False  # a block of ours: its task has been cancelled for it
     counted: bool = False  # a block of ours: with a request not taken back yet
+    interrupted: bool = False  # ours: its task was cancelled for a block around it
+    requests_before: int = 0  # of its task, when it was struck
     state: str = "created"
     parent: Node | None = None
     task: Task | None = None
@@ -102,6 +112,8 @@ class Task:
     value: Any = None
     throw: Cancelled | None = None
     must_cancel: bool = False  # cancelled at its next suspension
+    # The exceptions during whose clean-up the task runs.
+    cleaning_up: list[BaseException] = field(default_factory=list[BaseException])
 
 
 def visible(node: Node | None) -> list[Node]:
@@ -141,7 +153,24 @@ def enter(task: Task, node: Node, now: float) -> None:
     task.node = node
 
 
-def leave(trio: bool, task: Task, node: Node, exc: BaseException | None) -> bool:
+def tell(task: Task, blocks: list[Node], requests: int) -> None:
+    """One cancellation is for all of these blocks, the innermost of which is first.
+
+    ``requests`` is what ``Task.cancelling()`` would return without it.
+    """
+    for node in visible(task.node):
+        requests -= node.counted
+        if node in blocks:
+            node.struck = True
+            node.requests_before = max(requests, node.requests)
+        if node is blocks[-1]:
+            break
+        node.interrupted = True
+
+
+def leave(
+    task: Task, node: Node, exc: BaseException | None, *, trio: bool, level: bool
+) -> bool:
     """Whether the cancellation in flight ends here."""
     node.state, task.node = "left", node.parent
     if node.counted:
@@ -155,11 +184,19 @@ def leave(trio: bool, task: Task, node: Node, exc: BaseException | None) -> bool
         return not around
     if node.kind is not Block:
         return exc.foreign and not around and task.requests <= node.requests
-    if not node.struck or task.requests > node.requests:
+    if not (node.struck or exc.ours) or _is_foreign(task, node, exc):
         return False  # T6
-    if outer := expired_blocks_reaching(task, outside):  # T7
-        for one in outer:
-            one.struck = True
+    outer = expired_blocks_reaching(task, outside)
+    # T7: not for a block that had been told when this one, in its clean-up, was entered.
+    if any(not one.struck or level or node.interrupted for one in outer):
+        tell(task, outer, task.requests)
         return False
     exc.foreign = exc.foreign or around  # T6: now it belongs to the other scope
     return not around
+
+
+def _is_foreign(task: Task, node: Node, exc: Cancelled) -> bool:
+    """T6; T22: a request whose cancellation was swallowed is over."""
+    if not node.struck or task.requests > node.requests_before:
+        return task.requests > node.requests
+    return task.requests > node.requests and exc.interrupts

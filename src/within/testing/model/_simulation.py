@@ -19,6 +19,7 @@ from ._scopes import (
     describe,
     expired_blocks_reaching,
     is_cancelled,
+    tell,
 )
 from ._statements import Block
 
@@ -126,7 +127,7 @@ class Simulation:
             task.ready = task.suspended.checkpoint
             if task.must_cancel:
                 task.must_cancel = False
-                self._throw(task, foreign=False)
+                self._throw(task)
             return
         self.tasks.remove(task)
         self.log(task, "end", describe(end))
@@ -181,7 +182,7 @@ class Simulation:
             # An event that has been set wins; the end of a sleep does not.
             over = task.ready and not waiting.checkpoint and waiting.until == math.inf
             if not over and is_cancelled(self.trio, task.node):
-                self._throw(task, foreign=False)
+                self._throw(task)
 
     def _strikes(self, task: Task) -> list[Callable[[Task], None]]:
         """On asyncio, the cancellations that may reach a suspended task next."""
@@ -212,18 +213,22 @@ class Simulation:
         outermost = next(
             (o for o in reversed(undelivered) if not o.struck), undelivered[-1]
         )
+        pending = task.throw is not None
+        tell(task, undelivered, task.requests - pending)
         if not outermost.counted:
             outermost.counted = True
             task.requests += 1
-        for one in expired_blocks_reaching(task, task.node):
-            one.struck = True
-        self._throw(task, foreign=False)
+        self._throw(task, ours=True)
 
-    def _throw(self, task: Task, *, foreign: bool) -> None:
+    def _throw(self, task: Task, *, foreign: bool = False, ours: bool = False) -> None:
         if task in self.receivers:
             self.receivers.remove(task)
         task.ready = True
-        task.throw = Cancelled(foreign=foreign)
+        interrupts = any(
+            isinstance(one, Cancelled) and (one.interrupts or not one.ours)
+            for one in task.cleaning_up
+        )
+        task.throw = Cancelled(foreign=foreign, ours=ours, interrupts=interrupts)
 
     def cancel_main(self) -> None:
         """On asyncio, `Task.cancel()`, which loses results and ignores shields."""
@@ -239,7 +244,7 @@ class Simulation:
             elif main.throw is not None and main.throw.foreign:
                 raise Unanswerable("a scope of anyio cancelled it in the same pass")
             else:
-                self._throw(main, foreign=False)
+                self._throw(main)
 
     # -- blocks, scopes, groups --------------------------------------------------
 

@@ -1,15 +1,14 @@
 """What anyio knows of a task on asyncio: its cancel scopes.
 
-asyncio has no scopes, so anyio keeps its own, and nothing public tells which of
-them a task is in. This module alone reads anyio's private state; where a release
-of anyio has moved it, there are no scopes to be seen, and a test says so loudly.
-It is imported only where anyio runs on asyncio.
+asyncio has no cancel scopes, so anyio keeps its own, and nothing public tells which of
+them a task is in. This is the only module that reads anyio's private state. If a
+release of anyio has moved it, no scopes are seen, and a test fails loudly. The module is
+imported only if anyio runs on asyncio.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -17,34 +16,32 @@ from anyio import CancelScope, current_effective_deadline
 from anyio._backends import _asyncio
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, CancelledError, Task
+    from asyncio import Task
 
 __all__ = [
     "abandon",
     "claim",
     "current_effective_deadline",
-    "has_thread_at_work",
     "innermost",
     "is_shielded",
     "shield",
 ]
 
-_WorkerThread: Any = getattr(_asyncio, "WorkerThread", ())
-
-# By task: what `cancel_scope` of it is the innermost. A WeakKeyDictionary, which
-# itself is slower than its own dictionary by a third of what a block costs.
+# Task -> state, whose `cancel_scope` is the innermost one. We look into the dictionary
+# inside the WeakKeyDictionary, which alone is much faster: the difference is a third of
+# what a block costs.
 _states: Any = getattr(_asyncio, "_task_states", WeakKeyDictionary[Any, Any]())
 _state_of: Any = getattr(_states, "data", {}).get
 
 
 def innermost(task: Task[Any]) -> Any:
-    """The scope that ``task`` is in, or ``None``."""
+    """The innermost scope that ``task`` is in, or ``None``."""
     state = _state_of(ref(task))
     return None if state is None else state.cancel_scope
 
 
 def is_shielded(task: Task[Any], outer: Any) -> bool:
-    """Whether ``task`` has entered a shielded scope since it was in ``outer``."""
+    """Whether ``task`` is in a shielded scope inside ``outer``."""
     scope = innermost(task)
     while scope is not None and scope is not outer:
         if scope.shield:
@@ -54,15 +51,15 @@ def is_shielded(task: Task[Any], outer: Any) -> bool:
 
 
 def shield() -> CancelScope:
-    """A shielded scope, entered."""
+    """Enter a shielded scope."""
     return CancelScope(shield=True).__enter__()
 
 
 def abandon(task: Task[Any], scope: CancelScope) -> None:
-    """Take out of the chain a scope that ``task`` will not leave any more.
+    """Take a scope that ``task`` will never leave out of the chain.
 
-    It was left in another task (a generator was dropped), or out of order; anyio
-    would leave the task in it for good, and hold it off from all around.
+    It was left in another task (a generator was dropped) or out of order. anyio would
+    keep the task in it for good, shielded from everything around it.
     """
     scope.shield = False
     inner, around = innermost(task), _parent(scope)
@@ -77,30 +74,21 @@ def abandon(task: Task[Any], scope: CancelScope) -> None:
             inner._reparent(around)
 
 
-def claim(task: Task[Any], exc: CancelledError) -> bool:
-    """Give a cancellation to the scope around ``task`` that is cancelled too (T6).
+def claim(task: Task[Any], exc: BaseException) -> bool:
+    """Make ``exc`` a cancellation of the anyio scope around ``task``, if that is
+    cancelled too (T6).
 
-    anyio was about to cancel the task by itself, in this very pass of the loop;
-    it knows its own cancellations by what they say.
+    anyio was about to cancel the task itself in this very pass of the loop. It knows
+    its own cancellations by their message.
     """
     scope = innermost(task)
     while scope is not None and not scope.cancel_called:
         scope = None if scope.shield else _parent(scope)
-    if scope is None:
+    if scope is None or isinstance(exc, BaseExceptionGroup):
         return False
     says = getattr(scope, "_cancel_reason", None)
     exc.args = (says or f"Cancelled by cancel scope {id(scope):x}",)
     return True
-
-
-def has_thread_at_work(loop: AbstractEventLoop) -> bool:
-    """Whether a worker thread of anyio's has something to do for ``loop``."""
-    threads: list[Any] = threading.enumerate()
-    return any(
-        thread.queue.unfinished_tasks > 0
-        for thread in threads
-        if isinstance(thread, _WorkerThread) and thread.loop is loop
-    )
 
 
 def _parent(scope: Any) -> Any:

@@ -1,0 +1,8 @@
+"""The asyncio backend, for uvloop too: one alarm per loop, and ``Task.cancel()``.
+
+Only modules below a folder or a name ``_asyncio…`` import asyncio.
+"""
+
+from ._backend import backend_of_running_loop, running_backend, running_frame
+
+__all__ = ["backend_of_running_loop", "running_backend", "running_frame"]

@@ -1,0 +1,400 @@
+"""What is open on one asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
+
+from ..._core import OpenBlocks
+from ..._errors import Reason, members
+from ._alarm import Alarm
+from ._descriptors import Descriptors
+from ._pursuit import Pursuits
+from ._scopes import anyio_scopes
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ..._core import Block
+
+Task = asyncio.Task[Any]
+Group = BaseExceptionGroup[BaseException]
+
+# The block in which a task was started, for T17. The blocks that a task itself has open
+# are found by task (`OpenBlocks`), because two tasks may share a context, and one task
+# may use several. A block that has been left stays in the variable, because
+# `ContextVar.set()` is the most expensive step of entering a block; readers skip it.
+_inherited: ContextVar[Block | None] = ContextVar("within", default=None)
+
+
+class AsyncioBackend:
+    """One running loop of asyncio or uvloop."""
+
+    name = "asyncio"
+    cancelled: type[BaseException] = asyncio.CancelledError
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.open_blocks = OpenBlocks()
+        # The same dictionary, nearer at hand: each block looks into it.
+        self._young = self.open_blocks.young
+        self.alarm = Alarm(loop, self.open_blocks.age, self._expire)
+        self.pursuits = Pursuits(loop, self.open_blocks)
+        self.descriptors = Descriptors(loop)
+        self.wait_readable = self.descriptors.readable
+        self.wait_writable = self.descriptors.writable
+        self.notify_closing = self.descriptors.notify_closing
+
+    def is_running_here(self) -> bool:
+        return asyncio._get_running_loop() is self._loop
+
+    # -- the clock ---------------------------------------------------------
+
+    def current_time(self) -> float:
+        return self._loop.time()
+
+    def has_virtual_time(self) -> bool:
+        return hasattr(self._loop, "virtual_clock")
+
+    # -- blocks ------------------------------------------------------------
+
+    def enter(self, block: Block) -> None:
+        # Through its module: trio-asyncio replaces current_task() there.
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError(
+                f"{block!r} was entered outside a task (in a callback of the loop?): "
+                "start one with loop.create_task() or asyncio.run()"
+            )
+        now = self._loop.time()
+        if block.delay is not None:
+            block.when = now + block.delay
+        when = block.when
+        if requests := task.cancelling():
+            # T6: a cancel() that was requested before entry but not delivered yet
+            # counts as coming from inside the block.
+            block.cancelling_at_entry = requests - getattr(task, "_must_cancel", False)
+        parent = self._young.get(task)
+        if parent is None:
+            parent = self.open_blocks.old.get(task)
+            if parent is None and (parent := _inherited.get()) is not None:
+                parent = self._inherited_by(task, parent)
+        block.parent = parent
+        anyio = anyio_scopes()
+        if anyio is not None and (scope := anyio.innermost(task)) is not None:
+            if block.is_shield:
+                scope = block.anyio_shield = anyio.shield()  # T14
+            block.cancel_scope = scope
+        if when < self.alarm.rings_at and when > now:
+            self.alarm.set(when)
+        _inherited.set(block)
+        # T23: the block is open from here on. No signal handler runs between these two
+        # stores and the return to the caller.
+        block.task = task
+        self._young[task] = block
+        if when <= now or block.has_expired:
+            self._expire([block])
+
+    def exit(self, block: Block, exc: BaseException | None) -> BaseException | None:
+        task: Any = block.task
+        if task is None:  # abandoned meanwhile
+            return exc
+        parent = block.parent
+        if in_order := self._young.get(task) is block:
+            if parent is not None and parent.task is task and parent.entry is None:
+                self._young[task] = parent
+            else:
+                del self._young[task]
+        else:
+            in_order = self.open_blocks.close(block, task)
+            self.alarm.discard(block)
+        block.task = None
+        if parent is not None and parent.task is None:
+            # Kept, so that tasks started inside still find the blocks around it.
+            block.parent = _first_open(parent)
+        in_place = in_order and current_task() is task
+        if not in_place:
+            self._left_wrongly(block, task, exc, in_order)
+            return exc
+        if block.has_expired or block.is_shield or block.cancel_scope is not None:
+            return self._settle(block, task, exc)
+        return exc
+
+    def abandon(self, block: Block) -> None:
+        task: Task | None = block.task
+        if task is not None:
+            self.open_blocks.close(block, task)
+            self.alarm.discard(block)
+            block.task = None
+            self._release(block, task)
+
+    def reschedule(self, block: Block, deadline: float) -> bool:
+        if block.has_expired:
+            return False
+        block.delay = None
+        block.when = deadline
+        # T5: a deadline that has passed strikes at the first suspension. A timer would
+        # ring one pass too late for that.
+        if deadline <= self._loop.time():
+            self._expire([block])
+        else:
+            self.alarm.move(block)
+        return True
+
+    def cancel(self, block: Block) -> None:
+        if not block.has_expired:
+            self._expire([block])
+
+    def effective_deadline(self) -> float:
+        task = current_task()
+        if task is None:
+            return math.inf
+        block = self.open_blocks.innermost(task) or self._inherited_by(
+            task, _inherited.get()
+        )
+        nearest = math.inf
+        while block is not None:
+            if block.task is not None:
+                # Judged by the scopes of the task that asks: a child may run in a
+                # shield of its parent.
+                if self.pursuits.is_held(block, task):
+                    break
+                if block.has_expired:
+                    return -math.inf
+                nearest = min(nearest, block.when)
+                if block.is_shield:
+                    break
+            block = block.parent
+        anyio = anyio_scopes()
+        return (
+            nearest
+            if anyio is None
+            else min(nearest, anyio.current_effective_deadline())
+        )
+
+    # -- behind the blocks -------------------------------------------------
+
+    def _inherited_by(self, task: Task, block: Block | None) -> Block | None:
+        """The innermost open block in which ``task`` was started (T17)."""
+        while block is not None and not (
+            block.task is not None and self._may_reach(block.task, task)
+        ):
+            block = block.parent
+        return block
+
+    def _may_reach(self, owner: Task, task: Task) -> bool:
+        """Whether a block of ``owner`` that ``task`` sees in its context is around it.
+
+        T24: not if the context was copied into another loop. Nor if both tasks share
+        one context: then nothing tells which of them was started first.
+        """
+        if owner is task or owner.get_loop() is not self._loop:
+            return False
+        context_of: Any = getattr(asyncio.Task, "get_context", None)  # since 3.12
+        return context_of is None or context_of(owner) is not context_of(task)
+
+    def _expire(self, blocks: list[Block]) -> None:
+        # T7: all blocks first, then their tasks. If two blocks of a task are due in one
+        # pass, the task is cancelled for the outer one.
+        for block in blocks:
+            if block.task is not None:  # the garbage collector may have closed it
+                block.has_expired = True
+                self.alarm.discard(block)
+        failed: Exception | None = None
+        for block in blocks:
+            # Cancelling an earlier task may have closed this block.
+            if block.task is not None:
+                try:
+                    self.pursuits.begin(block.task)
+                except Exception as error:  # noqa: BLE001  (a waiter's own cancel())
+                    failed = error
+        if failed is not None:
+            raise failed
+
+    def _settle(
+        self, block: Block, task: Task, exc: BaseException | None
+    ) -> BaseException | None:
+        """Close a block in which something has happened, or may have."""
+        try:
+            if block.is_shield:
+                self._lower_shield(block, task, exc)
+        finally:  # T8: even if an anyio scope inside the block was left open
+            block.cancel_scope = None
+            left = self._without_own(block, task, exc)
+        return left
+
+    def _without_own(
+        self, block: Block, task: Task, exc: BaseException | None
+    ) -> BaseException | None:
+        """What is left of ``exc`` without the cancellation of ``block``."""
+        if block.owes_uncancel:
+            block.owes_uncancel = False
+            task.uncancel()
+        if not block.has_expired:
+            return exc
+        if isinstance(exc, asyncio.CancelledError):
+            return None if self._is_own(block, task, exc) else exc
+        if isinstance(exc, BaseExceptionGroup):  # T9
+            return self._without_own_in_group(block, task, cast("Group", exc))
+        return exc
+
+    def _without_own_in_group(
+        self, block: Block, task: Task, group: Group
+    ) -> BaseException | None:
+        cancellations, rest = group.split(asyncio.CancelledError)
+        if cancellations is not None and self._is_own(block, task, cancellations):
+            return rest
+        return group
+
+    def _is_own(self, block: Block, task: Task, exc: BaseException) -> bool:
+        """Whether the deadline of ``block`` is what the cancellation ``exc`` ends."""
+        if not (block.was_told or _is_ours(exc)):
+            return False
+        is_foreign = _is_foreign(block, task, exc)
+        if not block.is_shield:
+            outer = self.pursuits.expired_blocks_reaching(task)
+            if not is_foreign and any(_takes_over(around, block) for around in outer):
+                self.pursuits.tell(task, outer, task.cancelling())  # T7
+                return False
+            anyio = anyio_scopes()
+            if anyio is not None and anyio.claim(task, exc):
+                return False
+        return not is_foreign
+
+    def _lower_shield(
+        self, block: Block, task: Task, exc: BaseException | None
+    ) -> None:
+        try:
+            if block.anyio_shield is not None:
+                scope, block.anyio_shield = block.anyio_shield, None
+                scope.__exit__(None if exc is None else type(exc), exc, None)
+        finally:
+            self._resume(task)  # T14: the deadlines that have waited strike now
+
+    def _resume(self, task: Task) -> None:
+        if self.pursuits.expired_blocks_reaching(task, even_if_held=True):
+            self.pursuits.begin(task)
+
+    def _release(self, block: Block, task: Task) -> None:
+        """Take back what was done for a block that was not left as it should be."""
+        if block.owes_uncancel:
+            block.owes_uncancel = False
+            task.uncancel()
+        if block.anyio_shield is not None:
+            scope, block.anyio_shield = block.anyio_shield, None
+            if (anyio := anyio_scopes()) is not None:
+                anyio.abandon(task, scope)
+        block.cancel_scope = None
+        self._resume(task)
+
+    def _left_wrongly(
+        self, block: Block, task: Task, exc: BaseException | None, in_order: bool
+    ) -> None:
+        """T13: the block is closed all the same. Its deadline must not strike a task
+        that has already left it.
+        """
+        self._release(block, task)
+        if isinstance(exc, GeneratorExit):
+            return  # its coroutine or generator was dropped: there is nobody to tell
+        if current_task() is not task:
+            raise RuntimeError(
+                f"{block!r} was left in another task than it was entered in "
+                f"({task!r}): enter and leave it in the same task (a generator that "
+                "yields inside the block does not)"
+            ) from exc
+        if not in_order and exc is None:
+            raise RuntimeError(
+                f"{block!r} was left before a block that was entered inside it: "
+                "leave blocks in the reverse order of entering them"
+            )
+
+
+def running_backend() -> AsyncioBackend | None:
+    loop: Any = asyncio._get_running_loop()
+    if loop is None:
+        return None
+    try:
+        backend: AsyncioBackend = loop._within_backend
+    except AttributeError:
+        backend = _make_backend(loop)
+    return backend
+
+
+def backend_of_running_loop() -> AsyncioBackend | None:
+    """The backend of the running loop, if it has one already."""
+    return getattr(asyncio._get_running_loop(), "_within_backend", None)
+
+
+def running_frame() -> FrameType | None:
+    task = current_task()
+    return None if task is None else getattr(task.get_coro(), "cr_frame", None)
+
+
+def _make_backend(loop: Any) -> AsyncioBackend:
+    # Kept on the loop itself, because it refers to the loop: a registry beside the loop,
+    # weak or not, would keep closed loops alive (T20).
+    backend = AsyncioBackend(loop)
+    try:
+        loop._within_backend = backend
+    except AttributeError:
+        raise RuntimeError(
+            f"the loop {loop!r} takes no attributes, and within keeps its state in one: "
+            "use a subclass of it without __slots__"
+        ) from None
+    return backend
+
+
+def current_task() -> Task | None:
+    """The current task; ``None`` outside a task, and where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _first_open(block: Block | None) -> Block | None:
+    while block is not None and block.task is None:
+        block = block.parent
+    return block
+
+
+def _takes_over(outer: Block, inner: Block) -> bool:
+    """T7: whether the cancellation that ends ``inner`` goes on to ``outer``.
+
+    Not if ``outer`` had been told before ``inner`` was entered: then ``inner`` is a
+    limit on the clean-up. A level-triggered block goes on cancelling its clean-up.
+    """
+    return not outer.was_told or outer.is_level_triggered or inner.was_told_from_outside
+
+
+def _is_foreign(block: Block, task: Task, exc: BaseException) -> bool:
+    """T6: whether somebody else cancelled the task while ``block`` was open."""
+    requests = task.cancelling()
+    if not block.was_told or requests > block.cancelling_before:
+        return requests > block.cancelling_at_entry
+    # The others came before ours. A request whose cancellation was swallowed is over
+    # (T22), and so is one that a TaskGroup forgot to take back (CPython before 3.13).
+    # One whose clean-up ours has interrupted is not.
+    return requests > block.cancelling_at_entry and _has_interrupted_another(exc)
+
+
+def _is_ours(exc: BaseException) -> bool:
+    return any(map(_is_ours, members(exc))) or (
+        bool(exc.args) and isinstance(exc.args[0], Reason)
+    )
+
+
+def _has_interrupted_another(exc: BaseException) -> bool:
+    """Whether a cancellation that is not ours is in the context of ``exc``."""
+    if any(map(_has_interrupted_another, members(exc))):
+        return True
+    seen = {id(exc)}
+    context = exc.__context__
+    while context is not None and id(context) not in seen:
+        if isinstance(context, asyncio.CancelledError) and not _is_ours(context):
+            return True
+        seen.add(id(context))
+        context = context.__context__
+    return False

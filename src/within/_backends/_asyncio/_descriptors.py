@@ -1,0 +1,66 @@
+"""Waiting until a descriptor is readable or writable, on one loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Callable
+
+    Waiting = dict[int, Future[None]]
+
+
+class Descriptors:
+    """The descriptors that tasks of one loop wait for."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._readers: Waiting = {}
+        self._writers: Waiting = {}
+
+    def __len__(self) -> int:
+        """How many waits are going on."""
+        return len(self._readers) + len(self._writers)
+
+    async def readable(self, fd: int) -> None:
+        loop = self._loop
+        await self._wait(fd, self._readers, loop.add_reader, loop.remove_reader)
+
+    async def writable(self, fd: int) -> None:
+        loop = self._loop
+        await self._wait(fd, self._writers, loop.add_writer, loop.remove_writer)
+
+    def notify_closing(self, fd: int) -> None:
+        # The descriptor is taken off the loop here and not by the task that wakes up:
+        # by then its number may belong to another file.
+        if (ready := self._readers.pop(fd, None)) is not None:
+            self._loop.remove_reader(fd)
+            _set_done(ready)
+        if (ready := self._writers.pop(fd, None)) is not None:
+            self._loop.remove_writer(fd)
+            _set_done(ready)
+
+    async def _wait(
+        self,
+        fd: int,
+        waiting: Waiting,
+        add: Callable[..., Any],
+        remove: Callable[[int], Any],
+    ) -> None:
+        if fd in waiting:
+            raise RuntimeError(f"another task is waiting for descriptor {fd} already")
+        ready = self._loop.create_future()
+        add(fd, _set_done, ready)
+        waiting[fd] = ready
+        try:
+            await ready
+        finally:
+            if waiting.get(fd) is ready:
+                del waiting[fd]
+                remove(fd)
+
+
+def _set_done(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

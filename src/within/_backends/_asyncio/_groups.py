@@ -1,0 +1,57 @@
+"""Cancellations that ``asyncio.TaskGroup`` swallows before CPython 3.13 (T22).
+
+A group whose child fails raises that error and drops a cancellation of its parent that
+came meanwhile, be it in the group's body or in its exit. From 3.13 on it cancels the
+parent once more. For older versions this module tells which groups a task is in, and
+whether one of them has dropped a cancellation. It reads private state of ``TaskGroup``,
+which does not change any more in those versions.
+
+A group is found through the local variables of the task's coroutines. One that is kept
+elsewhere is not found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from ..._core import frames
+
+Group = Any  # an asyncio.TaskGroup, of which we read private attributes
+
+
+def open_groups(task: asyncio.Task[Any]) -> list[Group]:
+    """The groups around a suspended task that may drop a cancellation."""
+    if sys.version_info >= (3, 13):
+        return []
+    return [
+        value
+        for frame in frames(task.get_coro())
+        for value in frame.f_locals.values()
+        if issubclass(type(value), asyncio.TaskGroup)
+        and value._parent_task is task
+        and is_open(value)
+    ]
+
+
+def is_open(group: Group) -> bool:
+    """Whether the suspended parent of ``group`` is in its body or in its exit."""
+    if has_raised(group):
+        return False
+    return not group._exiting or group._on_completed_fut is not None
+
+
+def has_raised(group: Group) -> bool:
+    """Whether ``group`` has raised the errors of its children."""
+    return group._errors is None
+
+
+def pending_child(groups: list[Group]) -> asyncio.Task[Any] | None:
+    """A child for which one of ``groups`` waits in its exit."""
+    for group in groups:
+        if group._exiting:
+            child: asyncio.Task[Any] | None = next(iter(group._tasks), None)
+            if child is not None:
+                return child
+    return None

@@ -1,0 +1,370 @@
+"""Cancelling tasks at the right moment.
+
+``Task.cancel()`` is a blunt tool. Called while a result is on its way to the task, it
+throws that result away. Called on a task that is running, it leaves a mark that may
+outlive the block. A pursuit waits for a moment at which the task is suspended and
+nothing is on its way.
+"""
+
+from __future__ import annotations
+
+import math
+from contextvars import Context
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from ..._errors import reason
+from ._groups import has_raised, is_open, open_groups, pending_child
+from ._scopes import anyio_scopes
+from ._waiting import (
+    is_being_cancelled,
+    is_running,
+    passes_until_done,
+    reached_by_cancel,
+    throw_cancellation,
+    waiter_of,
+)
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Handle, Task
+    from collections.abc import Sequence
+
+    from ..._core import Block, OpenBlocks
+
+# How many passes of the loop a task is given to take a result that has arrived (T4),
+# beyond those that the result needs to get there. Some other task may complete the
+# task's next await in every pass, before we can look; the task must not run on for ever.
+_EXTRA_PASSES = 3
+
+# T16: how often a level-triggered block is cancelled in one pass after another. A task
+# that has not left it by then refuses to, and pauses begin. The number is large because
+# much clean-up does obey: an exit stack suspends once for each callback.
+_STRIKES = 100
+
+# The first pause, in seconds; each one is twice as long as the one before. A task that
+# waits for a new future did react, and gets no pause beyond the longest.
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 1.0
+
+# The longest pause while the task is running, in seconds. It runs a nested loop
+# (nest_asyncio), and must be cancelled soon after that has ended (T2).
+_LONGEST_WHILE_RUNNING = 0.01
+
+
+class Verdict(Enum):
+    """What a look at the task says."""
+
+    SETTLED = auto()  # every expired block has been told
+    HELD = auto()  # T15: a shield of anyio holds them all off
+    RUNNING = auto()
+    ARRIVING = auto()  # T4: a result is on its way
+    UNCERTAIN = auto()  # T22: a TaskGroup may drop the cancellation yet
+    REFUSING = auto()  # T16: the task does not react
+    READY = auto()
+
+
+class Pursuits:
+    """All the tasks of a loop that are to be cancelled."""
+
+    def __init__(self, loop: AbstractEventLoop, open_blocks: OpenBlocks) -> None:
+        self.loop = loop
+        self._open = open_blocks
+        self._by_task: dict[Task[Any], _Pursuit] = {}
+        # Futures that were cancelled because of a deadline. They carry no result, for
+        # whichever task waits for them (T4).
+        self._cancelled: WeakSet[Any] = WeakSet()
+
+    def __len__(self) -> int:
+        return len(self._by_task)
+
+    def begin(self, task: Task[Any]) -> None:
+        """Bring to ``task`` the cancellation of the blocks that have expired."""
+        pursuit = self._by_task.get(task)
+        if pursuit is None:
+            pursuit = self._by_task[task] = _Pursuit(self, task)
+        pursuit.begin()
+
+    def end(self, task: Task[Any]) -> None:
+        self._by_task.pop(task, None)
+        if task.done():  # it may have been interrupted while leaving a block (T23)
+            self._open.forget(task)
+
+    def is_on(self, pursuit: _Pursuit) -> bool:
+        return self._by_task.get(pursuit.task) is pursuit
+
+    def expired_blocks_reaching(
+        self, task: Task[Any], *, even_if_held: bool = False
+    ) -> list[Block]:
+        """The expired blocks whose cancellation can reach ``task``, outermost first.
+
+        Args:
+            task: A task.
+            even_if_held: Include those that a shield of anyio holds off (T15).
+        """
+        found: list[Block] = []
+        for block in self._open.of(task):
+            if block.has_expired and (even_if_held or not self.is_held(block, task)):
+                found.insert(0, block)
+            if block.is_shield:  # T14: holds off the blocks around it, not itself
+                break
+        return found
+
+    def is_held(self, block: Block, task: Task[Any]) -> bool:
+        """Whether a shielded scope of anyio holds ``block`` off from ``task`` (T15)."""
+        anyio = anyio_scopes()
+        return anyio is not None and anyio.is_shielded(task, block.cancel_scope)
+
+    def brings_nothing(self, future: Any) -> bool:
+        """Whether ``future`` is done only because one of our deadlines cancelled it."""
+        return future.cancelled() and future in self._cancelled
+
+    def strike(self, task: Task[Any], waiter: Any, blocks: Sequence[Block]) -> None:
+        """Cancel ``task`` for ``blocks``, which are due, outermost first."""
+        target = _target(blocks)
+        if target.owes_uncancel:
+            # One request at a time is enough, however often it is repeated.
+            task.uncancel()
+        reached, is_circle = reached_by_cancel(waiter)
+        pending = is_being_cancelled(task, reached)  # by somebody else (T6)
+        self.tell(task, blocks, task.cancelling() - pending)
+        self._cancelled.update(reached)
+        says = reason(target, self.loop.time())
+        if is_circle:
+            throw_cancellation(task, waiter, says)
+            return
+        target.owes_uncancel = True
+        try:
+            task.cancel(says)
+        except BaseException:
+            # T22: the waiter's own cancel() has failed, but the limit holds.
+            throw_cancellation(task, waiter, says)
+            raise
+
+    def tell(self, task: Task[Any], blocks: Sequence[Block], cancelling: int) -> None:
+        """Note that one cancellation of ``task`` is for all of ``blocks``.
+
+        Args:
+            task: The task that is cancelled.
+            blocks: Expired blocks of the task, outermost first.
+            cancelling: ``task.cancelling()`` without this cancellation.
+        """
+        for block in self._open.of(task):
+            cancelling -= block.owes_uncancel  # taken back before `block` is left
+            if block in blocks:
+                block.was_told = True
+                block.cancelling_before = max(cancelling, block.cancelling_at_entry)
+            if block is blocks[0]:
+                break
+            block.was_told_from_outside = True  # T7
+
+    def take_back(self, task: Task[Any], blocks: Sequence[Block]) -> None:
+        """Undo :meth:`tell` and the request: the cancellation was lost (T22)."""
+        for block in blocks:
+            if block.task is task:
+                block.was_told = False
+                if block.owes_uncancel:
+                    block.owes_uncancel = False
+                    task.uncancel()
+
+
+class _Pursuit:
+    """Brings one task the cancellation that its expired blocks owe it."""
+
+    __slots__ = (
+        "_context",
+        "_groups",
+        "_handle",
+        "_is_striking",
+        "_passes",
+        "_patience",
+        "_pause",
+        "_pursuits",
+        "_strikes",
+        "_struck",
+        "_told",
+        "_was_running",
+        "_watched",
+        "task",
+    )
+
+    def __init__(self, pursuits: Pursuits, task: Task[Any]) -> None:
+        self._pursuits = pursuits
+        self.task = task
+        self._context = Context()  # T8: a handle keeps the context it is made in
+        self._handle: Handle | None = None
+        self._passes = 0  # that a result has been given to arrive
+        self._patience = 0  # how many it is given
+        self._pause = _FIRST_PAUSE
+        self._strikes = 0
+        self._struck: Any = None  # the waiter that the last cancel() went to
+        self._watched: Any = None  # the waiter whose end calls us
+        self._told: Sequence[Block] = ()  # by the last strike
+        self._groups: list[Any] = []  # TaskGroups that may drop it
+        self._was_running = False
+        self._is_striking = False
+
+    def begin(self) -> None:
+        """Look at once: another block of the task has expired."""
+        self._was_running = False  # not in a pass before this one
+        self.step()
+
+    def step(self) -> None:
+        """Cancel the task if this is the moment, else arrange for another look."""
+        if self._is_striking:  # called from the cancel() of a waiter
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if self._groups:
+            self._check_groups()
+        owed = self._pursuits.expired_blocks_reaching(self.task, even_if_held=True)
+        due = [block for block in owed if _is_due(block)]
+        blocks = [
+            block for block in due if not self._pursuits.is_held(block, self.task)
+        ]
+        waiter = waiter_of(self.task)
+        verdict = self._look(waiter, owed, due, blocks)
+        match verdict:
+            case Verdict.SETTLED:
+                self._pursuits.end(self.task)
+            case Verdict.HELD:
+                self._look_when_done(waiter)
+            case Verdict.UNCERTAIN:
+                self._look_when_done(pending_child(self._groups) or waiter)
+            case Verdict.RUNNING:
+                if self._was_running:
+                    self._look_after_pause(_LONGEST_WHILE_RUNNING)
+                else:
+                    self._look_in_next_pass()
+            case Verdict.ARRIVING:
+                self._passes += 1
+                self._look_in_next_pass()
+            case Verdict.REFUSING:
+                longest = math.inf if waiter is self._struck else _LONGEST_PAUSE
+                self._struck = None
+                self._look_when_done(waiter)
+                self._look_after_pause(longest)
+            case Verdict.READY:
+                self._strike(waiter, blocks)
+        self._was_running = verdict is Verdict.RUNNING
+
+    def _look(
+        self,
+        waiter: Any,
+        owed: Sequence[Block],
+        due: Sequence[Block],
+        blocks: Sequence[Block],
+    ) -> Verdict:
+        """The moment, as seen now.
+
+        Args:
+            waiter: The future that the task waits for.
+            owed: The expired blocks around the task.
+            due: Those that are to be told, or to be told again.
+            blocks: Those of them that no shield of anyio holds off.
+        """
+        task = self.task
+        if task.done() or not due:
+            uncertain = owed and self._groups and not task.done()
+            return Verdict.UNCERTAIN if uncertain else Verdict.SETTLED
+        if not blocks:
+            return Verdict.HELD
+        if waiter is None:
+            # If it is suspended all the same, at a bare yield, its next step is
+            # scheduled, and brings no result.
+            return Verdict.RUNNING if is_running(task) else Verdict.READY
+        if self._is_arriving(waiter, blocks):
+            return Verdict.ARRIVING
+        # T2: a block that has not been told is not kept waiting because the task
+        # refuses to leave others.
+        all_told = all(block.was_told for block in blocks)
+        if self._struck is not None and all_told and self._refuses(waiter):
+            return Verdict.REFUSING
+        return Verdict.READY
+
+    def _is_arriving(self, waiter: Any, blocks: Sequence[Block]) -> bool:
+        """T4: whether the result of an await that has completed is on its way."""
+        task = self.task
+        is_cancelled = waiter.done() and waiter.cancelled()
+        if is_cancelled and task.cancelling() > _target(blocks).cancelling_at_entry:
+            return False  # it was cancelled together with the task
+        passes = passes_until_done(task, self._pursuits.brings_nothing)
+        if not self._passes:
+            self._patience = passes + _EXTRA_PASSES
+        return passes > 0 and self._passes < self._patience
+
+    def _refuses(self, waiter: object) -> bool:
+        """It waits where it was, or again and again: polling it would cost CPU."""
+        return waiter is self._struck or self._strikes >= _STRIKES
+
+    def _strike(self, waiter: Any, blocks: Sequence[Block]) -> None:
+        self._passes = 0
+        self._told = blocks
+        self._groups = open_groups(self.task)
+        self._is_striking = True
+        try:
+            self._pursuits.strike(self.task, waiter, blocks)
+        finally:
+            self._is_striking = False
+            if any(block.is_level_triggered for block in blocks):
+                self._struck = waiter or self
+                self._strikes += 1
+            # Asked anew: the waiter's own cancel() may have expired more blocks.
+            owed = self._pursuits.expired_blocks_reaching(self.task, even_if_held=True)
+            if self._groups or any(map(_is_due, owed)):
+                self._look_in_next_pass()
+            else:
+                self._pursuits.end(self.task)
+
+    def _check_groups(self) -> None:
+        """T22: whether a TaskGroup has dropped the last cancellation."""
+        if any(map(has_raised, self._groups)):
+            self._groups = []
+            self._pursuits.take_back(self.task, self._told)
+        else:
+            self._groups = list(filter(is_open, self._groups))
+
+    # -- another look --------------------------------------------------------
+
+    def _look_in_next_pass(self) -> None:
+        """What the task is owed by now comes before it."""
+        self._handle = self._pursuits.loop.call_soon(self.step, context=self._context)
+
+    def _look_after_pause(self, longest: float) -> None:
+        self._pause = min(self._pause, longest)
+        self._handle = self._pursuits.loop.call_later(
+            self._pause, self.step, context=self._context
+        )
+        self._pause *= 2
+
+    def _look_when_done(self, waiter: Any) -> None:
+        """Look again as soon as ``waiter`` is done, right after the task has run.
+
+        Callbacks run in the order in which they were added, and the first one was the
+        task's own.
+        """
+        if waiter is None:
+            self._look_in_next_pass()
+        elif waiter is not self._watched:
+            self._watched = waiter
+            waiter.add_done_callback(self._on_done, context=self._context)
+
+    def _on_done(self, waiter: object) -> None:
+        if waiter is self._watched:
+            self._watched = None
+            if self._pursuits.is_on(self):
+                self.step()
+
+
+def _is_due(block: Block) -> bool:
+    """Whether an expired block is to be told, or to be told again."""
+    return block.is_level_triggered or not block.was_told
+
+
+def _target(blocks: Sequence[Block]) -> Block:
+    """The block that a cancellation is requested for: the outermost not told yet."""
+    for block in blocks:
+        if not block.was_told:
+            return block
+    return blocks[0]

@@ -1,0 +1,213 @@
+"""What a suspended task waits for, as far as a look can tell.
+
+asyncio says which future a task waits for (``_fut_waiter``), and nothing about what
+stands behind it. A result may be on its way through other tasks, through ``gather()``,
+``wait()``, ``shield()``, ``wait_for()`` or a ``TaskGroup``, and takes a pass of the loop
+for each of them. This module looks behind them. It reads asyncio's private state; where
+a release has moved it, a result in such a place is not seen, and a test fails loudly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..._core import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from types import CodeType, FrameType
+
+Task = asyncio.Task[Any]
+Future = asyncio.Future[Any]
+
+
+def waiter_of(task: Any) -> Any:
+    """The future that a suspended task waits for; ``None`` at a bare yield."""
+    return getattr(task, "_fut_waiter", None)
+
+
+def is_running(task: Task) -> bool:
+    """Whether ``task`` is on the stack, maybe below an eager task that it started."""
+    if asyncio.current_task() is task:
+        return True
+    return getattr(task.get_coro(), "cr_running", False) is True
+
+
+# -- is a result on its way? -------------------------------------------------
+
+
+def passes_until_done(task: Task, brings_nothing: Callable[[Any], bool]) -> int:
+    """How many passes of the loop until the await of ``task`` completes.
+
+    0 if no result is known to be on its way. The number is what the innermost await
+    needs if no task on the way suspends again.
+
+    Args:
+        task: A suspended task.
+        brings_nothing: Whether a future that is done carries no result, but only a
+            cancellation that is to be ignored.
+    """
+    return _Look(brings_nothing).into(task)
+
+
+class _Look:
+    def __init__(self, brings_nothing: Callable[[Any], bool]) -> None:
+        self._brings_nothing = brings_nothing
+        # Futures that have been looked at. Tasks may wait for one another in a circle.
+        self._known: dict[int, int] = {}
+
+    def into(self, task: Any) -> int:
+        """Passes until the await of a suspended task completes; 0 if unknown."""
+        waiter = waiter_of(task)
+        if waiter is None:
+            return 0
+        if waiter.done() or isinstance(waiter, asyncio.Task):
+            return self._until(waiter)
+        return _one_more(self._until_awaited(waiter, task.get_coro()))
+
+    def _until(self, future: Any) -> int:
+        """Passes until ``future`` is done and its callbacks have run; 0 if unknown."""
+        if future.done():
+            return 0 if self._brings_nothing(future) else 1
+        if (known := self._known.get(id(future))) is not None:
+            return known
+        self._known[id(future)] = 0
+        is_task = isinstance(future, asyncio.Task)
+        behind = self.into(future) if is_task else self._until_awaited(future, None)
+        passes = self._known[id(future)] = _one_more(behind)
+        return passes
+
+    def _until_awaited(self, future: Any, coroutine: Any) -> int:
+        """Passes until whatever completes a plain future is done; 0 if unknown."""
+        if (children := getattr(future, "_children", None)) is not None:
+            return self._until_all(children)  # gather()
+        if (inner := _shielded(future)) is not None:
+            return self._until(inner)
+        frame = _innermost(coroutine)
+        if frame is None:
+            return 0
+        if frame.f_code in _TASK_GROUP_EXITS:
+            return self._until_all(frame.f_locals["self"]._tasks)
+        if frame.f_code is _WAIT:
+            values = frame.f_locals
+            return self._until_some(values["fs"], values["return_when"])
+        if frame.f_code is _WAIT_FOR and asyncio.isfuture(frame.f_locals["fut"]):
+            return self._until(frame.f_locals["fut"])  # 3.11 waits for another future
+        return 0
+
+    def _until_all(self, futures: Iterable[Any]) -> int:
+        passes = [self._until(future) for future in futures]
+        return max(passes, default=0) if all(passes) else 0
+
+    def _until_some(self, futures: Collection[Future], return_when: str) -> int:
+        if return_when == asyncio.FIRST_COMPLETED:
+            passes = [self._until(future) for future in futures]
+            return min(filter(None, passes), default=0)
+        if return_when == asyncio.FIRST_EXCEPTION and any(map(_has_failed, futures)):
+            return 1
+        return self._until_all(futures)
+
+
+def _one_more(passes: int) -> int:
+    return passes and passes + 1
+
+
+def _has_failed(future: Any) -> bool:
+    return future.done() and not future.cancelled() and bool(future.exception())
+
+
+def _shielded(outer: Any) -> Any:
+    """The inner future, if ``outer`` is what ``asyncio.shield()`` returned."""
+    for callback, *_ in getattr(outer, "_callbacks", None) or ():
+        code: CodeType | None = getattr(callback, "__code__", None)
+        if code is not None and code.co_name == "_outer_done_callback":
+            cells = dict(zip(code.co_freevars, callback.__closure__, strict=True))
+            if "inner" in cells:
+                return cells["inner"].cell_contents
+    return None
+
+
+def _innermost(coroutine: Any) -> FrameType | None:
+    found: FrameType | None = None
+    for frame in frames(coroutine):
+        found = frame
+    return found
+
+
+def _code_of(owner: Any, *names: str) -> list[Any]:
+    """The code of those functions that this release of asyncio has."""
+    functions = (getattr(owner, name, None) for name in names)
+    return [function.__code__ for function in functions if function is not None]
+
+
+_TASK_GROUP_EXITS = _code_of(asyncio.TaskGroup, "__aexit__", "_aexit")
+_WAIT = next(iter(_code_of(asyncio.tasks, "_wait")), None)
+_WAIT_FOR = next(iter(_code_of(asyncio.tasks, "wait_for")), None)
+
+
+# -- what does a cancellation reach? -----------------------------------------
+
+
+def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
+    """All that ``waiter.cancel()`` cancels in turn, and whether that is a circle.
+
+    In a circle, ``cancel()`` would call itself until the stack overflows.
+    """
+    reached: list[Any] = []
+    on_path: set[int] = set()
+    done: set[int] = set()
+
+    def follow(future: Any) -> bool:
+        if future is None or id(future) in done:
+            return False
+        if id(future) in on_path:
+            return True
+        on_path.add(id(future))
+        reached.append(future)
+        further = getattr(future, "_children", None) or [waiter_of(future)]
+        is_circle = False
+        for one in further:
+            is_circle = follow(one) or is_circle
+        on_path.discard(id(future))
+        done.add(id(future))
+        return is_circle
+
+    return reached, follow(waiter)
+
+
+def is_being_cancelled(task: Task, reached: Iterable[Any]) -> bool:
+    """Whether an earlier ``Task.cancel()`` is still on its way to ``task``.
+
+    Args:
+        task: A suspended task.
+        reached: All that a cancellation of its waiter reaches.
+    """
+    if getattr(task, "_must_cancel", False):
+        return True
+    return any(map(_is_being_cancelled, reached))
+
+
+def _is_being_cancelled(future: Any) -> bool:
+    if future.done():
+        cancelled: bool = future.cancelled()
+        return cancelled
+    if isinstance(future, asyncio.Task):
+        return future.cancelling() > 0
+    return getattr(future, "_cancel_requested", False) is True
+
+
+def throw_cancellation(task: Task, waiter: Any, message: str) -> None:
+    """Cancel ``task`` without cancelling ``waiter``, which it waits for.
+
+    For a waiter whose ``cancel()`` does not work. The task's own callback is moved from
+    the waiter to a future that is cancelled.
+    """
+    callbacks: list[Any] = getattr(waiter, "_callbacks", None) or []
+    for callback, context in callbacks.copy():
+        if getattr(callback, "__self__", None) is task:
+            waiter.remove_done_callback(callback)
+            instead: Future = task.get_loop().create_future()
+            instead.add_done_callback(callback, context=context)
+            instead.cancel(message)
+            return

@@ -1,0 +1,143 @@
+"""The five ways to a ``Timeout``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._timeout import Timeout
+
+if TYPE_CHECKING:
+    from .._seconds import Seconds
+
+
+class _Block(Timeout):
+    """Built from positional arguments only, which makes the call faster."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *arguments: Any) -> None: ...
+    else:
+        __init__ = Timeout._begin
+
+
+class _Quiet(_Block):
+    """A block that raises nothing at its deadline."""
+
+    _quiet = True
+
+    if TYPE_CHECKING:  # `bool` tells type checkers that the code after it is reachable
+
+        def __exit__(self, *exc: object) -> bool: ...
+        async def __aexit__(self, *exc: object) -> bool: ...
+
+
+def timeout(
+    delay: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> Timeout:
+    """A block that raises :exc:`DeadlineExceeded` after ``delay`` seconds.
+
+    For arguments and errors see :class:`Timeout`.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     async with within.timeout(0.01, name="nap"):
+    ...         await asyncio.sleep(10)
+    >>> asyncio.run(main())
+    Traceback (most recent call last):
+        ...
+    within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
+    """
+    return _Block(delay, None, shield, level, name)
+
+
+def timeout_at(
+    deadline: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> Timeout:
+    """Like :func:`timeout`, with a deadline: a reading of :func:`current_time`.
+
+    >>> import trio, within
+    >>> async def main():
+    ...     budget = within.current_time() + 0.01
+    ...     for step in (1, 2, 3):
+    ...         async with within.timeout_at(budget, name=f"step {step}"):
+    ...             await trio.sleep(0.004)
+    >>> trio.run(main)
+    Traceback (most recent call last):
+        ...
+    within.DeadlineExceeded: 'step ...' exceeded its deadline ... (ended ... s late)
+    """
+    return _Block(None, deadline, shield, level, name)
+
+
+def move_on_after(
+    delay: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> _Quiet:
+    """A block that ends quietly after ``delay`` seconds.
+
+    Afterwards ``cancelled_caught`` tells whether the deadline ended it. For arguments
+    and errors see :class:`Timeout`.
+
+    >>> import trio, within
+    >>> async def main():
+    ...     with within.move_on_after(0.01) as nap:
+    ...         await trio.sleep(10)
+    ...     return nap.cancelled_caught
+    >>> trio.run(main)
+    True
+    """
+    return _Quiet(delay, None, shield, level, name)
+
+
+def move_on_at(
+    deadline: Seconds | None,
+    *,
+    shield: bool = False,
+    level: bool = False,
+    name: str | None = None,
+) -> _Quiet:
+    """Like :func:`move_on_after`, with a deadline: a reading of :func:`current_time`.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     with within.move_on_at(within.current_time() - 1) as past:
+    ...         print("runs until the first suspension")
+    ...         await asyncio.sleep(0)
+    ...         print("not reached")
+    >>> asyncio.run(main())
+    runs until the first suspension
+    """
+    return _Quiet(None, deadline, shield, level, name)
+
+
+def shield(grace: Seconds | None = None) -> _Quiet:
+    """A block that enclosing deadlines cannot cancel, for ``grace`` seconds at most.
+
+    They take effect at the first suspension after the block. On asyncio, anyio's
+    scopes are held off too. Nothing can hold off a plain ``Task.cancel()``, which is
+    also what ``asyncio.TaskGroup`` uses to cancel its children.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     with within.move_on_after(0):
+    ...         try:
+    ...             await asyncio.sleep(10)
+    ...         finally:
+    ...             with within.shield(5):
+    ...                 await asyncio.sleep(0.001)
+    ...                 print("connection closed")
+    >>> asyncio.run(main())
+    connection closed
+    """
+    return _Quiet(grace, None, True, False, None)
