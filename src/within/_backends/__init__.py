@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any, cast
 
 from ._protocol import Backend, Room
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 __all__ = ["Backend", "Room", "current", "register"]
@@ -29,8 +31,8 @@ __all__ = ["Backend", "Room", "current", "register"]
 # order of registration, and are replaced rather than changed: other threads read them.
 _registered: dict[str, str] = {}
 _not_loaded: tuple[str, ...] = ()
-_rooms: tuple[Room, ...] = ()
 _loaded: dict[str, Room] = {}
+_finders: tuple[Callable[[], Backend | None], ...] = ()  # running_backend() of each
 
 
 def register(library: str, room: str) -> None:
@@ -54,11 +56,11 @@ def current() -> Backend:
     """
     # Every block comes through here, so the ordinary case is one function.
     for library in _not_loaded:
-        if sys.modules.get(library) is not None:  # None marks it as not importable
+        if library in modules:
             _load(library)
     found: Backend | None = None
-    for room in _rooms:
-        backend = room.running_backend()
+    for running_backend in _finders:
+        backend = running_backend()
         if backend is not None:
             if found is not None:
                 return _innermost()
@@ -72,10 +74,16 @@ def current() -> Backend:
 
 
 def _load(library: str) -> None:
-    global _not_loaded, _rooms
+    global _not_loaded, _finders
+    if modules[library] is None:  # marks it as not importable
+        return
     _loaded[library] = cast("Room", import_module(_registered[library]))
-    _rooms = tuple(_loaded[name] for name in _registered if name in _loaded)
+    _finders = tuple(room.running_backend for room in _rooms())
     _not_loaded = tuple(name for name in _registered if name not in _loaded)
+
+
+def _rooms() -> list[Room]:
+    return [_loaded[library] for library in _registered if library in _loaded]
 
 
 def _innermost() -> Backend:
@@ -86,7 +94,7 @@ def _innermost() -> Backend:
     """
     running = [
         (backend, room.running_frame())
-        for room in _rooms
+        for room in _rooms()
         if (backend := room.running_backend()) is not None
     ]
     last, its_frame = running[-1]

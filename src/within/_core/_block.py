@@ -40,7 +40,7 @@ class Block:
     task: Any
     """The task that is in the block. The block is open while this is set."""
     parent: Block | None
-    """The block around this one. It may belong to a parent task."""
+    """The block around this one, from entry on. It may belong to a parent task."""
     entry: list[Any] | None
     """The block's place in the alarm's heap."""
 

@@ -96,7 +96,6 @@ class Timeout(Block):
         self._state = _CREATED
         self._backend: Backend | None = None
         self.task = None
-        self.parent = None
         self.entry = None
         if shield:
             self.is_shield = True
@@ -139,10 +138,11 @@ class Timeout(Block):
             left = backend.exit(self, exc)
         except BaseException:  # misuse, or an exception out of a signal handler (T23)
             backend.abandon(self)
-            raise
-        finally:
-            self._backend = None  # T20: a kept Timeout must not keep its loop
+            self._backend = None
             self._state = _EXITED
+            raise
+        self._backend = None  # T20: a kept Timeout must not keep its loop
+        self._state = _EXITED
         if left is exc and (exc is None or not self.has_expired):
             return None
         return self._unwind(backend, exc, left)
@@ -321,7 +321,7 @@ class Timeout(Block):
         # A copy, in this process or another, is a record of the block: it is on no
         # loop, and cannot be entered.
         record = {name: getattr(self, name) for name in _PORTABLE}
-        unset = dict.fromkeys(("_backend", "task", "parent", "entry"))
+        unset = dict.fromkeys(("_backend", "task", "entry"))
         return _new, (type(self),), {**record, **unset, "_state": _EXITED}
 
 

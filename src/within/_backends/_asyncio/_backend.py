@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,12 +13,13 @@ from ..._errors import Reason, members
 from ._alarm import Alarm
 from ._descriptors import Descriptors
 from ._pursuit import Pursuits
-from ._scopes import anyio_scopes
+from ._scopes import ANYIO, anyio_scopes
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from ..._core import Block
+    from ._scopes import Scopes
 
 Task = asyncio.Task[Any]
 Group = BaseExceptionGroup[BaseException]
@@ -38,11 +40,12 @@ class AsyncioBackend:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.open_blocks = OpenBlocks()
-        # The same dictionary, nearer at hand: each block looks into it.
-        self._young = self.open_blocks.young
+        # The same dictionaries, nearer at hand: each block looks into them.
+        self._young, self._old = self.open_blocks.young, self.open_blocks.old
         self.alarm = Alarm(loop, self.open_blocks.age, self._expire)
         self.pursuits = Pursuits(loop, self.open_blocks)
         self.descriptors = Descriptors(loop)
+        self._anyio: Scopes | None = None
         self.wait_readable = self.descriptors.readable
         self.wait_writable = self.descriptors.writable
         self.notify_closing = self.descriptors.notify_closing
@@ -78,16 +81,17 @@ class AsyncioBackend:
             block.cancelling_at_entry = requests - getattr(task, "_must_cancel", False)
         parent = self._young.get(task)
         if parent is None:
-            parent = self.open_blocks.old.get(task)
-            if parent is None and (parent := _inherited.get()) is not None:
-                parent = self._inherited_by(task, parent)
+            parent = self._old.get(task)
+            if parent is None:
+                parent = _inherited.get()
+                while parent is not None and parent.task is None:
+                    parent = parent.parent
+                if parent is not None:
+                    parent = self._inherited_by(task, parent)
         block.parent = parent
-        anyio = anyio_scopes()
-        if anyio is not None and (scope := anyio.innermost(task)) is not None:
-            if block.is_shield:
-                scope = block.anyio_shield = anyio.shield()  # T14
-            block.cancel_scope = scope
-        if when < self.alarm.rings_at and when > now:
+        if self._anyio is not None or ANYIO in sys.modules:
+            self._note_scope(block, task)
+        if when < self.alarm.rings_at and now < when:
             self.alarm.set(when)
         _inherited.set(block)
         # T23: the block is open from here on. No signal handler runs between these two
@@ -114,8 +118,11 @@ class AsyncioBackend:
         if parent is not None and parent.task is None:
             # Kept, so that tasks started inside still find the blocks around it.
             block.parent = _first_open(parent)
-        in_place = in_order and current_task() is task
-        if not in_place:
+        try:
+            in_place = asyncio.current_task() is task
+        except RuntimeError:  # no loop runs here: in another thread, say
+            in_place = False
+        if not (in_place and in_order):
             self._left_wrongly(block, task, exc, in_order)
             return exc
         if block.has_expired or block.is_shield or block.cancel_scope is not None:
@@ -175,6 +182,17 @@ class AsyncioBackend:
         )
 
     # -- behind the blocks -------------------------------------------------
+
+    def _note_scope(self, block: Block, task: Task) -> None:
+        """Note in which anyio scope a block is, so that its shields can be told (T15)."""
+        anyio = self._anyio
+        if anyio is None:
+            anyio = self._anyio = anyio_scopes()
+        assert anyio is not None
+        if (scope := anyio.innermost(task)) is not None:
+            if block.is_shield:
+                scope = block.anyio_shield = anyio.shield()  # T14
+            block.cancel_scope = scope
 
     def _inherited_by(self, task: Task, block: Block | None) -> Block | None:
         """The innermost open block in which ``task`` was started (T17)."""
@@ -313,12 +331,10 @@ class AsyncioBackend:
 
 def running_backend() -> AsyncioBackend | None:
     loop: Any = asyncio._get_running_loop()
-    if loop is None:
-        return None
     try:
         backend: AsyncioBackend = loop._within_backend
     except AttributeError:
-        backend = _make_backend(loop)
+        return None if loop is None else _make_backend(loop)
     return backend
 
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._core import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Group = Any  # an asyncio.TaskGroup, of which we read private attributes
 
@@ -47,7 +50,7 @@ def has_raised(group: Group) -> bool:
     return group._errors is None
 
 
-def pending_child(groups: list[Group]) -> asyncio.Task[Any] | None:
+def pending_child(groups: Sequence[Group]) -> asyncio.Task[Any] | None:
     """A child for which one of ``groups`` waits in its exit."""
     for group in groups:
         if group._exiting:

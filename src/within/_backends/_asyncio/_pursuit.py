@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ..._errors import reason
+from ..._errors import Reason, reason
 from ._groups import has_raised, is_open, open_groups, pending_child
 from ._scopes import anyio_scopes
 from ._waiting import (
@@ -71,9 +71,9 @@ class Pursuits:
         self.loop = loop
         self._open = open_blocks
         self._by_task: dict[Task[Any], _Pursuit] = {}
-        # Futures that were cancelled because of a deadline. They carry no result, for
-        # whichever task waits for them (T4).
-        self._cancelled: WeakSet[Any] = WeakSet()
+        # Tasks that were cancelled because of a deadline. They bring no result to any
+        # task that waits for them (T4).
+        self._cancelled: WeakSet[Task[Any]] = WeakSet()
 
     def __len__(self) -> int:
         return len(self._by_task)
@@ -110,6 +110,12 @@ class Pursuits:
                 break
         return found
 
+    def without_held(self, blocks: list[Block], task: Task[Any]) -> list[Block]:
+        """Those of ``blocks`` that no shield of anyio holds off (T15)."""
+        if anyio_scopes() is None:
+            return blocks
+        return [block for block in blocks if not self.is_held(block, task)]
+
     def is_held(self, block: Block, task: Task[Any]) -> bool:
         """Whether a shielded scope of anyio holds ``block`` off from ``task`` (T15)."""
         anyio = anyio_scopes()
@@ -117,7 +123,10 @@ class Pursuits:
 
     def brings_nothing(self, future: Any) -> bool:
         """Whether ``future`` is done only because one of our deadlines cancelled it."""
-        return future.cancelled() and future in self._cancelled
+        if not future.cancelled():
+            return False
+        says = getattr(future, "_cancel_message", None)
+        return isinstance(says, Reason) or future in self._cancelled
 
     def strike(self, task: Task[Any], waiter: Any, blocks: Sequence[Block]) -> None:
         """Cancel ``task`` for ``blocks``, which are due, outermost first."""
@@ -128,7 +137,9 @@ class Pursuits:
         reached, is_circle = reached_by_cancel(waiter)
         pending = is_being_cancelled(task, reached)  # by somebody else (T6)
         self.tell(task, blocks, task.cancelling() - pending)
-        self._cancelled.update(reached)
+        for future in reached:
+            if hasattr(future, "get_coro"):  # it keeps no message
+                self._cancelled.add(future)
         says = reason(target, self.loop.time())
         if is_circle:
             throw_cancellation(task, waiter, says)
@@ -176,6 +187,7 @@ class _Pursuit:
         "_groups",
         "_handle",
         "_is_striking",
+        "_must_look_again",
         "_passes",
         "_patience",
         "_pause",
@@ -200,18 +212,24 @@ class _Pursuit:
         self._struck: Any = None  # the waiter that the last cancel() went to
         self._watched: Any = None  # the waiter whose end calls us
         self._told: Sequence[Block] = ()  # by the last strike
-        self._groups: list[Any] = []  # TaskGroups that may drop it
+        self._groups: Sequence[Any] = ()  # TaskGroups that may drop it
         self._was_running = False
         self._is_striking = False
+        self._must_look_again = False
 
     def begin(self) -> None:
         """Look at once: another block of the task has expired."""
-        self._was_running = False  # not in a pass before this one
+        self._was_running = False  # at least not in an earlier pass
+        self.step()
+
+    def _on_turn(self) -> None:
+        self._handle = None
         self.step()
 
     def step(self) -> None:
         """Cancel the task if this is the moment, else arrange for another look."""
         if self._is_striking:  # called from the cancel() of a waiter
+            self._must_look_again = True
             return
         if self._handle is not None:
             self._handle.cancel()
@@ -220,9 +238,7 @@ class _Pursuit:
             self._check_groups()
         owed = self._pursuits.expired_blocks_reaching(self.task, even_if_held=True)
         due = [block for block in owed if _is_due(block)]
-        blocks = [
-            block for block in due if not self._pursuits.is_held(block, self.task)
-        ]
+        blocks = self._pursuits.without_held(due, self.task)
         waiter = waiter_of(self.task)
         verdict = self._look(waiter, owed, due, blocks)
         match verdict:
@@ -246,7 +262,7 @@ class _Pursuit:
                 self._look_when_done(waiter)
                 self._look_after_pause(longest)
             case Verdict.READY:
-                self._strike(waiter, blocks)
+                self._strike(waiter, due, blocks)
         self._was_running = verdict is Verdict.RUNNING
 
     def _look(
@@ -276,10 +292,7 @@ class _Pursuit:
             return Verdict.RUNNING if is_running(task) else Verdict.READY
         if self._is_arriving(waiter, blocks):
             return Verdict.ARRIVING
-        # T2: a block that has not been told is not kept waiting because the task
-        # refuses to leave others.
-        all_told = all(block.was_told for block in blocks)
-        if self._struck is not None and all_told and self._refuses(waiter):
+        if self._struck is not None and self._refuses(waiter, blocks):
             return Verdict.REFUSING
         return Verdict.READY
 
@@ -289,17 +302,24 @@ class _Pursuit:
         is_cancelled = waiter.done() and waiter.cancelled()
         if is_cancelled and task.cancelling() > _target(blocks).cancelling_at_entry:
             return False  # it was cancelled together with the task
-        passes = passes_until_done(task, self._pursuits.brings_nothing)
+        passes = passes_until_done(task, waiter, self._pursuits.brings_nothing)
         if not self._passes:
             self._patience = passes + _EXTRA_PASSES
         return passes > 0 and self._passes < self._patience
 
-    def _refuses(self, waiter: object) -> bool:
-        """It waits where it was, or again and again: polling it would cost CPU."""
-        return waiter is self._struck or self._strikes >= _STRIKES
+    def _refuses(self, waiter: object, blocks: Sequence[Block]) -> bool:
+        """It waits where it was, or again and again: polling it would cost CPU.
 
-    def _strike(self, waiter: Any, blocks: Sequence[Block]) -> None:
+        A block that has not been told yet is not kept waiting for that (T2).
+        """
+        waits_on = waiter is self._struck or self._strikes >= _STRIKES
+        return waits_on and all(block.was_told for block in blocks)
+
+    def _strike(
+        self, waiter: Any, due: Sequence[Block], blocks: Sequence[Block]
+    ) -> None:
         self._passes = 0
+        self._must_look_again = len(blocks) < len(due)
         self._told = blocks
         self._groups = open_groups(self.task)
         self._is_striking = True
@@ -307,12 +327,13 @@ class _Pursuit:
             self._pursuits.strike(self.task, waiter, blocks)
         finally:
             self._is_striking = False
-            if any(block.is_level_triggered for block in blocks):
-                self._struck = waiter or self
-                self._strikes += 1
-            # Asked anew: the waiter's own cancel() may have expired more blocks.
-            owed = self._pursuits.expired_blocks_reaching(self.task, even_if_held=True)
-            if self._groups or any(map(_is_due, owed)):
+            for block in blocks:
+                if block.is_level_triggered:
+                    self._must_look_again = True
+                    self._struck = waiter or self
+                    self._strikes += 1
+                    break
+            if self._groups or self._must_look_again:
                 self._look_in_next_pass()
             else:
                 self._pursuits.end(self.task)
@@ -320,7 +341,7 @@ class _Pursuit:
     def _check_groups(self) -> None:
         """T22: whether a TaskGroup has dropped the last cancellation."""
         if any(map(has_raised, self._groups)):
-            self._groups = []
+            self._groups = ()
             self._pursuits.take_back(self.task, self._told)
         else:
             self._groups = list(filter(is_open, self._groups))
@@ -329,12 +350,14 @@ class _Pursuit:
 
     def _look_in_next_pass(self) -> None:
         """What the task is owed by now comes before it."""
-        self._handle = self._pursuits.loop.call_soon(self.step, context=self._context)
+        self._handle = self._pursuits.loop.call_soon(
+            self._on_turn, context=self._context
+        )
 
     def _look_after_pause(self, longest: float) -> None:
         self._pause = min(self._pause, longest)
         self._handle = self._pursuits.loop.call_later(
-            self._pause, self.step, context=self._context
+            self._pause, self._on_turn, context=self._context
         )
         self._pause *= 2
 

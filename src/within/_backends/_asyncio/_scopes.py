@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from asyncio import Task
 
+# The module whose import shows that there may be scopes.
+ANYIO = "anyio._backends._asyncio"
+
 
 class Scopes(Protocol):
     """What the module ``_anyio`` offers."""
@@ -31,7 +34,7 @@ _loaded: Scopes | None = None
 def anyio_scopes() -> Scopes | None:
     """anyio's scopes; ``None`` as long as nobody has used anyio on asyncio."""
     global _loaded
-    if _loaded is None and "anyio._backends._asyncio" in sys.modules:
+    if _loaded is None and ANYIO in sys.modules:
         from . import _anyio
 
         _loaded = _anyio

@@ -10,6 +10,7 @@ a release has moved it, a result in such a place is not seen, and a test fails l
 from __future__ import annotations
 
 import asyncio
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..._core import frames
@@ -37,7 +38,9 @@ def is_running(task: Task) -> bool:
 # -- is a result on its way? -------------------------------------------------
 
 
-def passes_until_done(task: Task, brings_nothing: Callable[[Any], bool]) -> int:
+def passes_until_done(
+    task: Task, waiter: Any, brings_nothing: Callable[[Any], bool]
+) -> int:
     """How many passes of the loop until the await of ``task`` completes.
 
     0 if no result is known to be on its way. The number is what the innermost await
@@ -45,9 +48,16 @@ def passes_until_done(task: Task, brings_nothing: Callable[[Any], bool]) -> int:
 
     Args:
         task: A suspended task.
+        waiter: The future that it waits for.
         brings_nothing: Whether a future that is done carries no result, but only a
             cancellation that is to be ignored.
     """
+    if waiter.done():
+        return 0 if brings_nothing(waiter) else 1
+    if type(waiter) is asyncio.Future and _shielded(waiter) is None:
+        frame = _innermost(task.get_coro())
+        if frame is None or frame.f_code not in _WAITS:
+            return 0  # the ordinary case: a timer, a socket, an event
     return _Look(brings_nothing).into(task)
 
 
@@ -130,8 +140,11 @@ def _shielded(outer: Any) -> Any:
 
 def _innermost(coroutine: Any) -> FrameType | None:
     found: FrameType | None = None
-    for frame in frames(coroutine):
-        found = frame
+    while type(coroutine) is CoroutineType:  # the ordinary case, quickly
+        found, coroutine = coroutine.cr_frame, coroutine.cr_await
+    if type(coroutine).__name__ != "FutureIter":
+        for frame in frames(coroutine):
+            found = frame
     return found
 
 
@@ -144,6 +157,7 @@ def _code_of(owner: Any, *names: str) -> list[Any]:
 _TASK_GROUP_EXITS = _code_of(asyncio.TaskGroup, "__aexit__", "_aexit")
 _WAIT = next(iter(_code_of(asyncio.tasks, "_wait")), None)
 _WAIT_FOR = next(iter(_code_of(asyncio.tasks, "wait_for")), None)
+_WAITS = {*_TASK_GROUP_EXITS, _WAIT, _WAIT_FOR}
 
 
 # -- what does a cancellation reach? -----------------------------------------
@@ -154,6 +168,8 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
 
     In a circle, ``cancel()`` would call itself until the stack overflows.
     """
+    if not isinstance(waiter, asyncio.Task) and not hasattr(waiter, "_children"):
+        return ([] if waiter is None else [waiter]), False
     reached: list[Any] = []
     on_path: set[int] = set()
     done: set[int] = set()
@@ -185,7 +201,10 @@ def is_being_cancelled(task: Task, reached: Iterable[Any]) -> bool:
     """
     if getattr(task, "_must_cancel", False):
         return True
-    return any(map(_is_being_cancelled, reached))
+    for future in reached:  # noqa: SIM110  (any() costs several times as much)
+        if _is_being_cancelled(future):
+            return True
+    return False
 
 
 def _is_being_cancelled(future: Any) -> bool:
