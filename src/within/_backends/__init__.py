@@ -75,7 +75,7 @@ def current() -> Backend:
 
 def _load(library: str) -> None:
     global _not_loaded, _finders
-    if modules[library] is None:  # marks it as not importable
+    if not modules.get(library):  # None marks it as not importable
         return
     _loaded[library] = cast("Room", import_module(_registered[library]))
     _finders = tuple(room.running_backend for room in _rooms())

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from ..._core import OpenBlocks
-from ..._errors import Reason, members
 from ._alarm import Alarm
+from ._attribution import is_foreign, is_ours, takes_over
 from ._descriptors import Descriptors
 from ._pursuit import Pursuits
 from ._scopes import ANYIO, anyio_scopes
@@ -268,18 +268,18 @@ class AsyncioBackend:
 
     def _is_own(self, block: Block, task: Task, exc: BaseException) -> bool:
         """Whether the deadline of ``block`` is what the cancellation ``exc`` ends."""
-        if not (block.was_told or _is_ours(exc)):
+        if not (block.was_told or is_ours(exc)):
             return False
-        is_foreign = _is_foreign(block, task, exc)
+        foreign = is_foreign(block, task, exc)
         if not block.is_shield:
             outer = self.pursuits.expired_blocks_reaching(task)
-            if not is_foreign and any(_takes_over(around, block) for around in outer):
+            if not foreign and any(takes_over(around, block) for around in outer):
                 self.pursuits.tell(task, outer, task.cancelling())  # T7
                 return False
             anyio = anyio_scopes()
             if anyio is not None and anyio.claim(task, exc):
                 return False
-        return not is_foreign
+        return not foreign
 
     def _lower_shield(
         self, block: Block, task: Task, exc: BaseException | None
@@ -374,43 +374,3 @@ def _first_open(block: Block | None) -> Block | None:
     while block is not None and block.task is None:
         block = block.parent
     return block
-
-
-def _takes_over(outer: Block, inner: Block) -> bool:
-    """T7: whether the cancellation that ends ``inner`` goes on to ``outer``.
-
-    Not if ``outer`` had been told before ``inner`` was entered: then ``inner`` is a
-    limit on the clean-up. A level-triggered block goes on cancelling its clean-up.
-    """
-    return not outer.was_told or outer.is_level_triggered or inner.was_told_from_outside
-
-
-def _is_foreign(block: Block, task: Task, exc: BaseException) -> bool:
-    """T6: whether somebody else cancelled the task while ``block`` was open."""
-    requests = task.cancelling()
-    if not block.was_told or requests > block.cancelling_before:
-        return requests > block.cancelling_at_entry
-    # The others came before ours. A request whose cancellation was swallowed is over
-    # (T22), and so is one that a TaskGroup forgot to take back (CPython before 3.13).
-    # One whose clean-up ours has interrupted is not.
-    return requests > block.cancelling_at_entry and _has_interrupted_another(exc)
-
-
-def _is_ours(exc: BaseException) -> bool:
-    return any(map(_is_ours, members(exc))) or (
-        bool(exc.args) and isinstance(exc.args[0], Reason)
-    )
-
-
-def _has_interrupted_another(exc: BaseException) -> bool:
-    """Whether a cancellation that is not ours is in the context of ``exc``."""
-    if any(map(_has_interrupted_another, members(exc))):
-        return True
-    seen = {id(exc)}
-    context = exc.__context__
-    while context is not None and id(context) not in seen:
-        if isinstance(context, asyncio.CancelledError) and not _is_ours(context):
-            return True
-        seen.add(id(context))
-        context = context.__context__
-    return False
