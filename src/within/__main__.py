@@ -29,8 +29,8 @@ from ._command_line._options import (
     signal_name,
 )
 from ._command_line._terminal import Terminal, unstopped
+from ._processes._plan import Stop
 from ._processes._process import process
-from ._processes._stop import Stop
 from ._timeouts import move_on_after
 
 if TYPE_CHECKING:

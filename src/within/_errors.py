@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import subprocess
 from typing import TYPE_CHECKING, Any, cast
 
 from ._backends import current
 
 if TYPE_CHECKING:
-    from ._processes._child import Usage
     from ._timeouts import Timeout
 
 
@@ -41,77 +39,6 @@ class DeadlineExceeded(TimeoutError):
     def __reduce__(self) -> Any:
         # What goes to another process is the message, and the name of the block.
         return _unpickled, (type(self), self.args[0], self.scope.name, _rest(self))
-
-
-class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
-    """:func:`within.run` did not finish within its ``timeout``.
-
-    Its child and the tree that it started have been stopped. Both a
-    :class:`DeadlineExceeded` and a :class:`subprocess.TimeoutExpired`, so that
-    either ``except`` clause takes it.
-
-    ``cmd`` is the command, ``timeout`` the limit in seconds, ``stdout`` (also
-    ``output``) and ``stderr`` are what had been captured by the time that the
-    child was gone: ``bytes``, or ``str`` where ``text=True`` was asked for.
-    ``returncode`` and ``usage`` are how it ended and what it had used; ``None`` if
-    the limit was over before it was started.
-    """
-
-    # Not known from the type: str, bytes, or None where it was no pipe.
-    stdout: Any
-    stderr: Any
-
-    def __init__(
-        self,
-        message: str,
-        scope: Timeout,
-        *,
-        cmd: Any,
-        timeout: float,
-        stdout: Any = None,
-        stderr: Any = None,
-        returncode: int | None = None,
-        usage: Usage | None = None,
-    ) -> None:
-        DeadlineExceeded.__init__(self, message, scope)
-        self.cmd = cmd
-        self.timeout = timeout
-        self.output = stdout
-        self.stderr = stderr
-        self.returncode = returncode
-        self.usage = usage
-
-    def __str__(self) -> str:
-        # TimeoutExpired has a __str__ of its own, which knows neither the name
-        # nor the lateness that T10 asks for.
-        return str(self.args[0])
-
-
-class OutputLimitExceeded(subprocess.CalledProcessError):
-    """A child wrote more than ``max_output`` bytes, and was stopped for it.
-
-    ``stdout`` and ``stderr`` hold what had been kept: together, ``max_output``
-    bytes. ``usage`` is what the child had used.
-    """
-
-    def __init__(
-        self,
-        limit: int,
-        returncode: int,
-        cmd: Any,
-        stdout: Any,
-        stderr: Any,
-        usage: Usage | None,
-    ) -> None:
-        super().__init__(returncode, cmd, stdout, stderr)
-        self.limit = limit
-        self.usage = usage
-
-    def __str__(self) -> str:
-        return (
-            f"Command {self.cmd!r} wrote more than max_output={self.limit} bytes and "
-            "was stopped; raise the limit, or stream its output with within.process()"
-        )
 
 
 def reason(timeout: Timeout, now: float) -> str:

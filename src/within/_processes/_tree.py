@@ -136,6 +136,11 @@ def is_alive(pid: int) -> bool:
     return state not in _DEAD or threads > 1  # only its first thread has ended
 
 
+def is_running(pid: int) -> bool:
+    """Whether it has, or waits for, a processor or a disk."""
+    return _status(pid)[0] in (b"R", b"D")
+
+
 def listed() -> list[int]:
     """Every process there is."""
     return [int(name) for name in _listdir("/proc") if name.isdecimal()]

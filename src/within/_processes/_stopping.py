@@ -1,4 +1,4 @@
-"""How a child is ended: what to send, and how long to wait in between (P4)."""
+"""Ends a child as its :class:`Stop` says, whatever cancels us meanwhile (P3, P4)."""
 
 from __future__ import annotations
 
@@ -6,70 +6,42 @@ import signal as signals
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, TypeVar
 
 from .._backends import current
-from .._clock import as_seconds
-from .._timeouts import move_on_at
+from .._timeouts import Timeout, move_on_at
+from ._pump import limited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from ._child import Child
+    from ._plan import Stop
     from ._pump import Pump
+    from ._rest import Rest
+
+T = TypeVar("T")
 
 # After SIGKILL only the kernel can hold a process up. In seconds.
 _LAST_PATIENCE = 10.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stop:
-    """How to end a child and its tree.
+async def let_finish(child: Child, pump: Pump, rest: Rest, *, is_shared: bool) -> None:
+    """Let what an exited child has left behind write the rest of its output (P6).
 
-    In this order, each step only if the last was not enough: close its stdin and
-    wait ``close_stdin`` seconds; send ``signal`` and wait ``grace`` seconds; send
-    SIGKILL. Its output is read on meanwhile, so that it can flush and go.
-
-    Args:
-        close_stdin: Seconds that the child is given after its stdin was closed. With
-            none, ``signal`` is sent first.
-        signal: The polite one, SIGTERM.
-        grace: Seconds from ``signal`` to SIGKILL.
-        tree: Who is ended with the child. ``"child"``: nobody. ``"group"``: the
-            process group that is made for it. ``"all"`` (Linux): whoever left
-            that group too, found by a mark in the environment, at the price of a
-            look at every process; one that clears its environment is not found.
-
-    Raises:
-        ValueError: For a negative number of seconds, an unknown signal or tree.
-        TypeError: For what is no number of seconds, or no signal.
-
-    >>> from within import Stop
-    >>> Stop(grace=1.5, tree="child")
-    Stop(close_stdin=0.0, signal=<Signals.SIGTERM: 15>, grace=1.5, tree='child')
+    ``is_shared`` says that some of the output goes where we do not see it, into a
+    file or to a terminal. Then the processes themselves are waited for.
     """
-
-    close_stdin: float = 0.0
-    signal: int = signals.SIGTERM
-    grace: float = 5.0
-    tree: Literal["child", "group", "all"] = "group"
-
-    def __post_init__(self) -> None:
-        for what in ("close_stdin", "grace"):
-            seconds = as_seconds(getattr(self, what), what)
-            if seconds < 0:
-                raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
-            object.__setattr__(self, what, seconds)
-        number: Any = self.signal
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"signal is {number!r}: give one of signal.Signals")
-        if self.signal not in signals.valid_signals():
-            raise ValueError(f"signal is {self.signal!r}: there is no such signal")
-        if self.tree not in ("child", "group", "all"):
-            raise ValueError(
-                f'tree is {self.tree!r}: give "child", "group" or "all" (see Stop)'
-            )
+    pump.unwatch()
+    while pump.is_reading() or (is_shared and child.left()):
+        seconds = rest.left()
+        if not seconds:
+            break
+        with limited(seconds, pump):
+            if is_shared and (left := child.left()):
+                await pump.until_one_ends(left)
+            else:
+                await pump.once()
 
 
 async def stop_child(
@@ -82,13 +54,13 @@ async def stop_child(
 ) -> None:
     """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
 
-    ``orderly`` says that the child has closed its output of its own accord, and
-    so gets ``grace`` to exit by itself as well.
+    ``orderly`` says that the child has closed its output of itself, and so gets
+    ``grace`` to exit without a signal as well.
     """
     if not child.is_ours():
         return
     try:
-        backend = current()
+        current()
     except RuntimeError:  # the loop is gone: nothing can be awaited any more
         child.end_now()
         return
@@ -96,7 +68,7 @@ async def stop_child(
     try:
         if not child.is_gone():
             pump.watch(child.exit_fd)
-            await backend.finish(stopping.advance)
+            await _finish(stopping.advance)
         stopping.over = True
     finally:
         if stopping.over:
@@ -106,12 +78,37 @@ async def stop_child(
                 pump.drain()
             finally:
                 pump.close()  # it takes some descriptors to find all of a tree
-                close_stdin()
                 child.end_now()
 
 
+async def _finish(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Await ``attempt()`` to its end, whatever cancels the caller meanwhile.
+
+    A shield holds off our deadlines, and the scopes of anyio and trio. On asyncio
+    nothing holds off a bare ``Task.cancel()`` (T14); then ``attempt`` is called
+    again, and must be able to take up where it was. The cancellation is raised at
+    the end.
+    """
+    cancelled = current().cancelled
+    cancellation: BaseException | None = None
+    with Timeout(shield=True):
+        while True:
+            try:
+                result = await attempt()
+            except cancelled as exc:
+                cancellation = exc
+            else:
+                break
+    if cancellation is not None:
+        try:
+            raise cancellation
+        finally:
+            del cancellation  # its traceback holds this frame
+    return result
+
+
 class _Stopping:
-    """The sequence, as something that can be interrupted and taken up again."""
+    """The steps of a stop, which can be interrupted and taken up again."""
 
     def __init__(
         self,
@@ -134,12 +131,12 @@ class _Stopping:
 
         def end() -> None:
             self._signal(plan.signal)
-            # With no time between the two it is the signal that comes first: else
-            # it would be a matter of luck which of them a child ends by.
+            # With no time between the two, the signal comes first: otherwise it
+            # would be a matter of luck which of them ends the child.
             if not patience:
                 close_stdin()
 
-        # What to do next, and for how long to wait after it.
+        # What to do next, and how long to wait after it.
         self._steps: list[tuple[Callable[[], None], float]] = [
             (end, plan.grace),
             (lambda: self._signal(signals.SIGKILL), _LAST_PATIENCE),
@@ -148,11 +145,12 @@ class _Stopping:
             self._steps.insert(0, (close, patience))
 
     async def advance(self) -> None:
+        """Go on to the end; called again if it was interrupted."""
         while not await self._gone():
             if not self._steps:
                 warnings.warn(
                     f"{self._child!r} is still there {_LAST_PATIENCE:g} s after "
-                    "SIGKILL: the kernel holds it up; it is left to itself",
+                    "SIGKILL: the kernel is holding it up; it is left to itself",
                     ResourceWarning,
                     stacklevel=2,
                 )
@@ -169,8 +167,8 @@ class _Stopping:
             self._continue()
 
     def _continue(self) -> None:
-        # One that is stopped sees no end of its input, and takes no signal but
-        # SIGKILL, until it runs on.
+        # A stopped process does not see the end of its input, and takes no signal
+        # but SIGKILL, until it is continued.
         self._child.signal_tree(signals.SIGCONT, report=False)
 
     async def _gone(self) -> bool:
@@ -179,10 +177,10 @@ class _Stopping:
             with self._patience.limit(self._pump):
                 await self._pump.until(child.has_exited)
                 self._pump.unwatch()
-                # What the child has left behind does not mind its stdin: who is
-                # not told to go is not waited for.
+                # What the child has left behind does not care about its stdin: a
+                # process that was not told to end is not waited for.
                 while self._signalled and (left := child.left()):
-                    if self._signalled == signals.SIGKILL:  # who is born meanwhile
+                    if self._signalled == signals.SIGKILL:  # any that was born since
                         child.signal_tree(signals.SIGKILL, report=False)
                     await self._pump.until_one_ends(left)
         return child.is_gone()
@@ -193,23 +191,26 @@ class _Patience:
 
     def __init__(self, seconds: float) -> None:
         backend = current()
-        # Virtual time stands while a child is at work, as this one is. But it may
+        # A virtual clock stands while a child is at work, as this one is. But it may
         # refuse to end, and the seconds are real to it.
         self._is_real = backend.has_virtual_time()
         self._now = time.monotonic if self._is_real else backend.current_time
         self._deadline = self._now() + seconds
 
     def is_over(self) -> bool:
-        # To be asked as well, for somebody else's cancellation hides a deadline
-        # that comes with it (T6): one in every pass would do so for ever.
+        """Whether they are over.
+
+        This must be asked besides the limit: a cancellation from elsewhere hides a
+        deadline that comes with it (T6), and one in every pass would always do so.
+        """
         return self._now() >= self._deadline
 
     @contextmanager
     def limit(self, pump: Pump) -> Generator[None, None, None]:
-        """End the block when they are over; any number of times."""
-        with move_on_at(None if self._is_real else self._deadline) as limit:
-            if self._is_real:
-                with pump.alarm(self._deadline - self._now(), limit.cancel):
-                    yield
-            else:
+        """End the block when they are over; it can be entered any number of times."""
+        if self._is_real:
+            with limited(self._deadline - self._now(), pump):
+                yield
+        else:
+            with move_on_at(self._deadline):
                 yield
