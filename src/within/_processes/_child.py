@@ -202,7 +202,11 @@ class Child:
         After :meth:`reap` there is nothing left to kill. This is also the way out
         where nothing can be awaited.
         """
-        if not self._released and self.is_ours():
+        if self._released or not self.is_ours():
+            return
+        if self._waited or not self._pids:  # nothing to kill, as after most ends
+            self._end_now()
+        else:
             undisturbed(self._end_now)
 
     def drop(self) -> None:
@@ -221,6 +225,7 @@ class Child:
     def _end_now(self) -> None:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
+        self.ends.clear()  # they refer to us
         if self._pids and not self._waited:
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)

@@ -55,7 +55,7 @@ class Output:
     ) -> None:
         self.fd = fd
         self.at_end = False
-        self.sink = sink or self._hold
+        self.sink = sink
         self._rest = rest
         self._close = close
         self._held: deque[bytes] = deque()
@@ -93,7 +93,7 @@ class Output:
         except BlockingIOError:
             return 0
         if data:
-            self.sink(data)
+            (self.sink or self._hold)(data)
         self._note(data)
         if len(data) == _CHUNK == self._chunk:
             self._chunk = enlarge(self.fd)

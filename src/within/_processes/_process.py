@@ -40,31 +40,28 @@ class Process:
     when the child has exited and no more has come for a moment (see :class:`Stop`).
     """
 
-    def __init__(self, command: Command, plan: Stop) -> None:
-        self._child = Child(command, plan)
+    def __init__(
+        self,
+        command: Command,
+        plan: Stop,
+        files: tuple[Any, Any, Any],
+        text: tuple[str, str, int | None],
+    ) -> None:
+        from ._lines import Lines
+        from ._streams import ReceiveStream, SendStream
+
+        self._child = child = Child(command, plan)
         self._plan = plan
         self._stdin: SendStream | None = None
         self._stdout: ReceiveStream | None = None
         self._stderr: ReceiveStream | None = None
         self._lines: Lines | None = None
-        self._ends: Ends | None = None
-        self._rest = Rest(self._child, plan)
-        self._is_shared = False  # its output goes where we do not see it
+        self._rest = Rest(child, plan)
+        # Some of its output goes where we do not see it.
+        self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
         self._stopping = 0
         self._closed = False
-
-    def __del__(self) -> None:
-        self._child.drop()
-
-    def _start(
-        self, files: tuple[Any, Any, Any], text: tuple[str, str, int | None]
-    ) -> None:
-        from ._lines import Lines
-        from ._streams import ReceiveStream, SendStream
-
-        started = self._child.start(*files)
-        self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
-        self._ends = ends = Ends(self._child, started, self._rest)
+        self._ends = ends = Ends(child, child.start(*files), self._rest)
         if ends.stdin is not None:
             self._stdin = SendStream(ends.stdin)
         if ends.stdout is not None:
@@ -223,7 +220,6 @@ class Process:
 
     async def _stop(self, orderly: bool) -> None:
         child, ends = self._child, self._ends
-        assert ends is not None
         with Pump() as pump:
             for output in ends.outputs:
                 output.join(pump)
@@ -321,10 +317,4 @@ async def _start(
     from anyio.lowlevel import checkpoint
 
     await checkpoint()  # a task that is cancelled starts nothing
-    opened = Process(command, plan)
-    try:
-        opened._start(files, text)
-    except BaseException:
-        opened._child.end_now()
-        raise
-    return opened
+    return Process(command, plan, files, text)

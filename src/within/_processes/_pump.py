@@ -69,6 +69,7 @@ class Pump:
         self._held = Descriptors()
         self._exit_fd = -1
         self._backend: Backend | None = None  # where a task has waited
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -79,9 +80,10 @@ class Pump:
     def close(self) -> None:
         """Move nothing more, give all descriptors back, and end every wait."""
         self._reading.clear()
-        if self._backend is not None and self._selector.get_map() is not None:
+        if self._backend is not None and not self._is_closed:
             with suppress(RuntimeError):  # no loop is left that anybody waits in
                 self._backend.notify_closing(self._selector.fileno())
+        self._is_closed = True
         self._selector.close()  # and forgets the descriptors in it, all at once
         self._held.close_all()
         self._exit_fd = -1
@@ -102,7 +104,11 @@ class Pump:
 
     def fill(self, end: End) -> None:
         """Move bytes into ``end`` as fast as it takes them, until it is closed."""
-        self._selector.register(end.fd, selectors.EVENT_WRITE, lambda fd: end.move())
+
+        def handle(fd: int) -> int:
+            return end.move()
+
+        self._selector.register(end.fd, selectors.EVENT_WRITE, handle)
 
     def wake_at(self, fd: int) -> None:
         """End a wait when ``fd`` is readable, and leave the reading to the waiter."""
@@ -128,7 +134,7 @@ class Pump:
     def forget(self, fd: int) -> None:
         """Leave ``fd`` alone from now on: it is about to be closed, or has been."""
         self._reading.discard(fd)
-        if fd >= 0 and fd in (self._selector.get_map() or ()):
+        if not self._is_closed and fd in self._selector.get_map():
             self._selector.unregister(fd)
 
     @contextmanager
@@ -191,7 +197,7 @@ class Pump:
         self._backend = current()
         await self._backend.wait_readable(self._selector.fileno())
         moved = 0
-        while moved < _TURN and self._selector.get_map() is not None:
+        while moved < _TURN and not self._is_closed:
             before = moved
             for key, _ in self._selector.select(0):
                 moved += key.data(key.fd)
