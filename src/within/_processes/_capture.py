@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._errors import OutputLimitExceeded
 from ._results import Completed
@@ -19,11 +20,23 @@ if TYPE_CHECKING:
 _NOTE = 2000
 
 
+class Text(NamedTuple):
+    """How bytes are made into text."""
+
+    encoding: str
+    errors: str
+
+
 class Capture:
     """The output of one command, up to a limit for all of its pipes together."""
 
     def __init__(
-        self, command: Command, names: list[str], *, limit: int | None, text: bool
+        self,
+        command: Command,
+        names: list[str],
+        *,
+        limit: int | None,
+        text: Text | None,
     ) -> None:
         self.child: Child | None = None  # once it is started
         self.is_over = False  # there was more than the limit
@@ -40,8 +53,13 @@ class Capture:
             return kept.write
         return lambda data: kept.write(self._fitting(data))
 
-    def completed(self, errors: str = "replace") -> Completed[Any]:
-        """All there is so far; text is cut anywhere, maybe within a character."""
+    def completed(self, *, strictly: bool = False) -> Completed[Any]:
+        """All there is so far.
+
+        Text may be cut within a character, and what cannot be decoded is replaced:
+        unless ``strictly``, which is for the output of a success.
+        """
+        errors = self._text.errors if self._text and strictly else "replace"
         child = self.child
         returncode: Any = None if child is None else child.returncode
         return Completed(
@@ -64,7 +82,7 @@ class Capture:
         if check and returncode != 0:
             # P9: that it failed matters more than what is wrong with its output.
             raise self._failure(returncode)
-        return self.completed("strict")
+        return self.completed(strictly=True)
 
     def _too_much(self, returncode: int) -> OutputLimitExceeded:
         assert self._limit is not None
@@ -79,7 +97,8 @@ class Capture:
             returncode, kept.args, kept.stdout, kept.stderr
         )
         if "stderr" in self._kept:
-            note = self._kept["stderr"].getvalue().decode("utf-8", "replace")
+            encoding = self._text.encoding if self._text else "utf-8"
+            note = self._kept["stderr"].getvalue().decode(encoding, "replace")
             if note := _translated(note)[-_NOTE:].rstrip():
                 error.add_note(f"stderr ends with:\n{note}")
         return error
@@ -96,7 +115,34 @@ class Capture:
         if name not in self._kept:
             return None
         data = self._kept[name].getvalue()
-        return _translated(data.decode("utf-8", errors)) if self._text else data
+        if self._text is None:
+            return data
+        try:
+            return _translated(data.decode(self._text.encoding, errors))
+        except UnicodeDecodeError as error:
+            self._explain(error, name)
+            raise
+
+    def _explain(self, error: UnicodeDecodeError, name: str) -> None:
+        """Say which command it was, and keep what there is (P9)."""
+        child = self.child
+        assert child is not None
+        kept = {key: value.getvalue() for key, value in self._kept.items()}
+        completed: Completed[bytes] = Completed(
+            self._command.args,
+            child.returncode or 0,
+            kept.get("stdout"),
+            kept.get("stderr"),
+            child.usage,
+        )
+        error.completed = completed  # type: ignore[attr-defined]
+        command = " ".join(map(os.fsdecode, self._command.args))
+        error.reason += f"; this is {name} of {command!r}, which exited with "
+        error.reason += str(child.returncode)
+        error.add_note(
+            "the bytes, the status and the usage are in error.completed; give "
+            'errors="replace", the right encoding=, or text=False'
+        )
 
 
 def _translated(text: str) -> str:

@@ -55,6 +55,10 @@ class Census:
             known = self._groups[leader] = set()
             known.update(pid for pid in born if group_of(pid) == leader)
 
+    def is_watching(self, leader: int) -> bool:
+        """Whether :meth:`watch` was called for it."""
+        return leader in self._groups
+
     def forget(self, leader: int) -> None:
         """Drop a group. (No lock, because the garbage collector may call this.)"""
         self._groups.pop(leader, None)

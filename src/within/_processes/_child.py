@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
 import select
 import signal as signals
 import sys
@@ -19,8 +18,10 @@ from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
 from ._files import Files
 from ._fork import start_program
+from ._marks import mark_limits, marked, new_mark
+from ._orphans import Orphans, keep_for_later, reap_kept
 from ._results import Usage
-from ._tree import bearers, group_of, is_running
+from ._tree import bearers, can_search, group_of, is_running, may_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +67,9 @@ class Child:
         self._command = command
         self._owner = os.getpid()
         self._own_group = plan.tree != "child"
-        # The mark is the variable's name, so that nested trees inherit both.
         is_marked = plan.tree == "all"
-        self._mark = f"WITHIN_TREE_{secrets.token_hex(8)}" if is_marked else None
+        self._mark = new_mark() if is_marked else None
+        self._orphans = Orphans()
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
         self._began = time.monotonic()
@@ -91,10 +92,18 @@ class Child:
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
+        reap_kept()
+        if self._mark is not None and not can_search():
+            warnings.warn(
+                'tree="all" finds only the process group here: there is no /proc, or it '
+                "shows the processes of another pid namespace",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         command = self._command
         env = command.options.get("env")
         if self._mark is not None:
-            env = {**(os.environ if env is None else env), self._mark: "1"}
+            env = marked(env, self._mark)
         # setsid() makes a group as well, and setpgid() would fail after it.
         new_session = command.options.get("start_new_session")
         group = 0 if self._own_group and not new_session else -1
@@ -104,6 +113,8 @@ class Child:
             start_program(self._pids, command, files.for_child, env, group)
             if self._own_group:
                 census.watch(self.pid)
+            if self._mark is not None:
+                mark_limits(self.pid, self._mark)
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:
             self.end_now()
@@ -146,6 +157,7 @@ class Child:
         if not members and self._mark is not None:
             for pid, _ in bearers(self._mark):
                 if pid != self.pid:
+                    self._orphans.note(pid)
                     return [pid]
         return members
 
@@ -187,9 +199,12 @@ class Child:
             except ChildProcessError:
                 self._lose()
             else:
-                if self._waited[0][0]:  # else the kernel is holding it up
+                if self._waited[0][0]:
                     self.returncode = os.waitstatus_to_exitcode(status)
                     self._ended = self._ended or time.monotonic()
+                    self._orphans.reap(self.pid if self._own_group else 0)
+                else:  # the kernel is holding it up, or we may not kill it
+                    keep_for_later(self.pid)
         if not self._waited:
             self._waited.append((0, 0, None))
         census.forget(self.pid)
@@ -227,17 +242,28 @@ class Child:
             end.close()
         self.ends.clear()  # they refer to us
         if self._pids and not self._waited:
+            if self._own_group and not census.is_watching(self.pid):
+                census.watch(self.pid)  # its start was interrupted before that
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)
             # Not for ever: a process that may not be killed must not hold us.
             until = time.monotonic() + _BLOCKING
-            while not self._seems_gone() and time.monotonic() < until:
+            while not (self._seems_gone() or self.is_refused()):
+                if time.monotonic() > until:
+                    break
                 select.select([], [], [], 0.0005)
             self.reap()
         census.forget(self.pid)
         self.held.close_all()
         self._released = True
         _open.discard(self)
+
+    def is_refused(self) -> bool:
+        """Whether it lives, or some of its tree do, and none of them may be signalled."""
+        if not self.has_exited():
+            return not may_signal(self.pid)
+        left = self.left()
+        return bool(left) and not any(map(may_signal, left))
 
     def _seems_gone(self) -> bool:
         try:
@@ -247,10 +273,12 @@ class Child:
 
     # -- signals -----------------------------------------------------------
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int, *, report: bool = False) -> None:
         """Send a signal to the child alone; nothing if it has ended."""
         if self._waited or not self.is_ours() or self.has_exited():
             return
+        if report and self.on_signal is not None:
+            self.on_signal(number)
         # Unreaped, the pid is its own, whatever happens meanwhile (P5).
         _ignoring_missing(os.kill, self.pid, number)
 
@@ -272,6 +300,7 @@ class Child:
             for pid, pidfd in bearers(self._mark):
                 # The group has had it already. A second SIGKILL does no harm, and
                 # reaches one that was born into the group since.
+                self._orphans.note(pid)
                 told = self._own_group and group_of(pid) == self.pid
                 if number == signals.SIGKILL or not told:
                     _ignoring_missing(signals.pidfd_send_signal, pidfd, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,11 +59,16 @@ _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
     "args": "the command is given by position, one argument each",
     "bufsize": "streams are not buffered",
-    "universal_newlines": "see encoding= of process() and text= of run()",
-    "text": "run() has it; process() yields text lines and streams of bytes",
-    "encoding": "process() has it; run(text=True) decodes UTF-8",
-    "errors": "process() has it; run(text=True) is strict",
+    "capture_output": "run() captures stdout and stderr unless told otherwise",
+    "check": "run() has it; after process(), look at returncode",
+    "encoding": "process() and run(text=True) have it",
+    "errors": "process() and run(text=True) have it",
+    "input": "run() has it; after process(), write to its stdin",
+    "max_output": "run() has it",
     "process_group": "Stop(tree=...) says whether the child gets a group of its own",
+    "text": "run() has it; process() yields text lines and streams of bytes",
+    "timeout": "run() has it; put process() into a block: with within.timeout(seconds)",
+    "universal_newlines": "see encoding= of process() and text= of run()",
 }
 
 
@@ -83,7 +89,9 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
         )
     if not hasattr(os, "waitid"):  # it tells of an exit without reaping
         raise NotImplementedError(
-            "child processes need os.waitid(), which CPython has on macOS since 3.13"
+            f"child processes need os.waitid(), which this {sys.implementation.name} "
+            f"{platform.python_version()} does not have (CPython has it, on macOS since "
+            "3.13)"
         )
     for name in options:
         if name not in _PASSED:
@@ -99,6 +107,17 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     if size is not None and (type(size) is not int or not 0 < size < 1 << 31):
         raise ValueError(f"pipesize is {size!r}: give a number of bytes, or None")
     return Command(checked, passed, size)
+
+
+def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:
+    """Add the way out, where a whole command line was given as the program."""
+    program = os.fsdecode(args[0])
+    if len(args) == 1 and " " in program.strip() and not os.path.exists(program):
+        words = ", ".join(repr(word) for word in program.split())
+        error.add_note(
+            f"the program and its arguments are given one by one, as in ({words}); for "
+            f'a shell, give ("sh", "-c", {program!r})'
+        )
 
 
 def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:

@@ -67,6 +67,9 @@ class Descriptors:
     def __exit__(self, *exc: object) -> None:
         self.close_all()
 
+    def __del__(self) -> None:
+        self.close_all()  # __exit__() may have been interrupted in its turn
+
     def open(self, opener: Callable[..., int], *args: Any) -> int:
         """Keep the descriptor that ``opener(*args)`` returns."""
         return keep(self._open, opener, *args)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ._descriptors import Descriptors
+from ._descriptors import Descriptors
 
 
 def open_exit(pid: int, held: Descriptors) -> int:
@@ -34,7 +32,8 @@ def _from_thread(pid: int, held: Descriptors) -> int:
     """The same without a pidfd: a thread waits, and then hangs up a pipe."""
     readable, writable = held.pipe()
     # The thread owns a copy, for it may outlive everything else.
-    theirs = os.dup(writable)
+    own = Descriptors()
+    own.open(os.dup, writable)
 
     def wait() -> None:
         try:
@@ -42,13 +41,9 @@ def _from_thread(pid: int, held: Descriptors) -> int:
         except ChildProcessError:
             pass  # reaped by somebody else, and so gone
         finally:
-            os.close(theirs)
+            own.close_all()
 
-    try:
-        threading.Thread(target=wait, name=f"within-wait-{pid}", daemon=True).start()
-    except BaseException:
-        os.close(theirs)
-        raise
+    threading.Thread(target=wait, name=f"within-wait-{pid}", daemon=True).start()
     held.close(writable)
     return readable
 

@@ -17,6 +17,7 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ._command import explain_missing
 from ._descriptors import Descriptors, keep
 
 if sys.platform != "win32":
@@ -84,7 +85,10 @@ def start_program(
         except ChildProcessError:  # SIGCHLD is ignored
             pass
         pids.clear()
-        raise _error(report, executable, cwd)
+        error = _error(report, executable, cwd)
+        if isinstance(error, FileNotFoundError):
+            explain_missing(error, command.args)
+        raise error
 
 
 def _fork(
@@ -191,6 +195,11 @@ def _error(report: bytes, program: Any, cwd: Any) -> BaseException:
     number, _, words = rest.partition(b":")
     error: Any = getattr(builtins, kind.decode("ascii", "replace"), None)
     message = words.decode(errors="replace")
+    if kind == b"SubprocessError":
+        return subprocess.SubprocessError(
+            "preexec_fn raised an exception. (If it calls os.setsid(): the child leads a "
+            "process group already, so give start_new_session=True instead)"
+        )
     if not isinstance(error, type) or not issubclass(error, BaseException):
         return subprocess.SubprocessError(f"the child said {report!r} of its start")
     if not issubclass(error, OSError):

@@ -31,9 +31,13 @@ class Stop:
         grace: Seconds from ``signal`` to SIGKILL.
         tree: What is ended with the child. ``"child"``: nothing else. ``"group"``:
             the process group that is made for it. ``"all"`` (Linux): also processes
-            that left that group, found by a mark in their environment. This looks at
-            every process of the machine, and misses a process that clears its
-            environment.
+            that left that group, found by a mark that they inherit in their
+            environment and in their resource limits. This looks at every process of
+            the machine. It misses a process that changes both, and one that a daemon
+            outside of the tree starts on request.
+        first: What gets ``signal``. ``"tree"``: everything that is ended. ``"child"``:
+            the child alone, for a program that ends its own workers; when it has
+            exited, the rest gets SIGKILL.
         pause: Seconds of silence, after the child has exited, that end the wait for
             the rest of its output.
         linger: Seconds after which that wait ends in any case.
@@ -51,11 +55,14 @@ class Stop:
     signal: int = signals.SIGTERM
     grace: float = 5.0
     tree: Literal["child", "group", "all"] = "group"
+    first: Literal["tree", "child"] = "tree"
     pause: float = 0.1
     linger: float = 2.0
 
     def __post_init__(self) -> None:
         for what in ("close_stdin", "grace", "pause", "linger"):
+            if getattr(self, what) is None:
+                raise TypeError(f"{what} is None: give math.inf to wait without limit")
             seconds = as_seconds(getattr(self, what), what)
             if seconds < 0:
                 raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
@@ -69,6 +76,8 @@ class Stop:
             raise ValueError(
                 f'tree is {self.tree!r}: give "child", "group" or "all" (see Stop)'
             )
+        if self.first not in ("tree", "child"):
+            raise ValueError(f'first is {self.first!r}: give "tree" or "child"')
 
 
 def check_stop(stop: object) -> None:

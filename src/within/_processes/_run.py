@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._errors import message
 from .._timeouts import Timeout
-from ._capture import Capture
+from ._capture import Capture, Text
 from ._child import Child
 from ._command import Command, check_command, check_files
 from ._ends import Ends
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         stdout: File
         stderr: File
         max_output: int | None
+        errors: str | None
         stop: Stop
         cwd: Word | None
         env: Mapping[str, str] | None
@@ -49,6 +51,7 @@ async def run(
     *command: Word,
     input: Bytes | None = None,
     text: Literal[False] = False,
+    encoding: None = None,
     **options: Unpack[_Options],
 ) -> Completed[bytes]: ...
 @overload
@@ -56,13 +59,23 @@ async def run(
     *command: Word,
     input: str | None = None,
     text: Literal[True],
+    encoding: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[str]: ...
 @overload
 async def run(
     *command: Word,
-    input: None = None,  # of which type, only a value of text says
+    input: str | None = None,
+    text: Literal[True] = True,
+    encoding: str,
+    **options: Unpack[_Options],
+) -> Completed[str]: ...
+@overload
+async def run(
+    *command: Word,
+    input: None = None,  # its type depends on the value of text
     text: bool,
+    encoding: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[bytes] | Completed[str]: ...
 async def run(
@@ -70,7 +83,9 @@ async def run(
     input: Bytes | str | None = None,
     timeout: float | timedelta | None = None,
     check: bool = True,
-    text: bool = False,
+    text: bool | None = None,
+    encoding: str | None = None,
+    errors: str | None = None,
     stdin: File = DEVNULL,
     stdout: File = PIPE,
     stderr: File = PIPE,
@@ -92,7 +107,9 @@ async def run(
         input: What it reads: ``bytes``, or ``str`` with ``text=True``.
         timeout: Seconds, or a ``timedelta``, after which it is stopped.
         check: Raise :exc:`subprocess.CalledProcessError` unless it exits with 0.
-        text: Take and return ``str`` (UTF-8, line endings as ``\\n``), not ``bytes``.
+        text: Take and return ``str``, with line endings as ``\\n``, and not ``bytes``.
+        encoding, errors: As for ``bytes.decode()``, "utf-8" and "strict"; either one
+            implies ``text=True``. After a failure, what cannot be decoded is replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
         max_output: The number of bytes of stdout and stderr together to keep at most.
             A child that writes more is stopped.
@@ -105,6 +122,8 @@ async def run(
         ProcessTimeout: After ``timeout``, with the output so far.
         subprocess.CalledProcessError: For a failure, with the end of stderr as a
             note; and for more output than ``max_output``, with what was kept.
+        UnicodeDecodeError: For output that is not text, with everything else that is
+            known of the command in ``error.completed``, as bytes.
         OSError: If it cannot be started, with the file or the cwd named.
         ValueError, TypeError: For arguments that make no sense.
         NotImplementedError: On Windows.
@@ -119,7 +138,8 @@ async def run(
     check_stop(stop)
     request = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     check_files(stdin, stdout, stderr)
-    data = _input(input, text=text)
+    decoding = _decoding(text, encoding, errors)
+    data = _input(input, decoding)
     if data is not None:
         if stdin not in (DEVNULL, PIPE):
             raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
@@ -129,7 +149,10 @@ async def run(
     seconds = limit.remaining()
     piped = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
     capture = Capture(
-        request, [name for name in piped if piped[name]], limit=max_output, text=text
+        request,
+        [name for name in piped if piped[name]],
+        limit=max_output,
+        text=decoding,
     )
     with limit:
         await _run(request, stop, (stdin, stdout, stderr), data or b"", capture, limit)
@@ -203,17 +226,30 @@ def _check_max_output(limit: Any) -> None:
         raise ValueError(f"max_output is {limit!r}: give 0 or more, or None")
 
 
-def _input(data: object, *, text: bool) -> bytes | None:
+def _decoding(
+    text: bool | None, encoding: str | None, errors: str | None
+) -> Text | None:
+    if text is False and not (encoding is None and errors is None):
+        raise ValueError("encoding= and errors= are for text: leave text=False out")
+    if not text and encoding is None and errors is None:
+        return None
+    found = Text(encoding or "utf-8", errors or "strict")
+    codecs.lookup(found.encoding)  # LookupError, before anything is started
+    codecs.lookup_error(found.errors)
+    return found
+
+
+def _input(data: object, text: Text | None) -> bytes | None:
     if data is None:
         return None
     if text and isinstance(data, str):
-        return data.encode()
+        return data.encode(*text)
     if not text and isinstance(data, bytes | bytearray):
         return bytes(data)
     if not text and isinstance(data, memoryview):
         return data.tobytes()
     wanted, way_out = ("str", "text=False") if text else ("bytes", "text=True")
     raise TypeError(
-        f"input is of type {type(data).__name__}, but text={text} takes {wanted}: "
+        f"input is of type {type(data).__name__}, but text={bool(text)} takes {wanted}: "
         f"convert it, or say {way_out}"
     )

@@ -120,6 +120,7 @@ class _Stopping:
     ) -> None:
         self._child = child
         self._pump = pump
+        self._is_polite_to_tree = plan.first == "tree"
         self._signalled = 0  # the last one sent
         self.over = False
         self._patience = _Patience(0)
@@ -148,28 +149,42 @@ class _Stopping:
         """Go on to the end; called again if it was interrupted."""
         while not await self._gone():
             if not self._steps:
+                why = f"{_LAST_PATIENCE:g} s after SIGKILL: the kernel is holding it up"
+                if self._child.is_refused():
+                    why = "because we are not permitted to kill it (see kill(2), EPERM)"
                 warnings.warn(
-                    f"{self._child!r} is still there {_LAST_PATIENCE:g} s after "
-                    "SIGKILL: the kernel is holding it up; it is left to itself",
+                    f"{self._child!r} or its tree is still there {why}; it is left to "
+                    "itself",
                     ResourceWarning,
                     stacklevel=2,
                 )
                 break
             act, patience = self._steps.pop(0)
             act()
-            self._patience = _Patience(patience)
+            in_vain = self._signalled == signals.SIGKILL and self._child.is_refused()
+            self._patience = _Patience(0 if in_vain else patience)
         self.over = True
 
     def _signal(self, number: int) -> None:
         self._signalled = number
-        self._child.signal_tree(number)
+        if self._is_polite_to_tree or number == signals.SIGKILL:
+            self._child.signal_tree(number)
+        else:
+            self._child.signal(number, report=True)
         if number != signals.SIGKILL:
             self._continue()
 
     def _continue(self) -> None:
         # A stopped process does not see the end of its input, and takes no signal
         # but SIGKILL, until it is continued.
-        self._child.signal_tree(signals.SIGCONT, report=False)
+        if self._is_polite_to_tree:
+            self._child.signal_tree(signals.SIGCONT, report=False)
+        else:
+            self._child.signal(signals.SIGCONT)
+
+    def _has_told_tree(self) -> bool:
+        is_told = bool(self._signalled) and self._is_polite_to_tree
+        return is_told or self._signalled == signals.SIGKILL
 
     async def _gone(self) -> bool:
         child = self._child
@@ -177,11 +192,13 @@ class _Stopping:
             with self._patience.limit(self._pump):
                 await self._pump.until(child.has_exited)
                 self._pump.unwatch()
-                # What the child has left behind does not care about its stdin: a
-                # process that was not told to end is not waited for.
-                while self._signalled and (left := child.left()):
+                # A process that was not told to end is not waited for: what the child
+                # has left behind does not care about its stdin.
+                while self._has_told_tree() and (left := child.left()):
                     if self._signalled == signals.SIGKILL:  # any that was born since
                         child.signal_tree(signals.SIGKILL, report=False)
+                        if child.is_refused():
+                            break
                     await self._pump.until_one_ends(left)
         return child.is_gone()
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from ._descriptors import Descriptors
+from ._marks import is_in_environment, is_in_limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/stat")
 
 # Pids are given out in order. Up to this many births are looked at one by one; for
 # more, or after the pids have gone full circle, a listing is shorter.
@@ -25,6 +27,10 @@ FEW_BIRTHS = 500
 
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
+
+# Nothing in /proc blocks. With the flag, tools that watch for blocking reads on a loop
+# (BlockBuster) can tell.
+_READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that runs no more, or does not exist.
 _DEAD = (b"Z", b"X", b"")
@@ -44,6 +50,35 @@ _MATURITY = 0.001
 _EXEC = 0.05
 
 
+class _Proc:
+    """Whether there is a ``/proc``, and whether its pids are the ones that we know.
+
+    In a pid namespace of our own with the ``/proc`` of the host, every number in it
+    means another process.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self.is_usable = (
+                sys.platform == "linux"
+                and os.readlink("/proc/self") == str(os.getpid())
+                and os.path.exists("/proc/self/stat")
+            )
+        except OSError:
+            self.is_usable = False
+
+
+_proc = _Proc()
+
+if hasattr(os, "register_at_fork"):  # a fork may be the first of a new namespace
+    os.register_at_fork(after_in_child=_proc.__init__)  # type: ignore[misc]
+
+
+def can_search() -> bool:
+    """Whether processes can be found at all."""
+    return _proc.is_usable
+
+
 def bearers(mark: str) -> Iterator[tuple[int, int]]:
     """The processes that inherited ``mark`` (P7): (pid, pidfd) of each.
 
@@ -61,15 +96,15 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
     budget = _CHASE
     while pending or missed:
         for pid in [pending.pop() for _ in range(min(len(pending), 10))]:
-            try:
-                pidfd = os.pidfd_open(pid)
-            except ProcessLookupError:
-                missed.setdefault(pid, time.monotonic() + _MATURITY)
-                continue
-            except OSError as error:  # the number of a thread
-                _nothing(error)
-                continue
-            try:
+            with Descriptors() as held:
+                try:
+                    pidfd = held.open(os.pidfd_open, pid)
+                except ProcessLookupError:
+                    missed.setdefault(pid, time.monotonic() + _MATURITY)
+                    continue
+                except OSError as error:  # the number of a thread
+                    _nothing(error)
+                    continue
                 found = bears(pid, mark)
                 if found is None:
                     missed.setdefault(pid, time.monotonic() + _EXEC)
@@ -77,8 +112,6 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                 missed.pop(pid, None)  # or it would be yielded again and again
                 if found:
                     yield pid, pidfd
-            finally:
-                os.close(pidfd)
         since, newest = newest, newest_pid()
         born = list(range(since + 1, newest + 1))
         if not 0 <= newest - since <= _CHASE:
@@ -91,12 +124,14 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
             missed = {pid: until for pid, until in missed.items() if until > now}
             pending = list(missed)
             if pending:
-                time.sleep(0.0002)  # they need the processor too
+                select.select([], [], [], 0.0002)  # they need the processor too
 
 
 def bears(pid: int, mark: str) -> bool | None:
     """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
     environ = _read(f"/proc/{pid}/environ")
+    if is_in_limits(mark, _read(f"/proc/{pid}/limits")):
+        return True
     if not environ:
         state, flags, threads = _status(pid)
         if state == b"Z" and threads > 1:
@@ -106,20 +141,21 @@ def bears(pid: int, mark: str) -> bool | None:
         elif state not in _DEAD and not flags & _PF_KTHREAD:
             # It has none, or we may not read it, or it is in execve().
             return None if _has_none_yet(pid) else False
-    return f"\0{mark}=".encode() in b"\0" + environ
+    return is_in_environment(mark, environ)
 
 
 def _has_none_yet(pid: int) -> bool:
     """Whether a process without an environment is in execve(), about to get it."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    fields = _fields(pid)
     if not fields or 0 < int(fields[47]) == int(fields[48]):
         return False  # it is gone, or its environment exists and is empty
-    try:
-        os.close(os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC))
-    except PermissionError:
-        return False
-    except OSError as error:
-        _nothing(error)
+    with Descriptors() as held:
+        try:
+            held.open(os.open, f"/proc/{pid}/environ", _READING)
+        except PermissionError:
+            return False
+        except OSError as error:
+            _nothing(error)
     return True
 
 
@@ -142,6 +178,29 @@ def is_running(pid: int) -> bool:
     return _status(pid)[0] in (b"R", b"D")
 
 
+def is_our_zombie(pid: int) -> bool:
+    """Whether it is dead, and ours to reap."""
+    fields = _fields(pid)
+    return bool(fields) and fields[0] == b"Z" and int(fields[1]) == os.getpid()
+
+
+def may_signal(pid: int) -> bool:
+    """Whether we have the permission: false for a set-uid program, as sudo is."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
+
+
+def started_at(pid: int) -> int:
+    """When it was started, in clock ticks: with the pid, this is an identity."""
+    fields = _fields(pid)
+    return int(fields[19]) if fields else -1
+
+
 def listed() -> list[int]:
     """Every process."""
     return [int(name) for name in _listdir("/proc") if name.isdecimal()]
@@ -155,13 +214,18 @@ def newest_pid() -> int:
 
 def _status(pid: int) -> tuple[bytes, int, int]:
     """The state of its first thread, its flags, and how many threads it has."""
-    # The name before the state, in parentheses, may contain anything.
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    fields = _fields(pid)
     return (fields[0], int(fields[6]), int(fields[17])) if fields else (b"", 0, 0)
 
 
+def _fields(pid: int) -> list[bytes]:
+    """The state of a process and what follows it in its ``stat``; nothing if gone."""
+    # The name before the state, in parentheses, may contain anything.
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
 def _listdir(path: str) -> list[str]:
-    if not _HAS_PROC:
+    if not _proc.is_usable:
         return []
     try:
         return os.listdir(path)
@@ -171,21 +235,20 @@ def _listdir(path: str) -> list[str]:
 
 def _read(path: str) -> bytes:
     """The whole of a small file; nothing if the process is gone by now."""
-    if not _HAS_PROC:
+    if not _proc.is_usable:
         return b""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        return _nothing(error)
-    try:
-        data = more = os.read(fd, _CHUNK)
-        while more:
-            data += (more := os.read(fd, _CHUNK))
+    with Descriptors() as held:
+        try:
+            fd = held.open(os.open, path, _READING)
+        except OSError as error:
+            return _nothing(error)
+        try:
+            data = more = os.read(fd, _CHUNK)
+            while more:
+                data += (more := os.read(fd, _CHUNK))
+        except OSError:
+            return b""
         return data
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
 
 
 def _nothing(error: OSError) -> bytes:
