@@ -16,6 +16,7 @@ from children import FAMILY, FOREVER, alive, line
 import within
 from within import Stop, process, run
 from within._processes import _exit
+from within._processes._descriptors import Descriptors
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -155,6 +156,5 @@ async def test_p16_no_descriptor_is_left_for_a_pipe(
 def test_exit_of_a_child_that_is_gone_already() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
-    fd = _exit.open_exit(child.pid)
-    assert os.read(fd, 1) == b""
-    os.close(fd)
+    with Descriptors() as held:
+        assert os.read(_exit.open_exit(child.pid, held), 1) == b""

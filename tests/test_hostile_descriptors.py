@@ -18,7 +18,7 @@ from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _pump
+from within._processes import _fork, _pump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -232,7 +232,7 @@ async def test_p16_there_is_no_process_left_to_start(
 
     await run("true")
     with nothing_leaks(), monkeypatch.context() as patched:
-        patched.setattr(subprocess, "_fork_exec", fork)
+        patched.setattr(_fork, "fork_exec", fork)
         with pytest.raises(OSError, match=os.strerror(kind)) as raised:
             await start("sleep", FOREVER)
         assert raised.value.errno == kind

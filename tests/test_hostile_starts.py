@@ -262,7 +262,7 @@ ENDS = {
     "exit": "sys.exit(0)",
     "error": "raise ZeroDivisionError",
     "signals": "child.kill(); child.returncode; os._exit(0)",
-    "drops": "child._dropped(); os._exit(0)",
+    "drops": "child._child.drop(); os._exit(0)",
     "writes": "child.stdin.close(); child.stdout.close(); os._exit(0)",
 }
 
@@ -312,17 +312,19 @@ def test_p16_a_fork_in_the_middle_leaves_its_parents_child_alone(
 
 
 WAIT_IN_A_FORK = """
-import asyncio, os, warnings, within
+import asyncio, os, within
 
 async def main():
     async with within.process("sh", "-c", "read x; echo alive") as child:
         if not (pid := os.fork()):
-            warnings.simplefilter("ignore")  # it says that it does not know
+            assert child.returncode is None, child.returncode
+            assert "in the process that started it" in repr(child)
             try:
                 child.wait().send(None)
-            except StopIteration:
+            except RuntimeError as error:
+                assert "not a child of this fork" in str(error)
                 os._exit(0)
-        os.waitpid(pid, 0)
+        assert os.waitpid(pid, 0)[1] == 0
         await child.stdin.aclose()
         print([line async for line in child], await child.wait())
 
@@ -330,7 +332,7 @@ asyncio.run(main())
 """
 
 
-def test_p5_to_wait_in_a_fork_does_nothing_to_its_parents_child() -> None:
+def test_p5_a_fork_knows_that_the_child_is_its_parents() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WAIT_IN_A_FORK],
         capture_output=True,

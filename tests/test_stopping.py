@@ -287,7 +287,7 @@ def test_p3_a_fork_does_not_end_its_parents_children() -> None:
         async with process("cat") as child:
             fork = os.fork()
             if not fork:
-                child._dropped()
+                child._child.drop()
                 os._exit(0)
             os.waitpid(fork, 0)
             assert child.stdin is not None

@@ -140,9 +140,12 @@ async def test_p17_streams_are_anyios() -> None:
             await p.stdin.send(b"more")
         with pytest.raises(ValueError, match="0"):
             await p.stdout.receive(0)
-    with pytest.raises(anyio.ClosedResourceError):
+    with pytest.raises(anyio.EndOfStream):  # of the child, too
         await p.stdout.receive()
     assert "closed" in repr(p.stdout)
+    await p.stdout.aclose()
+    with pytest.raises(anyio.ClosedResourceError):
+        await p.stdout.receive()
 
 
 async def test_p17_a_reader_that_is_gone() -> None:

@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 import within
 from within import process
+from within._processes._ends import Output
 from within._processes._lines import Lines
-from within._processes._pipes import ReceivePipe
+from within._processes._streams import ReceiveStream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -39,7 +40,7 @@ class Wire:
     """A pipe that is read as a child's output is, and written to by the test."""
 
     writing: int
-    reading: ReceivePipe
+    reading: ReceiveStream
 
     def lines(
         self, encoding: str = "utf-8", errors: str = "strict", limit: int | None = None
@@ -59,7 +60,7 @@ class Wire:
 def wire() -> Iterator[Wire]:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    made = Wire(writing, ReceivePipe(reading))
+    made = Wire(writing, ReceiveStream(Output(reading)))
     try:
         yield made
     finally:

@@ -7,9 +7,10 @@ docstrings for the rest. ``within.testing`` is imported on its own.
 from ._clock import current_effective_deadline, current_time
 from ._contexts import opening, running
 from ._processes._errors import ProcessTimeout
+from ._processes._plan import Stop
 from ._processes._process import Process, process
-from ._processes._run import Completed, run
-from ._processes._stop import Stop
+from ._processes._results import Completed
+from ._processes._run import run
 from ._timeouts import (
     DeadlineExceeded,
     Timeout,

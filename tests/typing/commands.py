@@ -170,6 +170,9 @@ def arguments_of_stop() -> None:
     stop = within.Stop(close_stdin=1, signal=signal.SIGINT, grace=0.5, tree="all")
     assert_type(stop.grace, float)
     assert_type(stop.signal, int)
+    mixed = within.Stop(first="child", pause=0.2, linger=1)
+    assert_type([mixed.pause, mixed.linger], list[float])
+    within.Stop(first="both")  # type: ignore[arg-type]
     within.Stop(tree="family")  # type: ignore[arg-type]
     within.Stop(5)  # type: ignore[call-arg]
     stop.grace = 5  # type: ignore[misc]

@@ -1,7 +1,14 @@
 """One child's life: starting it, its pipes, waiting for it, stopping it, run().
 
-``_command`` checks what is asked for, ``_child`` starts, signals and reaps,
-``_exit`` tells of the exit, ``_census`` and ``_tree`` of who else is there,
-``_pump`` moves bytes and waits, ``_stop`` ends it all; ``_process`` (with
-``_pipes`` and ``_lines``) and ``_run`` are what users see.
+From the bottom up:
+
+- ``_plan`` (:class:`Stop`), ``_results`` and ``_errors`` say what is asked for and
+  what comes of it; they do nothing.
+- ``_command`` checks a command, ``_fork`` starts it, ``_files`` makes its pipes,
+  ``_exit`` tells of its exit, ``_census`` and ``_tree`` find the rest of its tree;
+  ``_child`` holds all of that for one child.
+- ``_pump`` waits for descriptors, ``_ends`` reads and writes the pipes, ``_rest`` says
+  how long to wait after the exit, ``_stopping`` ends the child.
+- ``_process`` (with ``_streams`` and ``_lines``) and ``_run`` (with ``_capture``) are
+  what users see.
 """

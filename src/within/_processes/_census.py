@@ -1,9 +1,9 @@
-"""Who is in the groups of our children, at the price of a look at each birth.
+"""The members of our children's groups, at the price of one look at each birth.
 
-To list every process whenever a child exits costs the square of their number
-when a thousand are open (P15). But a group grows by births alone, and numbers
-are given out in order: who is in it was born after its leader, and whoever has
-been looked at once need not be looked at again.
+Listing every process whenever a child exits would cost the square of their number
+when a thousand are open (P15). But a group grows only by births, and pids are given
+out in order: a member was born after its leader, and a process that has been looked
+at once need not be looked at again.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ import time
 
 from ._tree import FEW_BIRTHS, group_of, is_alive, listed, newest_pid
 
-# In less than this numbers do not go full circle. In seconds.
+# The pids do not go full circle in less than this. In seconds.
 _FRESH = 0.25
 
-# A number is given some microseconds before its process can be found by it. Who
-# was not found is looked for again for as long as this. In seconds.
+# A pid is given out some microseconds before its process can be found by it. One
+# that was not found is looked for again for this long. In seconds.
 _MATURITY = 0.01
 
-# More than can be in that state at once.
-_IN_LABOUR = 50
+# Upper bound on forks that are not visible yet.
+_UNDER_WAY = 50
 
 
 class Census:
-    """The members of the groups that are watched, by all threads together."""
+    """The members of the groups that are watched, shared by all threads."""
 
     def __init__(self) -> None:
-        # The garbage collector may end a dropped child within any of these.
+        # Reentrant: the garbage collector may end a dropped child inside any method.
         self._lock = threading.RLock()
-        self._groups: dict[int, set[int]] = {}  # by leader, who is not in it
-        self._unsure: set[int] = set()  # groups with births that nobody looked at
-        self._newest = 0  # whoever was born up to this one has been looked at
-        self._looked = -math.inf  # when that was
-        self._latest = 0  # the leader watched last
-        self._missed: dict[int, float] = {}  # born at that time, but not seen
+        self._groups: dict[int, set[int]] = {}  # by leader, without the leader
+        self._unsure: set[int] = set()  # groups that may have members we never saw
+        self._newest = 0  # all pids up to this one have been looked at
+        self._looked = -math.inf  # when we last looked
+        self._latest = 0  # the last leader that was watched
+        self._missed: dict[int, float] = {}  # pid given out at that time, but not found
 
     def watch(self, leader: int) -> None:
-        """Begin with a group, whose leader was just started and is not reaped."""
+        """Begin with a group. Its leader was just started and is not reaped."""
         with self._lock:
             now = time.monotonic()
             fresh = now - self._looked < _FRESH
             if fresh and abs(leader - self._newest) < FEW_BIRTHS:
-                # Others may have looked at more than the leader since its start.
+                # Another thread may have looked past the leader since its start.
                 born = range(leader + 1, self._newest + 1)
             else:
                 born = range(0)
@@ -55,13 +55,17 @@ class Census:
             known = self._groups[leader] = set()
             known.update(pid for pid in born if group_of(pid) == leader)
 
+    def is_watching(self, leader: int) -> bool:
+        """Whether :meth:`watch` was called for it."""
+        return leader in self._groups
+
     def forget(self, leader: int) -> None:
-        """Its group is history. (No lock: the garbage collector may call this.)"""
+        """Drop a group. (No lock, because the garbage collector may call this.)"""
         self._groups.pop(leader, None)
         self._unsure.discard(leader)
 
     def members(self, leader: int) -> list[int]:
-        """The living ones of a watched group, its leader apart."""
+        """The living members of a watched group, without its leader."""
         with self._lock:
             self._look()
             if leader in self._unsure:
@@ -78,12 +82,12 @@ class Census:
     def _look(self) -> None:
         now = time.monotonic()
         last = newest_pid()
-        # Where /proc is made up for a container, what it says may be long past.
-        told = max(self._newest, self._latest) <= last <= self._newest + FEW_BIRTHS
+        # Where /proc is emulated for a container, its answer may be out of date.
+        is_true = max(self._newest, self._latest) <= last <= self._newest + FEW_BIRTHS
         since = self._newest
-        if not told or now - self._looked >= _FRESH:
+        if not is_true or now - self._looked >= _FRESH:
             self._unsure.update(list(self._groups))
-            since = max(0, last - _IN_LABOUR)
+            since = max(0, last - _UNDER_WAY)
         born = dict.fromkeys(range(since + 1, last + 1), now)
         self._missed = {
             pid: since
@@ -93,7 +97,7 @@ class Census:
         self._newest, self._looked = last, now
 
     def _assign(self, pid: int) -> bool:
-        """Put it into its group, if that is watched; false if it is not there."""
+        """Put it into its group, if that is watched; false if there is no such process."""
         pgid = group_of(pid)
         if pid != pgid and (known := self._groups.get(pgid)) is not None:
             known.add(pid)

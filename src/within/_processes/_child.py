@@ -2,133 +2,145 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-import secrets
+import select
 import signal as signals
-import subprocess
 import sys
 import time
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from ._census import census
+from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
-from ._tree import bearers, group_of
+from ._files import Files
+from ._fork import start_program
+from ._marks import mark_limits, marked, new_mark
+from ._orphans import Orphans, keep_for_later, reap_kept
+from ._results import Usage
+from ._tree import bearers, can_search, group_of, is_running, may_signal
 
 if TYPE_CHECKING:
-    import resource
     from collections.abc import Callable
     from typing import Self
 
     from ._command import Command
-    from ._stop import Stop
+    from ._plan import Stop
 
-# What to report for a child that somebody else has reaped, as asyncio does.
+# The status reported for a child that somebody else has reaped, as in asyncio.
 _UNKNOWN = 255
 
 # PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
 _TO_GROUP = 4
 
-# How long to block, at most, where nothing can be awaited. In seconds.
+# The longest that we block where nothing can be awaited. In seconds.
 _BLOCKING = 2.0
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Usage(NamedTuple):
-    """What a child has used, as the kernel told when it was reaped.
+class Closable(Protocol):
+    """One of our ends of a pipe."""
 
-    ``wall``, ``user`` and ``system`` are seconds; ``max_rss``, the peak of its
-    resident memory, is bytes. With the child itself it counts the descendants
-    that the child has waited for. (On Linux ``max_rss`` is never below what the
-    starting process had resident itself: see getrusage(2) and exec.)
-    """
-
-    wall: float
-    user: float
-    system: float
-    max_rss: int
+    def close(self) -> None:
+        """Close it at once."""
+        ...
 
 
 class Child:
-    """A running child, and the group or the marked tree that goes with it."""
+    """A child, and the group or the marked tree that goes with it.
 
-    def __init__(
-        self,
-        command: Command,
-        plan: Stop,
-        *,
-        stdin: Any,
-        stdout: Any,
-        stderr: Any,
-    ) -> None:
-        options = dict(command.options)
-        env = options.pop("env", None)
-        self._mark: str | None = None
-        if plan.tree == "all":
-            # A name and not a value, so that trees in trees keep both marks.
-            self._mark = f"WITHIN_TREE_{secrets.token_hex(8)}"
-            env = {**(os.environ if env is None else env), self._mark: "1"}
-        # setsid() makes a group as well, and setpgid() would fail after it.
-        joined: int = options.get("process_group", 0)  # 0 makes a new one
-        if plan.tree != "child" and not options.get("start_new_session"):
-            options["process_group"] = joined
-        self._own_group = plan.tree != "child"
-        self._owner = os.getpid()
-        self._began = time.monotonic()
-        # bufsize=0: nothing of Popen's own buffering is in the way, for the
-        # pipes are ours.
-        popen = subprocess.Popen(
-            command.args,
-            bufsize=0,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=env,
-            **options,
-        )
-        # The groups that are ended with the child: the one that it has joined, if any,
-        # and one that has its number, because it was made for it or by it (setsid(2)).
-        self._groups = (joined, popen.pid) if joined else (popen.pid,)
-        if self._own_group:
-            for group in self._groups:
-                census.watch(group)
-        self._popen = popen
+    It is made first and started afterwards, so that everything that a start opens
+    belongs to it at once, and is released with it whatever interrupts us (P14).
+    """
+
+    def __init__(self, command: Command, plan: Stop) -> None:
         self.args: tuple[str | bytes, ...] = command.args
-        self.pid: int = popen.pid
         self.returncode: int | None = None
-        self.usage: Usage | None = None
+        self.exit_fd = -1
+        self.held = Descriptors()
+        self.ends: list[Closable] = []  # our ends of its pipes
         self.on_signal: Callable[[int], None] | None = None
+        self._command = command
+        self._owner = os.getpid()
+        self._own_group = plan.tree != "child"
+        self._joined: int = command.options.get("process_group", 0)
+        is_marked = plan.tree == "all"
+        self._mark = new_mark() if is_marked else None
+        self._orphans = Orphans()
+        self._pids: list[int] = []  # its own, from the moment of the fork
+        self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
+        self._began = time.monotonic()
         self._ended: float | None = None
-        self._reaped = False
-        self._lost = False  # reaped behind our back
-        try:
-            self.exit_fd: int = open_exit(self.pid)
-        except BaseException:
-            self.exit_fd = -1
-            self.end_now()
-            raise
+        self._lost = False  # reaped by somebody else
+        self._released = False
+        _open.add(self)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.end_now()  # nothing, once it is reaped
+        self.end_now()  # only if nothing better came before
 
     def __repr__(self) -> str:
         return f"child {self.pid} {' '.join(map(str, self.args))!r}"
 
+    def __del__(self) -> None:
+        self.drop()
+
+    def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
+        """Start it, and return its files. It can be called once."""
+        reap_kept()
+        if self._mark is not None and not can_search():
+            warnings.warn(
+                'tree="all" finds only the process group here: there is no /proc, or it '
+                "shows the processes of another pid namespace",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        command = self._command
+        env = command.options.get("env")
+        if self._mark is not None:
+            env = marked(env, self._mark)
+        # setsid() makes a group as well, and setpgid() would fail after it.
+        new_session = command.options.get("start_new_session")
+        group = self._joined if self._own_group and not new_session else -1
+        files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
+        self._began = time.monotonic()
+        try:
+            start_program(self._pids, command, files.for_child, env, group)
+            if self._own_group:
+                for watched in self._groups():
+                    census.watch(watched)
+            if self._mark is not None:
+                mark_limits(self.pid, self._mark)
+            self.exit_fd = open_exit(self.pid, self.held)
+        except BaseException:
+            self.end_now()
+            raise
+        files.started()
+        return files
+
+    @property
+    def pid(self) -> int:
+        """Its pid; 0 before the start."""
+        return self._pids[0] if self._pids else 0
+
     def is_ours(self) -> bool:
-        """False in a fork of the process that has started it, whose it stays."""
+        """False in a fork of the process that started it: it stays that one's."""
         return os.getpid() == self._owner
 
     # -- its end -----------------------------------------------------------
 
     def has_exited(self) -> bool:
-        """Whether it has; ``returncode`` is known then, though it is not reaped."""
+        """Whether it has exited; ``returncode`` is known then, though not reaped."""
         if self.returncode is not None:
             return True
+        if not self.is_ours():  # its exit can be seen from a fork, its status cannot
+            return bool(select.select([self.exit_fd], [], [], 0)[0])
         try:
             result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -142,86 +154,152 @@ class Child:
         return True
 
     def left(self) -> list[int]:
-        """Some of its tree that live, itself apart; none if nobody does."""
+        """Living members of its tree, itself apart: some of them, or none at all."""
         members = self._members()
         if not members and self._mark is not None:
             for pid, _ in bearers(self._mark):
                 if pid != self.pid:
+                    self._orphans.note(pid)
                     return [pid]
         return members
 
+    def _groups(self) -> tuple[int, ...]:
+        """The groups that are ended with it: the one that it has joined, if any, and one
+        that has its number, because it was made for it or by it (setsid(2)).
+        """
+        return (self._joined, self.pid) if self._joined else (self.pid,)
+
     def _members(self) -> list[int]:
-        groups = self._groups if self._own_group else ()
+        groups = self._groups() if self._own_group else ()
         found = [pid for group in groups for pid in census.members(group)]
         return [pid for pid in found if pid != self.pid]
+
+    def is_at_work(self) -> bool:
+        """Whether a living member of its group uses the processor or the disk."""
+        if self._waited or not self._own_group:
+            return False
+        return any(map(is_running, self._members()))
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
         return self.has_exited() and not self.left()
 
-    def reap(self) -> None:
-        """Take it off the kernel's books. From here on its number is free (P5)."""
-        if self._reaped or not self.is_ours():
-            return
-        if self._own_group:
-            # Who has slipped in unseen goes too.
-            self._signal_groups(signals.SIGKILL)
-        self._reaped = True
-        for group in self._groups:
-            census.forget(group)
-        if self.exit_fd >= 0:
-            os.close(self.exit_fd)
-            self.exit_fd = -1
-        if self._lost:
-            return
-        try:
-            pid, status, used = os.wait4(self.pid, os.WNOHANG)
-        except ChildProcessError:
-            self._lose()
-        else:
-            if pid:  # else the kernel holds it up, and Popen reaps it one day
-                self._note(status, used)
-
-    def _note(self, status: int, used: resource.struct_rusage) -> None:
+    @property
+    def usage(self) -> Usage | None:
+        """What it has used; ``None`` until it is reaped."""
+        if not self._waited or not self._waited[0][0]:
+            return None
+        used = self._waited[0][2]
         ended = self._ended or time.monotonic()
-        self.returncode = self._popen.returncode = os.waitstatus_to_exitcode(status)
-        self.usage = Usage(
+        return Usage(
             ended - self._began,
             used.ru_utime,
             used.ru_stime,
             used.ru_maxrss * _RSS_UNIT,
         )
 
-    def end_now(self) -> None:
-        """Kill and reap without a loop: for who cannot await any more."""
-        if self._reaped or not self.is_ours():
+    def reap(self) -> None:
+        """Reap it. From here on its pid may go to another process (P5)."""
+        if self._waited or not self._pids or not self.is_ours():
             return
-        with suppress(OSError):  # of descriptors, to look for marked ones
-            self.signal_tree(signals.SIGKILL, report=False)
-        # No longer than this: somebody who may not be killed must not hold us.
-        until = time.monotonic() + _BLOCKING
-        while not self._seems_gone() and time.monotonic() < until:
-            time.sleep(0.0005)
-        self.reap()
+        if self._own_group:
+            self._signal_groups(signals.SIGKILL)  # a member that we have not seen
+        if not self._lost:
+            try:
+                # Kept in one step: a pid that we have given back but still believe
+                # to be ours could be signalled again.
+                _, status, _ = keep(self._waited, os.wait4, self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self._lose()
+            else:
+                if self._waited[0][0]:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+                    self._ended = self._ended or time.monotonic()
+                    self._orphans.reap(self.pid if self._own_group else 0)
+                else:  # the kernel is holding it up, or we may not kill it
+                    keep_for_later(self.pid)
+        if not self._waited:
+            self._waited.append((0, 0, None))
+        for group in self._groups():
+            census.forget(group)
+        exit_fd, self.exit_fd = self.exit_fd, -1
+        self.held.close(exit_fd)
+
+    def end_now(self) -> None:
+        """Kill and reap it, without a loop, and release everything that is its.
+
+        After :meth:`reap` there is nothing left to kill. This is also the way out
+        where nothing can be awaited.
+        """
+        if self._released or not self.is_ours():
+            return
+        if self._waited or not self._pids:  # nothing to kill, as after most ends
+            self._end_now()
+        else:
+            undisturbed(self._end_now)
+
+    def drop(self) -> None:
+        """Nobody refers to it any more, or the interpreter exits."""
+        if self._released or not self.is_ours():
+            return
+        was_running = bool(self._pids) and not self._waited
+        self.end_now()  # first: the warning may be an error
+        if was_running:
+            warnings.warn(
+                f"{self!r} was dropped while open: leave its block, or await aclose()",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    def _end_now(self) -> None:
+        for end in self.ends:  # first: it takes descriptors to find all of a tree
+            end.close()
+        self.ends.clear()  # they refer to us
+        if self._pids and not self._waited:
+            if self._own_group and not census.is_watching(self.pid):
+                census.watch(self.pid)  # its start was interrupted before that
+            with suppress(OSError):  # out of descriptors to look for marked ones
+                self.signal_tree(signals.SIGKILL, report=False)
+            # Not for ever: a process that may not be killed must not hold us.
+            until = time.monotonic() + _BLOCKING
+            while not (self._seems_gone() or self.is_refused()):
+                if time.monotonic() > until:
+                    break
+                select.select([], [], [], 0.0005)
+            self.reap()
+        for group in self._groups():
+            census.forget(group)
+        self.held.close_all()
+        self._released = True
+        _open.discard(self)
+
+    def is_refused(self) -> bool:
+        """Whether it lives, or some of its tree do, and none of them may be signalled."""
+        if not self.has_exited():
+            return not may_signal(self.pid)
+        left = self.left()
+        return bool(left) and not any(map(may_signal, left))
 
     def _seems_gone(self) -> bool:
         try:
             return self.is_gone()
-        except OSError:  # of descriptors, to look for the others
+        except OSError:  # out of descriptors to look for the others
             return self.has_exited()
 
     # -- signals -----------------------------------------------------------
 
-    def signal(self, number: int) -> None:
+    def signal(self, number: int, *, report: bool = False) -> None:
         """Send a signal to the child alone; nothing if it has ended."""
-        if self._reaped or not self.is_ours() or self.has_exited():
+        if self._waited or not self.is_ours() or self.has_exited():
             return
-        # Unreaped, the number is its own, whatever happens meanwhile (P5).
+        if report and self.on_signal is not None:
+            self.on_signal(number)
+        # Unreaped, the pid is its own, whatever happens meanwhile (P5).
         _ignoring_missing(os.kill, self.pid, number)
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:
-        """Send a signal to everybody that :class:`Stop` ends with the child."""
-        if self._reaped:
+        """Send a signal to everything that :class:`Stop` ends with the child."""
+        if self._waited or not self.is_ours():
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
@@ -229,58 +307,57 @@ class Child:
             self._signal_groups(number)
         if (
             not self._own_group
-            or group_of(self.pid) not in self._groups
+            or group_of(self.pid) not in self._groups()
             or number == signals.SIGKILL
         ):
             self.signal(number)  # it may have moved to another group
         if self._mark is not None:
             for pid, pidfd in bearers(self._mark):
-                # Who is in the group has been told; but SIGKILL does not mind, and
-                # one that was born into it since has not.
-                told = self._own_group and group_of(pid) in self._groups
+                # The group has had it already. A second SIGKILL does no harm, and
+                # reaches one that was born into the group since.
+                self._orphans.note(pid)
+                told = self._own_group and group_of(pid) in self._groups()
                 if number == signals.SIGKILL or not told:
                     _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
     def _signal_groups(self, number: int) -> None:
-        for group in self._groups:
+        for group in self._groups():
             if group == self.pid:
                 self._signal_own_group(number)
             else:  # its number stays the group's as long as its leader is not reaped
                 _ignoring_missing(os.killpg, group, number)
 
     def _signal_own_group(self, number: int) -> None:
-        try:  # whoever else waits may have reaped it since we looked
+        try:  # another wait() may have reaped it since we looked
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             self._lose()
         if not self._lost:
             _ignoring_missing(os.killpg, self.pid, number)
             return
-        # Its number may be anybody's by now. The pidfd still knows the group; where
-        # there is none (it was gone before we had one) or the kernel is older than
-        # that, the members are held one by one.
+        # Its pid may be any process's by now. The pidfd still knows the group; where
+        # there is no pidfd, or the kernel is older than that, the members are held
+        # one by one.
         try:
             signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
-        except OSError:
+        except (OSError, AttributeError):
             for pid in census.members(self.pid):
                 self._signal_member(pid, number)
 
     def _signal_member(self, pid: int, number: int) -> None:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            return
-        try:
+        with Descriptors() as held:
+            try:
+                pidfd = held.open(os.pidfd_open, pid)
+            except (OSError, AttributeError):
+                return
             if group_of(pid) == self.pid:
                 _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
-        finally:
-            os.close(pidfd)
 
     def _lose(self) -> None:
-        """Somebody else has reaped it: SIGCHLD is ignored, or a wait() too many."""
+        """Another wait() has reaped it, or SIGCHLD is ignored."""
         self._lost = True
         if self.returncode is None:
-            self.returncode = self._popen.returncode = _UNKNOWN
+            self.returncode = _UNKNOWN
             warnings.warn(
                 f"{self!r} was reaped by somebody else (is SIGCHLD ignored?): its "
                 f"exit status is unknown, {_UNKNOWN} is reported",
@@ -293,6 +370,16 @@ def _ignoring_missing(send: Callable[[int, int], None], to: int, number: int) ->
     try:
         send(to, number)
     except (ProcessLookupError, PermissionError):
-        # macOS answers EPERM for a group of zombies; a set-uid child does so too,
-        # and then there is nothing that we may do.
+        # macOS answers EPERM for a group of zombies. A set-uid child answers so too,
+        # and there is nothing that we could do about it.
         pass
+
+
+# Those that are not released, for an end of the interpreter that finds them open.
+_open: WeakSet[Child] = WeakSet()
+
+
+@atexit.register
+def _drop_all() -> None:
+    for child in tuple(_open):
+        child.drop()

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._stop import Stop
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Self
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from typing import TypedDict
+
+    from _typeshed import HasFileno
 
     Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-# Options of subprocess.Popen that are passed on. The others are refused, each
-# with the way out where there is one.
+    # PIPE, DEVNULL, a descriptor, an open file, or None for our own.
+    File = int | HasFileno | None
+
+    class PopenOptions(TypedDict, total=False):
+        """Options with the meaning that they have for :class:`subprocess.Popen`."""
+
+        executable: Word | None
+        close_fds: bool
+        pass_fds: Collection[int]
+        pipesize: int | None
+        restore_signals: bool
+        start_new_session: bool
+        preexec_fn: Callable[[], object] | None
+        umask: int
+        user: str | int | None
+        group: str | int | None
+        extra_groups: Iterable[str | int] | None
+
+
+# Options of subprocess.Popen that have the same meaning here. The others are
+# refused, each with the way out where there is one.
 _PASSED = frozenset(
     {
         "cwd",
@@ -39,17 +59,22 @@ _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
     "args": "the command is given by position, one argument each",
     "bufsize": "streams are not buffered",
-    "universal_newlines": "see encoding= of process() and text= of run()",
-    "text": "run() has it; process() yields text lines and streams of bytes",
-    "encoding": "process() has it; run(text=True) decodes UTF-8",
-    "errors": "process() has it; run(text=True) is strict",
+    "capture_output": "run() captures stdout and stderr unless told otherwise",
+    "check": "run() has it; after process(), look at returncode",
+    "encoding": "process() and run(text=True) have it",
+    "errors": "process() and run(text=True) have it",
+    "input": "run() has it; after process(), write to its stdin",
+    "max_output": "run() has it",
     "process_group": "Stop(tree=...) says whether the child gets a group of its own",
+    "text": "run() has it; process() yields text lines and streams of bytes",
+    "timeout": "run() has it; put process() into a block: with within.timeout(seconds)",
+    "universal_newlines": "see encoding= of process() and text= of run()",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command whose every part has been looked at."""
+    """A command that has been checked in every part."""
 
     args: tuple[str | bytes, ...]
     options: Mapping[str, Any]
@@ -57,18 +82,20 @@ class Command:
 
 
 def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
-    """The command that was asked for, or the error that says what is wrong."""
+    """Return the command that was asked for, or raise the error that says why not."""
     if sys.platform == "win32":
         raise NotImplementedError(
-            "child processes need POSIX: on Windows within has its timeouts only"
+            "child processes need POSIX: on Windows, within has only its timeouts"
         )
-    if not hasattr(os, "waitid"):  # by which we hear of an exit without reaping
+    if not hasattr(os, "waitid"):  # it tells of an exit without reaping
         raise NotImplementedError(
-            "child processes need os.waitid(), which CPython has on macOS since 3.13"
+            f"child processes need os.waitid(), which this {sys.implementation.name} "
+            f"{platform.python_version()} does not have (CPython has it, on macOS since "
+            "3.13)"
         )
     for name in options:
         if name not in _PASSED:
-            hint = _REFUSED.get(name, "see subprocess.Popen for those there are")
+            hint = _REFUSED.get(name, "see subprocess.Popen for the options there are")
             raise TypeError(f"{name}= is not an option of a process: {hint}")
     if not args:
         raise ValueError("no command: give the program and its arguments, one by one")
@@ -82,8 +109,19 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     return Command(checked, passed, size)
 
 
+def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:
+    """Add the way out, where a whole command line was given as the program."""
+    program = os.fsdecode(args[0])
+    if len(args) == 1 and " " in program.strip() and not os.path.exists(program):
+        words = ", ".join(repr(word) for word in program.split())
+        error.add_note(
+            f"the program and its arguments are given one by one, as in ({words}); for "
+            f'a shell, give ("sh", "-c", {program!r})'
+        )
+
+
 def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
-    """The error for what can be no file of a child."""
+    """Raise the error for anything that cannot be a file of a child."""
     for name, file in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
         if file == subprocess.STDOUT and name != "stderr":
             raise ValueError(f"{name}=STDOUT makes no sense: it is for stderr")
@@ -95,12 +133,6 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
                 f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file "
                 "or None for our own"
             )
-
-
-def check_stop(stop: object) -> None:
-    """The error for what is no :class:`Stop`."""
-    if not isinstance(stop, Stop):
-        raise TypeError(f"stop is {stop!r}: give within.Stop(...)")
 
 
 def _check_word(arg: Word, place: int) -> str | bytes:
@@ -115,64 +147,3 @@ def _check_word(arg: Word, place: int) -> str | bytes:
     if ("\0" if isinstance(word, str) else b"\0") in word:  # type: ignore[operator]
         raise ValueError(f"{what} is {word!r}: a NUL cannot be passed to a program")
     return word
-
-
-class Pipes:
-    """The pipes of one start: their ends for the child and for us.
-
-    Made here and not by Popen, so that each is ours from its first moment, and
-    closed whatever fails after it.
-    """
-
-    def __init__(self, size: int | None = None) -> None:
-        self._size = size  # in bytes, where the system lets one choose
-        self._for_child: list[int] = []
-        self._for_us: list[int] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.started()
-        while self._for_us:
-            os.close(self._for_us.pop())
-
-    def to_child(self, target: Any) -> tuple[Any, int | None]:
-        """(what Popen gets as stdin, the end that we write to)."""
-        if target != subprocess.PIPE:
-            return target, None
-        return self._open(reading=False)
-
-    def from_child(self, target: Any) -> tuple[Any, int | None]:
-        """(what Popen gets as stdout or stderr, the end that we read from)."""
-        if target != subprocess.PIPE:
-            return target, None
-        return self._open(reading=True)
-
-    def started(self) -> None:
-        """The child has its ends now; we keep ours."""
-        while self._for_child:
-            os.close(self._for_child.pop())
-
-    def handed_over(self) -> None:
-        """Our ends belong to somebody else now."""
-        self._for_us.clear()
-
-    def close(self, fd: int) -> None:
-        """Close one end of ours."""
-        if fd in self._for_us:
-            self._for_us.remove(fd)
-            os.close(fd)
-
-    def _open(self, *, reading: bool) -> tuple[int, int]:
-        readable, writable = os.pipe()
-        theirs, ours = (writable, readable) if reading else (readable, writable)
-        self._for_child.append(theirs)
-        self._for_us.append(ours)
-        os.set_blocking(ours, False)
-        if self._size is not None:
-            import fcntl  # not on Windows, which check_command() refuses
-
-            if set_size := getattr(fcntl, "F_SETPIPE_SZ", 0):
-                fcntl.fcntl(ours, set_size, self._size)
-        return theirs, ours

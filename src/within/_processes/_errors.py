@@ -1,4 +1,4 @@
-"""The errors of run()."""
+"""The errors of :func:`run`: what each carries, and what it says."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from .._timeouts import DeadlineExceeded
 
 if TYPE_CHECKING:
     from .._timeouts import Timeout
-    from ._child import Usage
+    from ._results import Usage
 
 
 class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
     """:func:`within.run` did not finish within its ``timeout``.
 
-    Its child and the tree that it started have been stopped. Both a
+    The child and the tree that it started have been stopped. It is both a
     :class:`DeadlineExceeded` and a :class:`subprocess.TimeoutExpired`, so that
-    either ``except`` clause takes it.
+    either ``except`` clause catches it.
 
-    ``cmd`` is the command, ``timeout`` the limit in seconds, ``stdout`` (also
-    ``output``) and ``stderr`` are what had been captured by the time that the
-    child was gone: ``bytes``, or ``str`` where ``text=True`` was asked for.
-    ``returncode`` and ``usage`` are how it ended and what it had used; ``None`` if
-    the limit was over before it was started.
+    ``cmd`` is the command and ``timeout`` the limit in seconds. ``stdout`` (also
+    ``output``) and ``stderr`` hold everything that was captured until the child was
+    gone: ``bytes``, or ``str`` with ``text=True``. ``returncode`` and ``usage`` say
+    how the child ended and what it had used; they are ``None`` if the limit was over
+    before the child was started.
     """
 
-    # Not known from the type: str, bytes, or None where it was no pipe.
+    # The type cannot say which: str, bytes, or None where there was no pipe.
     stdout: Any
     stderr: Any
 
@@ -51,16 +51,16 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
         self.usage = usage
 
     def __str__(self) -> str:
-        # TimeoutExpired has a __str__ of its own, which knows neither the name
-        # nor the lateness that T10 asks for.
+        # TimeoutExpired.__str__() knows neither the name nor the lateness that T10
+        # asks for.
         return str(self.args[0])
 
 
 class OutputLimitExceeded(subprocess.CalledProcessError):
-    """A child wrote more than ``max_output`` bytes, and was stopped for it.
+    """A child wrote more than ``max_output`` bytes and was stopped for it.
 
-    ``stdout`` and ``stderr`` hold what had been kept: together, ``max_output``
-    bytes. ``usage`` is what the child had used.
+    ``stdout`` and ``stderr`` hold what was kept: together, ``max_output`` bytes.
+    ``usage`` is what the child had used.
     """
 
     def __init__(

@@ -1,41 +1,39 @@
-"""A descriptor that turns readable when a child exits, without reaping it.
+"""A descriptor that becomes readable when a child exits, without reaping it.
 
-As long as a child is not reaped, neither its number nor its group's can go to
-somebody else (P5); so we want to hear of the exit first and reap last.
+As long as a child is not reaped, neither its pid nor its group's can go to another
+process (P5). So the exit must be heard of first, and the child reaped last.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
+from ._descriptors import Descriptors
 
-def open_exit(pid: int) -> int:
-    """A descriptor for the exit of our child ``pid``; the caller closes it."""
+
+def open_exit(pid: int, held: Descriptors) -> int:
+    """A descriptor for the exit of our child ``pid``, kept by ``held``."""
     pidfd_open = getattr(os, "pidfd_open", None)  # Linux, and not in every build
     if pidfd_open is not None:
         try:
-            descriptor: int = pidfd_open(pid)
+            return held.open(pidfd_open, pid)
         except ProcessLookupError:
-            return _hung_up()  # reaped already: SIGCHLD is ignored (P16)
+            return _hung_up(held)  # reaped already: SIGCHLD is ignored (P16)
         except OSError as error:
-            if not _is_missing(error):
+            # The kernel, or a sandbox around us, may not have the call.
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
-        else:
-            return descriptor
-    return _from_thread(pid)
+    return _from_thread(pid, held)
 
 
-def _is_missing(error: OSError) -> bool:
-    """Whether the kernel, or a sandbox around us, does not know the call."""
-    import errno
-
-    return error.errno in (errno.ENOSYS, errno.EPERM)
-
-
-def _from_thread(pid: int) -> int:
-    """The same without a pidfd: a thread that waits, and then hangs up a pipe."""
-    readable, writable = os.pipe()
+def _from_thread(pid: int, held: Descriptors) -> int:
+    """The same without a pidfd: a thread waits, and then hangs up a pipe."""
+    readable, writable = held.pipe()
+    # The thread owns a copy, for it may outlive everything else.
+    own = Descriptors()
+    own.open(os.dup, writable)
 
     def wait() -> None:
         try:
@@ -43,18 +41,14 @@ def _from_thread(pid: int) -> int:
         except ChildProcessError:
             pass  # reaped by somebody else, and so gone
         finally:
-            os.close(writable)
+            own.close_all()
 
-    try:
-        threading.Thread(target=wait, name=f"within-wait-{pid}", daemon=True).start()
-    except BaseException:
-        os.close(readable)
-        os.close(writable)
-        raise
+    threading.Thread(target=wait, name=f"within-wait-{pid}", daemon=True).start()
+    held.close(writable)
     return readable
 
 
-def _hung_up() -> int:
-    readable, writable = os.pipe()
-    os.close(writable)
+def _hung_up(held: Descriptors) -> int:
+    readable, writable = held.pipe()
+    held.close(writable)
     return readable

@@ -1,4 +1,4 @@
-"""Text lines out of a stream of bytes, as a text file gives them."""
+"""Text lines out of a stream of bytes, as a text file gives them (P10)."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._pipes import ReceivePipe
+    from ._streams import ReceiveStream
 
-# What ends a line for str.splitlines(), but not for a text file.
+# Characters that end a line for str.splitlines(), but not for a text file.
 _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 class Lines:
-    """An iterator over the lines of a pipe, of any length (P10).
+    """An iterator over the lines of a stream, of any length.
 
     Line endings are kept, as ``\\n``: ``\\r\\n`` and ``\\r`` are translated, as
     ``open()`` does by default.
     """
 
     def __init__(
-        self, pipe: ReceivePipe, encoding: str, errors: str, max_line: int | None
+        self, stream: ReceiveStream, encoding: str, errors: str, max_line: int | None
     ) -> None:
-        self._pipe = pipe
+        self._stream = stream
         self._max_line = max_line
-        # The decoder keeps the first bytes of a character, and a "\r" that a
-        # "\n" may follow, from one read to the next.
+        # The decoder keeps the first bytes of a character, and a "\r" that a "\n"
+        # may follow, from one read to the next.
         self._decoder = io.IncrementalNewlineDecoder(
             codecs.getincrementaldecoder(encoding)(errors), translate=True
         )
         self._lines: list[str] = []  # the next one is the last
-        # The pieces of a line that has not ended: joined once, when it does, so
-        # that a long one does not cost its length squared.
+        # The pieces of a line that has not ended. They are joined once, when it
+        # does, so that a long line does not cost its length squared.
         self._pieces: list[str] = []
         self._held = 0  # characters in the pieces
         self._at_end = False
@@ -43,7 +43,7 @@ class Lines:
         return self
 
     async def __anext__(self) -> str:
-        # Half of what a line costs is this call: nothing is asked here that can be
+        # This call is half of what a line costs: nothing is asked here that can be
         # asked once for all the lines of a read.
         try:
             return self._lines.pop()
@@ -52,8 +52,8 @@ class Lines:
         return await self._wait()
 
     async def _wait(self) -> str:
-        # Nothing is in a local variable while we wait: a cancelled read leaves
-        # all that has come where the next one finds it (P11).
+        # No local variable holds data while we wait: a cancelled read leaves
+        # everything where the next one finds it (P11).
         while not self._lines:
             if self._too_long:
                 raise ValueError(
@@ -71,7 +71,7 @@ class Lines:
         from anyio import EndOfStream
 
         try:
-            data = await self._pipe.receive()
+            data = await self._stream.receive()
         except EndOfStream:
             data = b""
             self._at_end = True
@@ -90,7 +90,7 @@ class Lines:
         self._lines = lines[::-1]
 
     def _bound(self, lines: list[str], limit: int) -> None:
-        """Give up at the first line that is too long; those before it are given."""
+        """Give up at the first line that is too long; the ones before it are given."""
         for place, line in enumerate(lines):
             if len(line) - 1 > limit:
                 del lines[place:]
@@ -103,10 +103,10 @@ class Lines:
         try:
             return self._decoder.decode(data, final=self._at_end)
         except UnicodeError as error:
-            # What came before it is good, and is given first; then the error,
+            # The text before it is good and is given first. Then comes the error,
             # each time, for nobody knows where the text goes on.
             self._error = error
-            good = 0  # before 3.13 UTF-16 without its mark is told in this way
+            good = 0  # before 3.13, UTF-16 without its mark raises a bare UnicodeError
             if isinstance(error, UnicodeDecodeError):
                 good = len(data) - (len(error.object) - error.start)
             self._decoder.setstate(state)
@@ -120,7 +120,7 @@ def _split(text: str) -> tuple[list[str], str]:
     if any(end in text for end in _OTHER_ENDS):
         *whole, rest = text.split("\n")
         return [line + "\n" for line in whole], rest
-    # The same in one pass over the lines, not two.
+    # The same in one pass over the lines instead of two.
     lines = text.splitlines(keepends=True)
     if not lines or lines[-1].endswith("\n"):
         return lines, ""

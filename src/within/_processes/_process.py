@@ -4,91 +4,79 @@ from __future__ import annotations
 
 import os
 import signal as signals
-import warnings
 from codecs import getincrementaldecoder
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE, STDOUT
 from typing import TYPE_CHECKING, Any
-from weakref import finalize
 
 from .._backends import current
 from .._contexts import opening
-from ._child import Child, Usage
-from ._command import Command, Pipes, check_command, check_files, check_stop
+from ._child import Child
+from ._command import Command, check_command, check_files
+from ._ends import Ends
+from ._plan import Stop, check_stop
 from ._pump import Pump
-from ._stop import Stop, stop_child
+from ._rest import Rest
+from ._stopping import let_finish, stop_child
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterator,
-        Callable,
-        Collection,
-        Coroutine,
-        Iterable,
-        Mapping,
-        Sequence,
-    )
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
     from types import TracebackType
-    from typing import Self, TypedDict, Unpack
+    from typing import Self, Unpack
 
-    from _typeshed import HasFileno
     from anyio.abc import ByteReceiveStream, ByteSendStream
 
-    from ._command import Word
+    from ._command import File, PopenOptions, Word
     from ._lines import Lines
-    from ._pipes import ReceivePipe, SendPipe
-
-    # PIPE, DEVNULL, a descriptor, an open file, or None for our own.
-    File = int | HasFileno | None
-
-    class PopenOptions(TypedDict, total=False):
-        """What :class:`subprocess.Popen` has as well, and is passed on to it."""
-
-        executable: Word | None
-        close_fds: bool
-        pass_fds: Collection[int]
-        pipesize: int | None
-        restore_signals: bool
-        start_new_session: bool
-        preexec_fn: Callable[[], object] | None
-        umask: int
-        user: str | int | None
-        group: str | int | None
-        extra_groups: Iterable[str | int] | None
+    from ._results import Usage
+    from ._streams import ReceiveStream, SendStream
 
 
 class Process:
     """A running child process; :func:`process` makes it.
 
     ``stdin``, ``stdout`` and ``stderr`` are anyio streams of bytes, or ``None``
-    where they were not ``PIPE``. ``async for line in process`` reads the text
-    lines of stdout.
+    where they were not ``PIPE``. ``async for line in process`` reads the text lines
+    of stdout. They end with the child: when every writer has closed the pipe, or
+    when the child has exited and no more has come for a moment (see :class:`Stop`).
     """
 
     def __init__(
         self,
-        child: Child,
+        command: Command,
         plan: Stop,
-        stdin: SendPipe | None,
-        stdout: ReceivePipe | None,
-        stderr: ReceivePipe | None,
-        lines: Lines | None,
+        files: tuple[Any, Any, Any],
+        text: tuple[str, str, int | None],
+        on_signal: Callable[[int], None] | None = None,
     ) -> None:
-        self._child = child
+        from ._lines import Lines
+        from ._streams import ReceiveStream, SendStream
+
+        self._child = child = Child(command, plan)
+        child.on_signal = on_signal
         self._plan = plan
-        self._stdin = stdin
-        self._stdout = stdout
-        self._stderr = stderr
-        self._lines = lines
-        self._pipes = [pipe for pipe in (stdin, stdout, stderr) if pipe is not None]
+        self._stdin: SendStream | None = None
+        self._stdout: ReceiveStream | None = None
+        self._stderr: ReceiveStream | None = None
+        self._lines: Lines | None = None
+        self._rest = Rest(child, plan)
+        # Some of its output goes where we do not see it.
+        self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
         self._stopping = 0
         self._closed = False
-        self._dropped = finalize(self, _drop, child, self._pipes)
+        self._ends = ends = Ends(child, child.start(*files), self._rest)
+        if ends.stdin is not None:
+            self._stdin = SendStream(ends.stdin)
+        if ends.stdout is not None:
+            self._stdout = ReceiveStream(ends.stdout)
+            self._lines = Lines(self._stdout, *text)
+        if ends.stderr is not None:
+            self._stderr = ReceiveStream(ends.stderr)
 
     # -- what it is --------------------------------------------------------
 
     @property
     def pid(self) -> int:
-        """Its number; somebody else's, maybe, once the block is left."""
+        """The process id. It may be reused once the block has ended."""
         return self._child.pid
 
     @property
@@ -98,7 +86,8 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status, minus the number of the signal that ended it, or
+        """The exit status: minus the number of the signal that ended it, if one did.
+
         ``None`` while it runs.
         """
         if self._child.returncode is None:
@@ -109,29 +98,31 @@ class Process:
     def usage(self) -> Usage | None:
         """Wall time, CPU time (both in seconds) and peak memory (in bytes).
 
-        ``None`` until the child is reaped: in :meth:`wait` if nothing of its
-        group is left by then, else when the block ends.
+        ``None`` until the child is reaped: by :meth:`wait` if nothing of its group is
+        left by then, and otherwise when the block ends.
         """
         return self._child.usage
 
     @property
     def stdin(self) -> ByteSendStream | None:
-        """Where the child reads."""
+        """The child's standard input."""
         return self._stdin
 
     @property
     def stdout(self) -> ByteReceiveStream | None:
-        """What the child writes."""
+        """The child's standard output."""
         return self._stdout
 
     @property
     def stderr(self) -> ByteReceiveStream | None:
-        """What the child complains of."""
+        """The child's standard error."""
         return self._stderr
 
     def __repr__(self) -> str:
         code = self.returncode
-        if code is None:
+        if not self._child.is_ours():
+            state = "in the process that started it"
+        elif code is None:
             state = "running"
         elif code < 0:
             state = f"ended by signal {-code}"
@@ -153,19 +144,28 @@ class Process:
     async def wait(self) -> int:
         """Wait until the child exits, and return its ``returncode``.
 
-        Not for its output to end: a descendant may hold that open (P6). An unread
-        pipe that is full stops the child, so read first, or start it without.
+        It does not wait for the end of the output: a descendant may hold that open
+        (P6). A full pipe that nobody reads stops the child, so read it first, or
+        start the child without one.
+
+        Raises:
+            RuntimeError: In a fork of the process that started it.
         """
         child = self._child
+        if not child.is_ours():
+            raise RuntimeError(
+                f"{self!r} is not a child of this fork: only the process that "
+                "started it can wait for it"
+            )
         if not child.has_exited():
-            # One of our own, for any number of tasks may wait, and the child be
-            # reaped by another one before we run again.
-            exit_fd = os.dup(child.exit_fd)
+            # Each waiter has a copy: any number of tasks may wait, and another one
+            # may reap the child before we run again.
+            exit_fd = child.held.open(os.dup, child.exit_fd)
             try:
                 while not child.has_exited():
                     await current().wait_readable(exit_fd)
             finally:
-                os.close(exit_fd)
+                child.held.close(exit_fd)
         if not self._stopping and child.is_gone():
             child.reap()
         assert child.returncode is not None
@@ -185,13 +185,6 @@ class Process:
         else:
             self._child.signal(number)
 
-    def report_signals(self, report: Callable[[int], None]) -> None:
-        """Call ``report`` with each signal that the stop sequence sends.
-
-        This is for ``--verbose`` of the command line.
-        """
-        self._child.on_signal = report
-
     def terminate(self) -> None:
         """Send SIGTERM to the child."""
         self.send_signal(signals.SIGTERM)
@@ -205,8 +198,9 @@ class Process:
     async def aclose(self) -> None:
         """End the child and its tree as ``stop`` says, and release everything.
 
-        Nothing of it is left when this returns, or raises: a cancellation that
-        comes meanwhile is raised afterwards.
+        Nothing of it is left when this returns or raises: a cancellation that comes
+        meanwhile is raised afterwards. What the child wrote and nobody has read can
+        still be read from its streams and lines, up to a mebibyte of each stream.
         """
         await self._end(orderly=True)
 
@@ -224,60 +218,45 @@ class Process:
     async def _end(self, *, orderly: bool) -> None:
         if self._closed:
             return
-        self._stopping += 1  # several may: each does the whole of it, none harms
+        self._stopping += 1  # several tasks may: each does all of it, none harms
         try:
             if self._child.is_ours():
                 await self._stop(orderly)
         finally:
             self._stopping -= 1
-            self._end_now()
+            self._closed = True
+            self._child.end_now()
 
     async def _stop(self, orderly: bool) -> None:
-        outputs = [pipe for pipe in (self._stdout, self._stderr) if pipe]
+        child, ends = self._child, self._ends
         with Pump() as pump:
-            for pipe in outputs:
-                if pipe.fileno() >= 0:
-                    pipe.on_close.append(pump.forget)
-                    pump.read(pipe.fileno(), _discard)
+            for output in ends.outputs:
+                output.join(pump)
             drained = pump.drain()
-            await stop_child(
-                self._child,
-                pump,
-                self._plan,
-                close_stdin=self._close_stdin,
-                # P4: what it has closed says that it is on its way out; what we
-                # have closed ourselves says nothing.
-                orderly=orderly
-                and drained
-                and bool(outputs)
-                and all(pipe.fileno() >= 0 or pipe.at_end for pipe in outputs),
-            )
-
-    def _close_stdin(self) -> None:
-        if self._stdin is not None:
-            self._stdin.close()
-
-    def _end_now(self) -> None:
-        self._closed = True
-        self._dropped.detach()
-        _release(self._child, self._pipes)
+            # P4: a child that has closed its output is on its way out. What we have
+            # closed ourselves says nothing.
+            closed = drained and all(end.fd >= 0 or end.at_end for end in ends.outputs)
+            try:
+                if orderly and _is_running_loop() and child.has_exited():
+                    self._rest.begin()
+                    await let_finish(child, pump, self._rest, is_shared=self._is_shared)
+            finally:
+                await stop_child(
+                    child,
+                    pump,
+                    self._plan,
+                    close_stdin=ends.close_stdin,
+                    orderly=orderly and closed and bool(ends.outputs),
+                )
+                pump.drain()  # what it wrote before it went is still in the pipes
 
 
-def _release(child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
-    for pipe in pipes:  # first: to find all of a tree takes some descriptors
-        pipe.close()
-    child.end_now()  # nothing, once it is reaped
-
-
-def _drop(child: Child, pipes: Sequence[SendPipe | ReceivePipe]) -> None:
-    """Nobody has it any more, or the interpreter exits (not that of a fork)."""
-    if child.is_ours():
-        _release(child, pipes)  # first: the warning may be an error
-        warnings.warn(
-            f"{child!r} was dropped while open: leave its block, or await aclose()",
-            ResourceWarning,
-            stacklevel=2,
-        )
+def _is_running_loop() -> bool:
+    try:
+        current()
+    except RuntimeError:
+        return False
+    return True
 
 
 @opening
@@ -296,21 +275,21 @@ def process(
 ) -> Coroutine[Any, Any, Process]:
     """Start a child process that does not outlive its block.
 
-    ``async with process(...) as p`` ends it with the block; after
-    ``p = await process(...)`` it is yours to ``await p.aclose()``.
+    ``async with process(...) as p`` ends the child with the block. After
+    ``p = await process(...)`` it is yours to end with ``await p.aclose()``.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
-        cwd: Where it runs.
+        cwd: The directory to run it in.
         env: Its whole environment; ``None`` for ours.
-        stop: How it is ended.
-        encoding, errors: Of the lines of stdout.
-        max_line: The longest line to accept, in characters; ``None`` for any.
-        popen_options: Passed on to :class:`subprocess.Popen`: ``executable``,
-            ``close_fds``, ``pass_fds``, ``pipesize``, ``restore_signals``,
-            ``start_new_session``, ``preexec_fn``, ``umask``, ``user``, ``group``,
-            ``extra_groups``.
+        stop: How to end it.
+        encoding, errors: For decoding the lines of stdout.
+        max_line: The longest line to accept, in characters; ``None`` for any length.
+        popen_options: Passed on to the start, with the meaning that they have for
+            :class:`subprocess.Popen`: ``executable``, ``close_fds``, ``pass_fds``,
+            ``pipesize``, ``restore_signals``, ``start_new_session``, ``preexec_fn``,
+            ``umask``, ``user``, ``group``, ``extra_groups``.
 
     Raises:
         OSError: If it cannot be started, with the file or the cwd named.
@@ -343,6 +322,7 @@ async def start(
     plan: Stop,
     files: tuple[Any, Any, Any] = (None, None, None),
     text: tuple[str, str, int | None] = ("utf-8", "strict", None),
+    on_signal: Callable[[int], None] | None = None,
 ) -> Process:
     """Start a command that was checked; the command line calls this, too.
 
@@ -350,29 +330,10 @@ async def start(
     joins in place of a new one. The group is ended with the child. Its leader must be
     a child of ours that is reaped later than this one, or its number could be reused
     while we signal it (P5).
+
+    ``on_signal`` is called with each signal that the stop sequence sends.
     """
     from anyio.lowlevel import checkpoint
 
-    from ._lines import Lines
-    from ._pipes import ReceivePipe, SendPipe
-
-    await checkpoint()  # who is cancelled starts nothing
-    with Pipes(command.pipe_size) as pipes:
-        stdin, to_child = pipes.to_child(files[0])
-        stdout, from_child = pipes.from_child(files[1])
-        stderr, complaints = pipes.from_child(files[2])
-        child = Child(command, plan, stdin=stdin, stdout=stdout, stderr=stderr)
-        pipes.handed_over()
-    output = None if from_child is None else ReceivePipe(from_child)
-    return Process(
-        child,
-        plan,
-        None if to_child is None else SendPipe(to_child),
-        output,
-        None if complaints is None else ReceivePipe(complaints),
-        None if output is None else Lines(output, *text),
-    )
-
-
-def _discard(data: bytes) -> None:
-    pass
+    await checkpoint()  # a task that is cancelled starts nothing
+    return Process(command, plan, files, text, on_signal)

@@ -1,29 +1,33 @@
-"""Run a command to its end, and have its output."""
+"""Run a command to its end, and return its output."""
 
 from __future__ import annotations
 
-import io
+import codecs
 import os
-import subprocess
-from subprocess import DEVNULL, PIPE
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from contextlib import suppress
+from subprocess import DEVNULL, PIPE, STDOUT
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .._backends import current
+from .._clock import current_time
 from .._errors import message
 from .._timeouts import Timeout
-from ._child import Child, Usage
-from ._command import Command, Pipes, check_command, check_files, check_stop
-from ._errors import OutputLimitExceeded, ProcessTimeout
+from ._capture import Capture, Text
+from ._child import Child
+from ._command import Command, check_command, check_files
+from ._ends import Ends
+from ._errors import ProcessTimeout
+from ._plan import Stop, check_stop
 from ._pump import Pump
-from ._stop import Stop, stop_child
+from ._rest import Rest
+from ._stopping import let_finish, stop_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import timedelta
     from typing import Unpack
 
-    from ._command import Word
-    from ._process import File, PopenOptions
+    from ._command import File, PopenOptions, Word
+    from ._results import Completed
 
     class _Options(PopenOptions, total=False):
         """What :func:`run` takes, whatever the type of the output."""
@@ -34,31 +38,13 @@ if TYPE_CHECKING:
         stdout: File
         stderr: File
         max_output: int | None
+        errors: str | None
         stop: Stop
         cwd: Word | None
         env: Mapping[str, str] | None
 
 
-T = TypeVar("T")
 Bytes = bytes | bytearray | memoryview
-
-# How much of the end of stderr goes into the note on a failure, in bytes.
-_NOTE = 2000
-
-
-class Completed(subprocess.CompletedProcess[T]):
-    """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with
-    ``usage``: wall and CPU time in seconds, peak memory in bytes. To a type checker
-    it is a ``Completed[bytes]``, with ``text=True`` a ``Completed[str]``.
-    """
-
-    usage: Usage | None
-
-    def __init__(
-        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | None
-    ) -> None:
-        super().__init__(args, returncode, stdout, stderr)
-        self.usage = usage
 
 
 @overload
@@ -66,6 +52,7 @@ async def run(
     *command: Word,
     input: Bytes | None = None,
     text: Literal[False] = False,
+    encoding: None = None,
     **options: Unpack[_Options],
 ) -> Completed[bytes]: ...
 @overload
@@ -73,13 +60,23 @@ async def run(
     *command: Word,
     input: str | None = None,
     text: Literal[True],
+    encoding: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[str]: ...
 @overload
 async def run(
     *command: Word,
-    input: None = None,  # of which type, only a value of text says
+    input: str | None = None,
+    text: Literal[True] = True,
+    encoding: str,
+    **options: Unpack[_Options],
+) -> Completed[str]: ...
+@overload
+async def run(
+    *command: Word,
+    input: None = None,  # its type depends on the value of text
     text: bool,
+    encoding: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[bytes] | Completed[str]: ...
 async def run(
@@ -87,7 +84,9 @@ async def run(
     input: Bytes | str | None = None,
     timeout: float | timedelta | None = None,
     check: bool = True,
-    text: bool = False,
+    text: bool | None = None,
+    encoding: str | None = None,
+    errors: str | None = None,
     stdin: File = DEVNULL,
     stdout: File = PIPE,
     stderr: File = PIPE,
@@ -99,21 +98,24 @@ async def run(
 ) -> Completed[Any]:
     """Run a command until it exits, and return its status, output and usage.
 
-    It returns when the child exits, even if a descendant holds its output open
-    (P6); what is left of its group is ended then. Nothing of it survives,
-    however this is left.
+    It returns when the child has exited and its output has ended. A process that it
+    left behind may hold the output open: it is waited for only as long as more output
+    comes with short pauses (see :class:`Stop`), and is ended then. Nothing of the
+    command survives, however this call ends.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
         input: What it reads: ``bytes``, or ``str`` with ``text=True``.
-        timeout: Seconds, or a ``timedelta``, until it is stopped.
+        timeout: Seconds, or a ``timedelta``, after which it is stopped.
         check: Raise :exc:`subprocess.CalledProcessError` unless it exits with 0.
-        text: Take and give ``str`` (UTF-8, line endings as ``\\n``), not ``bytes``.
+        text: Take and return ``str``, with line endings as ``\\n``, and not ``bytes``.
+        encoding, errors: As for ``bytes.decode()``, "utf-8" and "strict"; either one
+            implies ``text=True``. After a failure, what cannot be decoded is replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
-        max_output: How many bytes of stdout and stderr together to keep at most;
-            past it the child is stopped.
-        stop: How it is stopped.
-        cwd: Where it runs.
+        max_output: The number of bytes of stdout and stderr together to keep at most.
+            A child that writes more is stopped.
+        stop: How to stop it.
+        cwd: The directory to run it in.
         env: Its whole environment; ``None`` for ours.
         popen_options: As for :func:`process`.
 
@@ -121,6 +123,8 @@ async def run(
         ProcessTimeout: After ``timeout``, with the output so far.
         subprocess.CalledProcessError: For a failure, with the end of stderr as a
             note; and for more output than ``max_output``, with what was kept.
+        UnicodeDecodeError: For output that is not text, with everything else that is
+            known of the command in ``error.completed``, as bytes.
         OSError: If it cannot be started, with the file or the cwd named.
         ValueError, TypeError: For arguments that make no sense.
         NotImplementedError: On Windows.
@@ -135,71 +139,40 @@ async def run(
     check_stop(stop)
     request = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     check_files(stdin, stdout, stderr)
-    data = _input(input, text=text)
+    decoding = _decoding(text, encoding, errors)
+    data = _input(input, decoding)
     if data is not None:
         if stdin not in (DEVNULL, PIPE):
             raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
         stdin = PIPE
-    bound: Any = max_output
-    if isinstance(bound, bool) or not isinstance(bound, int | None):
-        raise TypeError(f"max_output is {bound!r}: give a number of bytes, or None")
-    if max_output is not None and max_output < 0:
-        raise ValueError(f"max_output is {max_output!r}: give 0 or more, or None")
+    _check_max_output(max_output)
     limit = Timeout(timeout, quiet=True, name=os.fsdecode(request.args[0]))
     seconds = limit.remaining()
-
     piped = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
-    capture = _Capture([name for name in piped if piped[name]], max_output)
-    with limit:
-        await _run(request, stop, (stdin, stdout, stderr), data or b"", capture)
-    child = capture.child
-    if limit.cancelled_caught:
-        raise ProcessTimeout(
-            message(limit, current().current_time()),
-            limit,
-            cmd=request.args,
-            timeout=seconds,
-            # Cut anywhere, maybe within a character.
-            stdout=capture.get("stdout", text=text, errors="replace"),
-            stderr=capture.get("stderr", text=text, errors="replace"),
-            returncode=None if child is None else child.returncode,
-            usage=None if child is None else child.usage,
-        )
-    assert child is not None
-    returncode = child.returncode
-    if returncode is None:
-        raise RuntimeError(f"{child!r} could not be ended; see the ResourceWarning")
-    if capture.over:
-        assert max_output is not None
-        raise OutputLimitExceeded(
-            max_output,
-            returncode,
-            request.args,
-            capture.get("stdout", text=text, errors="replace"),
-            capture.get("stderr", text=text, errors="replace"),
-            child.usage,
-        )
-    failed = check and returncode != 0
-    # P9: that it failed matters more than what is wrong with its output.
-    errors = "replace" if failed else "strict"
-    completed: Completed[Any] = Completed(
-        request.args,
-        returncode,
-        capture.get("stdout", text=text, errors=errors),
-        capture.get("stderr", text=text, errors=errors),
-        child.usage,
+    capture = Capture(
+        request,
+        [name for name in piped if piped[name]],
+        limit=max_output,
+        text=decoding,
     )
-    if failed:
-        error = subprocess.CalledProcessError(
-            returncode, request.args, completed.stdout, completed.stderr
-        )
-        if note := capture.get("stderr", text=True, errors="replace"):
-            error.add_note(f"stderr ends with:\n{note[-_NOTE:].rstrip()}")
-        try:
-            raise error
-        finally:
-            del error  # it holds this frame by its traceback
-    return completed
+    with limit:
+        await _run(request, stop, (stdin, stdout, stderr), data or b"", capture, limit)
+    if limit.cancelled_caught:
+        raise _timed_out(capture.completed(), limit, seconds)
+    return capture.result(check=check)
+
+
+def _timed_out(kept: Completed[Any], limit: Timeout, seconds: float) -> ProcessTimeout:
+    return ProcessTimeout(
+        message(limit, current_time()),
+        limit,
+        cmd=kept.args,
+        timeout=seconds,
+        stdout=kept.stdout,
+        stderr=kept.stderr,
+        returncode=kept.returncode,
+        usage=kept.usage,
+    )
 
 
 async def _run(
@@ -207,95 +180,77 @@ async def _run(
     plan: Stop,
     files: tuple[Any, Any, Any],
     data: bytes,
-    capture: _Capture,
+    capture: Capture,
+    limit: Timeout,
 ) -> None:
     from anyio.lowlevel import checkpoint
 
-    await checkpoint()  # who is cancelled starts nothing
-    with Pipes(request.pipe_size) as pipes:
-        stdin, to_child = pipes.to_child(files[0])
-        stdout, from_child = pipes.from_child(files[1])
-        stderr, complaints = pipes.from_child(files[2])
-        child = Child(request, plan, stdin=stdin, stdout=stdout, stderr=stderr)
+    await checkpoint()  # a task that is cancelled starts nothing
+    with Child(request, plan) as child:
+        started = child.start(*files)
         capture.child = child
-        # The pump comes last: what is done from here on takes no time, because the
-        # child is starting meanwhile. (And Popen has given back more descriptors by
-        # now than a pump takes.)
-        with child, Pump() as pump:
+        # The pump comes after the start, so that its making takes no time: the child
+        # is starting meanwhile.
+        with Pump() as pump:
+            rest = Rest(child, plan)
+            ends = Ends(child, started, rest)
             try:
-                pipes.started()
-                if to_child is not None:
-                    pump.write(to_child, data, lambda: pipes.close(to_child))
-                if from_child is not None:
-                    pump.read(from_child, capture.sink("stdout"))
-                if complaints is not None:
-                    pump.read(complaints, capture.sink("stderr"))
+                if ends.stdin is not None:
+                    ends.stdin.feed(pump, data)
+                for name, output in (("stdout", ends.stdout), ("stderr", ends.stderr)):
+                    if output is not None:
+                        output.sink = capture.sink(name)
+                        output.join(pump)
                 pump.watch(child.exit_fd)
-                await pump.until(lambda: child.has_exited() or capture.over)
+                await pump.until(lambda: child.has_exited() or capture.is_over)
+                if not capture.is_over:
+                    rest.begin(limit.remaining())
+                    # It has ended in time. If the limit strikes all the same in the
+                    # short time that is left, it must not say otherwise.
+                    with suppress(RuntimeError):
+                        limit.reschedule(None)
+                    shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
+                    await let_finish(child, pump, rest, is_shared=shared)
             finally:
                 try:
-                    await stop_child(
-                        child,
-                        pump,
-                        plan,
-                        close_stdin=lambda: _close(pump, pipes, to_child),
-                    )
+                    await stop_child(child, pump, plan, close_stdin=ends.close_stdin)
                 finally:
-                    # P9: what it wrote before it went is in the pipes still.
+                    # P9: what it wrote before it went is still in the pipes.
                     if child.is_ours():
                         pump.drain()
 
 
-def _close(pump: Pump, pipes: Pipes, fd: int | None) -> None:
-    if fd is not None:
-        pump.forget(fd)
-        pipes.close(fd)
+def _check_max_output(limit: Any) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int | None):
+        raise TypeError(f"max_output is {limit!r}: give a number of bytes, or None")
+    if limit is not None and limit < 0:
+        raise ValueError(f"max_output is {limit!r}: give 0 or more, or None")
 
 
-class _Capture:
-    """What comes out of a child's pipes, up to a limit for all of them."""
-
-    def __init__(self, names: list[str], limit: int | None) -> None:
-        self.child: Child | None = None  # once it is started
-        self.over = False
-        self._room = limit
-        self._kept = {name: io.BytesIO() for name in names}
-
-    def sink(self, name: str) -> Callable[[bytes], object]:
-        kept = self._kept[name]
-        if self._room is None:
-            return kept.write
-        return lambda data: kept.write(self._fitting(data))
-
-    def _fitting(self, data: bytes) -> bytes:
-        assert self._room is not None
-        if len(data) > self._room:
-            self.over = True
-            data = data[: self._room]
-        self._room -= len(data)
-        return data
-
-    def get(self, name: str, *, text: bool, errors: str = "strict") -> Any:
-        if name not in self._kept:
-            return None
-        data = self._kept[name].getvalue()
-        if not text:
-            return data
-        decoded = data.decode("utf-8", errors)
-        return decoded.replace("\r\n", "\n").replace("\r", "\n")
+def _decoding(
+    text: bool | None, encoding: str | None, errors: str | None
+) -> Text | None:
+    if text is False and not (encoding is None and errors is None):
+        raise ValueError("encoding= and errors= are for text: leave text=False out")
+    if not text and encoding is None and errors is None:
+        return None
+    found = Text(encoding or "utf-8", errors or "strict")
+    codecs.lookup(found.encoding)  # LookupError, before anything is started
+    codecs.lookup_error(found.errors)
+    return found
 
 
-def _input(data: object, *, text: bool) -> bytes | None:
+def _input(data: object, text: Text | None) -> bytes | None:
     if data is None:
         return None
     if text and isinstance(data, str):
-        return data.encode()
+        return data.encode(*text)
     if not text and isinstance(data, bytes | bytearray):
         return bytes(data)
     if not text and isinstance(data, memoryview):
         return data.tobytes()
     wanted, way_out = ("str", "text=False") if text else ("bytes", "text=True")
     raise TypeError(
-        f"input is of type {type(data).__name__}, but text={text} takes {wanted}: "
+        f"input is of type {type(data).__name__}, but text={bool(text)} takes {wanted}: "
         f"convert it, or say {way_out}"
     )

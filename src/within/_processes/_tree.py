@@ -1,124 +1,161 @@
-"""Who belongs to a child: the members of its group, the bearers of its mark.
+"""The processes that belong to a child: members of its group, bearers of its mark.
 
-A group is signalled whole and atomically by the kernel, so nothing here is
-needed for that; it is needed to learn when everybody is gone, and to reach who
-has left the group (P7). All of it reads ``/proc``, which only Linux has in this
-form; elsewhere nobody is found, and a group's death is not waited for.
+The kernel signals a group as a whole and atomically, so nothing here is needed for
+that. It is needed to learn when all members are gone, and to reach processes that
+left the group (P7). All of it reads ``/proc``, which only Linux has in this form;
+elsewhere no process is found, and nothing waits for a group's death.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from ._descriptors import Descriptors
+from ._marks import is_in_environment, is_in_limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/stat")
-
-# Numbers are given out in order. Up to this many births are looked at one by one;
-# for more, or where the numbers have gone full circle, a listing is shorter.
+# Pids are given out in order. Up to this many births are looked at one by one; for
+# more, or after the pids have gone full circle, a listing is shorter.
 FEW_BIRTHS = 500
 
-# What is read of such a file at once, in bytes.
+# How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-# States of a process that runs no more, or is not there.
+# Nothing in /proc blocks. With the flag, tools that watch for blocking reads on a loop
+# (BlockBuster) can tell.
+_READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+
+# States of a process that runs no more, or does not exist.
 _DEAD = (b"Z", b"X", b"")
 
-# Of the flags of a process: it is a thread of the kernel, and has no environment.
+# A process flag: it is a thread of the kernel, and has no environment.
 _PF_KTHREAD = 0x00200000
 
-# Births that are looked at before it is enough. There are hardly any, as a rule.
+# Upper bound on births looked at in one search. There are hardly any as a rule.
 _CHASE = 10_000
 
-# A number is given some microseconds before its process can be found by it. Who
-# was not found is looked for again for as long as this. In seconds.
+# A pid is given out some microseconds before its process can be found by it. One
+# that was not found is looked for again for this long. In seconds.
 _MATURITY = 0.001
 
-# A process has no environment while it is in execve(): on a busy machine, and from
-# a cold disk, for longer. In seconds; it ends as soon as there is one.
+# A process has no environment while it is in execve(), which takes longer on a busy
+# machine or from a cold disk. In seconds, at most.
 _EXEC = 0.05
 
 
+class _Proc:
+    """Whether there is a ``/proc``, and whether its pids are the ones that we know.
+
+    In a pid namespace of our own with the ``/proc`` of the host, every number in it
+    means another process.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self.is_usable = (
+                sys.platform == "linux"
+                and os.readlink("/proc/self") == str(os.getpid())
+                and os.path.exists("/proc/self/stat")
+            )
+        except OSError:
+            self.is_usable = False
+
+
+_proc = _Proc()
+
+if hasattr(os, "register_at_fork"):  # a fork may be the first of a new namespace
+    os.register_at_fork(after_in_child=_proc.__init__)  # type: ignore[misc]
+
+
+def can_search() -> bool:
+    """Whether processes can be found at all."""
+    return _proc.is_usable
+
+
 def bearers(mark: str) -> Iterator[tuple[int, int]]:
-    """Who inherited ``mark`` in their environment (P7): (number, pidfd) of each.
+    """The processes that inherited ``mark`` (P7): (pid, pidfd) of each.
 
-    The pidfd is open until the next is asked for, and with it the number is the
-    bearer's own (P5).
+    The pidfd is open until the next pair is asked for, and holds the pid for the
+    bearer (P5).
 
-    One that forks and exits, again and again, is on no list when its turn comes.
-    But as long as nobody is born while we look, nobody has slipped by; so whoever
-    is born is looked at as well, and first, before it can fork and exit in turn.
+    A process that forks and exits, again and again, is on no list when its turn
+    comes. But as long as nothing is born while we look, nothing slips by. So
+    newborn processes are looked at as well, and first, before they can fork and
+    exit in turn.
     """
     newest = newest_pid()
     pending = listed()
-    missed: dict[int, float] = {}  # until when each is to be looked at again
-    left = _CHASE
+    missed: dict[int, float] = {}  # until when to look at each again
+    budget = _CHASE
     while pending or missed:
         for pid in [pending.pop() for _ in range(min(len(pending), 10))]:
-            try:
-                pidfd = os.pidfd_open(pid)
-            except ProcessLookupError:
-                missed.setdefault(pid, time.monotonic() + _MATURITY)
-                continue
-            except OSError as error:  # a thread's number
-                _nothing(error)
-                continue
-            try:
+            with Descriptors() as held:
+                try:
+                    pidfd = held.open(os.pidfd_open, pid)
+                except ProcessLookupError:
+                    missed.setdefault(pid, time.monotonic() + _MATURITY)
+                    continue
+                except OSError as error:  # the number of a thread
+                    _nothing(error)
+                    continue
                 found = bears(pid, mark)
                 if found is None:
                     missed.setdefault(pid, time.monotonic() + _EXEC)
                     continue
-                missed.pop(pid, None)  # or it would be told again and again
+                missed.pop(pid, None)  # or it would be yielded again and again
                 if found:
                     yield pid, pidfd
-            finally:
-                os.close(pidfd)
         since, newest = newest, newest_pid()
         born = list(range(since + 1, newest + 1))
         if not 0 <= newest - since <= _CHASE:
             born = listed()
-        if left > 0:
+        if budget > 0:
             pending += born
-            left -= len(born)
+            budget -= len(born)
         if not pending:
             now = time.monotonic()
             missed = {pid: until for pid, until in missed.items() if until > now}
             pending = list(missed)
             if pending:
-                time.sleep(0.0002)  # they need the processor, too
+                select.select([], [], [], 0.0002)  # they need the processor too
 
 
 def bears(pid: int, mark: str) -> bool | None:
     """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
     environ = _read(f"/proc/{pid}/environ")
+    if is_in_limits(mark, _read(f"/proc/{pid}/limits")):
+        return True
     if not environ:
         state, flags, threads = _status(pid)
         if state == b"Z" and threads > 1:
-            # Its first thread has ended; what the others see is the same.
+            # Its first thread has ended; the others have the same environment.
             for thread in _listdir(f"/proc/{pid}/task"):
                 environ = environ or _read(f"/proc/{pid}/task/{thread}/environ")
         elif state not in _DEAD and not flags & _PF_KTHREAD:
-            # Either it has none, or it is not ours to read, or execve() is at work.
+            # It has none, or we may not read it, or it is in execve().
             return None if _has_none_yet(pid) else False
-    return f"\0{mark}=".encode() in b"\0" + environ
+    return is_in_environment(mark, environ)
 
 
 def _has_none_yet(pid: int) -> bool:
     """Whether a process without an environment is in execve(), about to get it."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    fields = _fields(pid)
     if not fields or 0 < int(fields[47]) == int(fields[48]):
-        return False  # it is gone, or its environment has a place and is empty
-    try:
-        os.close(os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC))
-    except PermissionError:
-        return False
-    except OSError as error:
-        _nothing(error)
+        return False  # it is gone, or its environment exists and is empty
+    with Descriptors() as held:
+        try:
+            held.open(os.open, f"/proc/{pid}/environ", _READING)
+        except PermissionError:
+            return False
+        except OSError as error:
+            _nothing(error)
     return True
 
 
@@ -131,31 +168,64 @@ def group_of(pid: int) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """False for a zombie: it is dead, though its parent has not said so."""
+    """False for a zombie: it is dead, though not reaped yet."""
     state, _, threads = _status(pid)
     return state not in _DEAD or threads > 1  # only its first thread has ended
 
 
+def is_running(pid: int) -> bool:
+    """Whether it has, or waits for, a processor or a disk."""
+    return _status(pid)[0] in (b"R", b"D")
+
+
+def is_our_zombie(pid: int) -> bool:
+    """Whether it is dead, and ours to reap."""
+    fields = _fields(pid)
+    return bool(fields) and fields[0] == b"Z" and int(fields[1]) == os.getpid()
+
+
+def may_signal(pid: int) -> bool:
+    """Whether we have the permission: false for a set-uid program, as sudo is."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
+
+
+def started_at(pid: int) -> int:
+    """When it was started, in clock ticks: with the pid, this is an identity."""
+    fields = _fields(pid)
+    return int(fields[19]) if fields else -1
+
+
 def listed() -> list[int]:
-    """Every process there is."""
+    """Every process."""
     return [int(name) for name in _listdir("/proc") if name.isdecimal()]
 
 
 def newest_pid() -> int:
-    """The number that was given last, to a process or a thread; 0 if unknown."""
+    """The number last given to a process or a thread; 0 if unknown."""
     load = _read("/proc/loadavg").split()
     return int(load[-1]) if load else 0
 
 
 def _status(pid: int) -> tuple[bytes, int, int]:
     """The state of its first thread, its flags, and how many threads it has."""
-    # The name before the state, in parentheses, may hold anything at all.
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    fields = _fields(pid)
     return (fields[0], int(fields[6]), int(fields[17])) if fields else (b"", 0, 0)
 
 
+def _fields(pid: int) -> list[bytes]:
+    """The state of a process and what follows it in its ``stat``; nothing if gone."""
+    # The name before the state, in parentheses, may contain anything.
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
 def _listdir(path: str) -> list[str]:
-    if not _HAS_PROC:
+    if not _proc.is_usable:
         return []
     try:
         return os.listdir(path)
@@ -164,26 +234,25 @@ def _listdir(path: str) -> list[str]:
 
 
 def _read(path: str) -> bytes:
-    """The whole of a small file, or nothing: the process may be gone by now."""
-    if not _HAS_PROC:
+    """The whole of a small file; nothing if the process is gone by now."""
+    if not _proc.is_usable:
         return b""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        return _nothing(error)
-    try:
-        data = more = os.read(fd, _CHUNK)
-        while more:
-            data += (more := os.read(fd, _CHUNK))
+    with Descriptors() as held:
+        try:
+            fd = held.open(os.open, path, _READING)
+        except OSError as error:
+            return _nothing(error)
+        try:
+            data = more = os.read(fd, _CHUNK)
+            while more:
+                data += (more := os.read(fd, _CHUNK))
+        except OSError:
+            return b""
         return data
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
 
 
 def _nothing(error: OSError) -> bytes:
-    """It is not there; unless it is we that are short of descriptors (P16)."""
+    """It does not exist, unless we are out of descriptors (P16)."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise error
     return b""

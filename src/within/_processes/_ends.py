@@ -1,0 +1,257 @@
+"""Our ends of a child's pipes: the one place where each is read, and closed.
+
+``run()`` has a pump move the bytes; the streams of a process read them one by one,
+and a pump moves what is left when the block ends. Either way they go through here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .._backends import current
+from ._pump import Pump, limited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._backends._protocol import Backend
+    from ._child import Child
+    from ._files import Files
+    from ._rest import Rest
+
+# What a pipe holds on Linux unless told otherwise. In bytes.
+_CHUNK = 65536
+
+# What a busy pipe is enlarged to. In bytes. Not more, because all pipes of a user
+# may hold 64 MiB together (/proc/sys/fs/pipe-user-pages-soft), and new ones are tiny
+# after that.
+_LARGE = 262144
+
+# What is kept for streams that nobody reads while the child is being stopped. In
+# bytes; the rest is thrown away, so that the child can flush and exit (P4).
+_MOST_HELD = 1 << 20
+
+
+class Output:
+    """A pipe that the child writes to.
+
+    Attributes:
+        fd: The descriptor; -1 once it is closed.
+        at_end: Nothing more will come: every writer has closed the pipe, or what the
+            child left behind has had its time (P6).
+        sink: Where a pump puts the bytes. By default they wait here for a reader.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        *,
+        rest: Rest | None = None,
+        sink: Callable[[bytes], object] | None = None,
+        close: Callable[[int], object] = os.close,
+    ) -> None:
+        self.fd = fd
+        self.at_end = False
+        self.sink = sink
+        self._rest = rest
+        self._close = close
+        self._held: deque[bytes] = deque()
+        self._size = 0  # of what is held, in bytes
+        self._chunk = _CHUNK
+        self._pumps: list[Pump] = []
+        self._waiter: Pump | None = None  # for readers; made when one has to wait
+
+    def read(self, most: int) -> bytes | None:
+        """What is there, ``most`` bytes of it; b"" at the end, ``None`` if nothing."""
+        if self._held:
+            return self._take(most)
+        if self.fd < 0:
+            return b""
+        try:
+            data = os.read(self.fd, most)
+        except BlockingIOError:
+            return b"" if self.at_end else None
+        self._note(data)
+        return data
+
+    async def next(self, most: int) -> bytes:
+        """The same, but wait until there is something.
+
+        A cancelled call loses nothing (P11): what was not returned is still here.
+        """
+        while (data := self.read(most)) is None:
+            await self._wait()
+        return data
+
+    def move(self) -> int:
+        """Move what is there to the sink; return the number of bytes. Does not wait."""
+        try:
+            data = os.read(self.fd, self._chunk)
+        except BlockingIOError:
+            return 0
+        if data:
+            (self.sink or self._hold)(data)
+        self._note(data)
+        if len(data) == _CHUNK == self._chunk:
+            self._chunk = enlarge(self.fd)
+        return len(data)
+
+    def join(self, pump: Pump) -> None:
+        """Have ``pump`` move the bytes from now on."""
+        if self.fd >= 0 and not self.at_end:
+            self._pumps.append(pump)
+            pump.move(self)
+
+    def close(self) -> None:
+        """Close it at once, and wake every task that waits for it."""
+        fd, self.fd = self.fd, -1
+        if fd < 0:
+            return
+        for pump in self._pumps:
+            pump.forget(fd)
+        if self._waiter is not None:
+            self._waiter.close()
+        self._close(fd)
+
+    async def _wait(self) -> None:
+        rest = self._rest
+        if self._waiter is None:
+            self._waiter = Pump()
+            self._waiter.wake_at(self.fd)
+        if rest is None:
+            await self._waiter.once()
+        elif not rest.has_begun:
+            if rest.child_has_exited(self._waiter):
+                rest.begin()  # look again first, for what came before the exit
+            else:
+                await self._waiter.once()
+        elif (seconds := rest.left()) > 0:
+            self._waiter.unwatch()  # another task may have noticed the exit
+            with limited(seconds, self._waiter):
+                await self._waiter.once()
+        else:
+            self.at_end = True
+
+    def _note(self, data: bytes) -> None:
+        if not data:
+            self.at_end = True
+        elif self._rest is not None and self._rest.has_begun:
+            self._rest.heard()
+
+    def _hold(self, data: bytes) -> None:
+        if self._size < _MOST_HELD:
+            self._held.append(data)
+            self._size += len(data)
+
+    def _take(self, most: int) -> bytes:
+        data = self._held.popleft()
+        if len(data) > most:
+            self._held.appendleft(data[most:])
+            data = data[:most]
+        self._size -= len(data)
+        return data
+
+
+class Input:
+    """A pipe that the child reads.
+
+    Attributes:
+        fd: The descriptor; -1 once it is closed.
+    """
+
+    def __init__(self, fd: int, close: Callable[[int], object] = os.close) -> None:
+        self.fd = fd
+        self._close = close
+        self._chunk = _CHUNK
+        self._data = memoryview(b"")
+        self._pump: Pump | None = None
+        self._backend: Backend | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Write what the pipe takes without waiting; return the number of bytes."""
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            return 0
+
+    async def wait(self) -> None:
+        """Wait until the pipe takes more, or is closed."""
+        self._backend = current()
+        await self._backend.wait_writable(self.fd)
+
+    def feed(self, pump: Pump, data: bytes) -> None:
+        """Have ``pump`` write ``data``, and then close the pipe."""
+        self._data = memoryview(data)
+        self._pump = pump
+        pump.fill(self)
+
+    def move(self) -> int:
+        """Write some of what it was fed, and close it after the last byte."""
+        try:
+            written = self.write(self._data[: self._chunk])
+        except BrokenPipeError:  # the child wants no more, as it may
+            self.close()
+            return 0
+        self._data = self._data[written:]
+        if not self._data:
+            self.close()
+        elif written == _CHUNK == self._chunk:
+            self._chunk = enlarge(self.fd)
+        return written
+
+    def close(self) -> None:
+        """Close it at once, and wake the task that waits for it."""
+        fd, self.fd = self.fd, -1
+        if fd < 0:
+            return
+        self._data = memoryview(b"")
+        if self._pump is not None:
+            self._pump.forget(fd)
+        if self._backend is not None:
+            with suppress(RuntimeError):  # no loop is left that anybody waits in
+                self._backend.notify_closing(fd)
+        self._close(fd)
+
+
+class Ends:
+    """All of our ends of one child's pipes, which the child closes with it."""
+
+    def __init__(self, child: Child, files: Files, rest: Rest) -> None:
+        self.stdin: Input | None = None
+        self.stdout: Output | None = None
+        self.stderr: Output | None = None
+        close = child.held.close
+        if files.stdin is not None:
+            self.stdin = Input(files.stdin, close)
+            child.ends.append(self.stdin)
+        if files.stdout is not None:
+            self.stdout = Output(files.stdout, rest=rest, close=close)
+        if files.stderr is not None:
+            self.stderr = Output(files.stderr, rest=rest, close=close)
+        self.outputs = [end for end in (self.stdout, self.stderr) if end is not None]
+        child.ends += self.outputs
+
+    def close_stdin(self) -> None:
+        """Let the child see the end of its input."""
+        if self.stdin is not None:
+            self.stdin.close()
+
+
+def enlarge(fd: int) -> int:
+    """Let a busy pipe hold more, if we may; return how much to move at once from now.
+
+    A pipe that does not have the default size was made so on request, and stays.
+    """
+    import fcntl  # not on Windows, which check_command() refuses
+
+    get_size = getattr(fcntl, "F_GETPIPE_SZ", None)  # Linux
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    try:
+        if get_size and set_size and fcntl.fcntl(fd, get_size) == _CHUNK:
+            fcntl.fcntl(fd, set_size, _LARGE)
+    except OSError:  # the user's pipes hold too much already, or it is not a pipe
+        pass
+    return _LARGE

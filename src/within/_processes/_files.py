@@ -1,0 +1,81 @@
+"""The three files of a child, and our ends of those that are pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._descriptors import Descriptors
+
+# What a file of the child is that it shares with us.
+_OURS = -1
+
+
+class Files:
+    """What a child gets as stdin, stdout and stderr.
+
+    Every descriptor that is opened for this belongs to ``held`` from its first
+    moment, and is closed with it whatever fails.
+
+    Attributes:
+        for_child: Three descriptors for the child; -1 for ours.
+        stdin, stdout, stderr: Our ends of the pipes, non-blocking; ``None`` where
+            something other than ``PIPE`` was asked for.
+    """
+
+    def __init__(
+        self, held: Descriptors, stdin: Any, stdout: Any, stderr: Any, size: int | None
+    ) -> None:
+        self._held = held
+        self._size = size  # of the pipes, in bytes, where the system offers a choice
+        self._theirs: list[int] = []
+        self.stdin: int | None = None
+        self.stdout: int | None = None
+        self.stderr: int | None = None
+        given: list[int] = []
+        for name, target in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+            if target == subprocess.PIPE:
+                theirs, ours = self._pipe(reading=name != "stdin")
+                setattr(self, name, ours)
+                given.append(theirs)
+            elif target == subprocess.STDOUT:
+                given.append(_our_stdout() if given[1] == _OURS else given[1])
+            else:
+                given.append(self._plain(target))
+        self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
+
+    def started(self) -> None:
+        """The child has its ends now: close our copies of them."""
+        for fd in self._theirs:
+            self._held.close(fd)
+
+    def _plain(self, target: Any) -> int:
+        if target is None:
+            return _OURS
+        if target == subprocess.DEVNULL:
+            fd = self._held.open(os.open, os.devnull, os.O_RDWR)
+            self._theirs.append(fd)
+            return fd
+        fd = target if isinstance(target, int) else target.fileno()
+        return int(fd)
+
+    def _pipe(self, *, reading: bool) -> tuple[int, int]:
+        readable, writable = self._held.pipe()
+        theirs, ours = (writable, readable) if reading else (readable, writable)
+        self._theirs.append(theirs)
+        os.set_blocking(ours, False)
+        if self._size is not None:
+            import fcntl  # not on Windows, which check_command() refuses
+
+            if set_size := getattr(fcntl, "F_SETPIPE_SZ", 0):
+                fcntl.fcntl(ours, set_size, self._size)
+        return theirs, ours
+
+
+def _our_stdout() -> int:
+    # As Popen has it: the descriptor of sys.stdout may have been redirected.
+    stdout: Any = sys.__stdout__
+    return 1 if stdout is None else int(stdout.fileno())

@@ -1,0 +1,212 @@
+"""Starting a program: fork, exec, and the error if either fails (P2).
+
+This does what ``subprocess.Popen`` does on POSIX, by the same C function, but stores
+the pid in the same step as the fork: a signal handler that raises just then would
+otherwise leave a child behind that nobody knows (P14).
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import select
+import signal as signals
+import subprocess
+import sys
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ._command import explain_missing
+from ._descriptors import Descriptors, keep
+
+if sys.platform != "win32":
+    import _posixsubprocess
+    import grp
+    import pwd
+
+    fork_exec: Any = _posixsubprocess.fork_exec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ._command import Command
+
+    Ids = tuple[int | None, list[int] | None, int | None]
+
+# What is read of the child's report at once, in bytes. It is one short line.
+_REPORT = 50_000
+
+
+def start_program(
+    pids: list[int],
+    command: Command,
+    files: tuple[int, int, int],
+    env: Mapping[Any, Any] | None,
+    process_group: int,
+) -> None:
+    """Start ``command``, with its pid appended to ``pids`` from the first moment.
+
+    Args:
+        files: The child's stdin, stdout and stderr; -1 for ours.
+        env: Its environment; ``None`` for ours.
+        process_group: The group to join, 0 for a new one, -1 for ours.
+    """
+    options = command.options
+    executable = options.get("executable") or command.args[0]
+    cwd = options.get("cwd")
+    sys.audit("subprocess.Popen", executable, list(command.args), cwd, env)
+    with Descriptors() as own:
+        reading, writing = own.pipe()
+        while writing < 3:  # those are about to be replaced in the child
+            writing = own.open(os.dup, writing)
+        pass_fds = {*map(int, options.get("pass_fds", ())), writing}
+        stdin, stdout, stderr = files
+        arguments = (
+            list(command.args),
+            _candidates(executable, env),
+            bool(options.get("close_fds", True)) or len(pass_fds) > 1,
+            tuple(sorted(pass_fds)),
+            cwd,
+            _encoded(env),
+            *(stdin, -1, -1, stdout, -1, stderr),
+            *(reading, writing),
+            bool(options.get("restore_signals", True)),
+            bool(options.get("start_new_session", False)),
+            process_group,
+            *_ids(options),
+            options.get("umask", -1),
+        )
+        _fork(pids, arguments, options.get("preexec_fn"))
+        report = _report(own, reading)
+    if report:
+        try:
+            os.waitpid(pids[-1], 0)
+        except ChildProcessError:  # SIGCHLD is ignored
+            pass
+        pids.clear()
+        error = _error(report, executable, cwd)
+        if isinstance(error, FileNotFoundError):
+            explain_missing(error, command.args)
+        raise error
+
+
+def _fork(
+    pids: list[int], arguments: tuple[Any, ...], preexec_fn: Callable[[], object] | None
+) -> None:
+    use_vfork = (True,) if sys.version_info < (3, 14) else ()
+    if not signals.pthread_sigmask(signals.SIG_BLOCK, ()):
+        keep(pids, fork_exec, *arguments, preexec_fn, *use_vfork)
+        return
+    # This thread has signals blocked, and a child inherits that: it would never see
+    # a polite SIGTERM. They cannot be unblocked here, where they might kill us; so
+    # the child does it, which costs a fork() in place of a vfork().
+    unblock = partial(signals.pthread_sigmask, signals.SIG_SETMASK, ())
+    with warnings.catch_warnings():
+        # 3.12 and newer warn of fork() with threads. Nothing that `unblock` does
+        # can wait for a lock of another thread.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        both = unblock if preexec_fn is None else partial(_each, unblock, preexec_fn)
+        keep(pids, fork_exec, *arguments, both, *use_vfork)
+
+
+def _each(*functions: Callable[[], object]) -> None:
+    for function in functions:
+        function()
+
+
+def _candidates(
+    program: str | bytes | os.PathLike[Any], env: Mapping[Any, Any] | None
+) -> tuple[bytes, ...]:
+    """The paths to try, as execvp(3) does."""
+    name = os.fsencode(program)
+    if os.path.dirname(name):
+        return (name,)
+    return tuple(
+        os.path.join(os.fsencode(folder), name) for folder in os.get_exec_path(env)
+    )
+
+
+def _encoded(env: Mapping[Any, Any] | None) -> list[bytes] | None:
+    if env is None:
+        return None
+    entries: list[bytes] = []
+    for name, value in env.items():
+        encoded = os.fsencode(name)
+        if b"=" in encoded:
+            raise ValueError(f"{name!r} cannot be the name of a variable: it has a '='")
+        entries.append(encoded + b"=" + os.fsencode(value))
+    return entries
+
+
+def _ids(options: Mapping[str, Any]) -> Ids:
+    """(group, extra groups, user) as numbers, or ``None`` where not asked for."""
+    group, extra, user = (
+        options.get(name) for name in ("group", "extra_groups", "user")
+    )
+    if isinstance(extra, str):
+        raise TypeError("extra_groups is a str: give a list of groups")
+
+    def group_id(name: str) -> int:
+        return grp.getgrnam(name).gr_gid
+
+    def user_id(name: str) -> int:
+        return pwd.getpwnam(name).pw_uid
+
+    return (
+        None if group is None else _id("group", group, group_id),
+        None if extra is None else [_id("extra_groups", x, group_id) for x in extra],
+        None if user is None else _id("user", user, user_id),
+    )
+
+
+def _id(what: str, value: object, look_up: Callable[[str], int]) -> int:
+    number = look_up(value) if isinstance(value, str) else value
+    if not isinstance(number, int):
+        raise TypeError(f"{what} is {value!r}: give a name or a number")
+    if number < 0:
+        raise ValueError(f"{what} is {value!r}: give a number of 0 or more")
+    return number
+
+
+def _report(own: Descriptors, reading: int) -> bytes:
+    """What the child says of its exec(): nothing if that worked."""
+    own.close_except(reading)  # the only writing end left is the child's
+    os.set_blocking(reading, False)
+    data = b""
+    while True:
+        try:
+            part = os.read(reading, _REPORT)
+        except BlockingIOError:
+            # Only after a fork(), not a vfork(); or another thread's child has
+            # inherited the writing end, and has not reached its own exec() yet.
+            poll = select.poll()
+            poll.register(reading, select.POLLIN)
+            poll.poll()
+            continue
+        data += part
+        if not part or len(data) > _REPORT:
+            return data
+
+
+def _error(report: bytes, program: Any, cwd: Any) -> BaseException:
+    """The exception that the child describes: b"kind:errno in hex:message"."""
+    kind, _, rest = report.partition(b":")
+    number, _, words = rest.partition(b":")
+    error: Any = getattr(builtins, kind.decode("ascii", "replace"), None)
+    message = words.decode(errors="replace")
+    if kind == b"SubprocessError":
+        return subprocess.SubprocessError(
+            "preexec_fn raised an exception. (If it calls os.setsid(): the child leads a "
+            "process group already, so give start_new_session=True instead)"
+        )
+    if not isinstance(error, type) or not issubclass(error, BaseException):
+        return subprocess.SubprocessError(f"the child said {report!r} of its start")
+    if not issubclass(error, OSError):
+        return error(message)
+    code = int(number, 16)
+    if message == "noexec:chdir":
+        return error(code, os.strerror(code), cwd)
+    if message == "noexec":  # it failed before exec(): setuid(), for one
+        return error(code, os.strerror(code))
+    return error(code, os.strerror(code), program)

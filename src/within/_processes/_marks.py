@@ -1,0 +1,75 @@
+"""The mark by which a whole tree is found again, wherever its members went (P7).
+
+A child inherits two things that its programs hardly ever touch: a variable in its
+environment, and an odd value of a resource limit that limits nothing. A daemon that
+sets its process title overwrites its environment, as the kernel shows it, and some
+programs clear it; the limit is still there then. A process
+that changes the limit has the variable.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if sys.platform != "win32":
+    import resource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIX = "WITHIN_TREE_"
+
+# RLIMIT_RTTIME counts microseconds of a process with real-time scheduling. From here
+# on, a value is more than a hundred thousand years, and marks a tree of ours.
+_LEAST = 1 << 62
+_LIMIT = "Max realtime timeout"
+
+
+def new_mark() -> str:
+    """The name of a variable. Nested trees have one each, and inherit both."""
+    return f"{_PREFIX}{secrets.token_hex(8)}"
+
+
+def marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:
+    """The environment of a child that bears ``mark``."""
+    return {**(os.environ if env is None else env), mark: "1"}
+
+
+def mark_limits(pid: int, mark: str) -> None:
+    """Mark the limits of our unreaped child ``pid``, where the system lets us.
+
+    It has just been started. What it forks before we come to this has only the
+    variable.
+    """
+    which = getattr(resource, "RLIMIT_RTTIME", None)  # Linux
+    if which is None:
+        return
+    with suppress(OSError):  # another user's, or gone
+        old = resource.prlimit(pid, which)
+        unlimited = resource.RLIM_INFINITY
+        values = [_number(mark), *(value for value in old if value >= _LEAST)][:2]
+        if unlimited in old and len(values) == 1:
+            resource.prlimit(pid, which, (values[0], unlimited))
+        elif unlimited in old:  # one that it has inherited is kept beside the new one
+            resource.prlimit(pid, which, (min(values), max(values)))
+
+
+def is_in_environment(mark: str, environ: bytes) -> bool:
+    """Whether ``environ``, as in /proc, has the variable."""
+    return f"\0{mark}=".encode() in b"\0" + environ
+
+
+def is_in_limits(mark: str, limits: bytes) -> bool:
+    """Whether ``limits``, as in /proc, have the odd value."""
+    _, found, rest = limits.partition(_LIMIT.encode())
+    return (
+        bool(found) and str(_number(mark)).encode() in rest.partition(b"\n")[0].split()
+    )
+
+
+def _number(mark: str) -> int:
+    return _LEAST | int(mark.removeprefix(_PREFIX), 16) >> 3

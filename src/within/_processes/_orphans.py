@@ -1,0 +1,58 @@
+"""Reaps the members of a stopped tree that were left to us (P14).
+
+Where we are PID 1 or a subreaper, processes whose parent has died become children of
+ours: dead, each is a zombie until we reap it. Only members of our own trees are
+reaped here; the children of other code are not ours to touch.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from ._tree import is_our_zombie, started_at
+
+# Children that could not be ended.
+_kept: list[int] = []
+
+
+class Orphans:
+    """The processes of one tree that may be left to us."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}  # pid -> when it was started
+
+    def note(self, pid: int) -> None:
+        """A member of the tree outside of its group, which is about to be killed."""
+        self._seen.setdefault(pid, started_at(pid))
+
+    def reap(self, pgid: int) -> None:
+        """Reap the dead ones. The leader of ``pgid`` (0: no group) has been reaped.
+
+        A number stays a group's for as long as it has a member, even a dead one. So
+        either there is one of ours, or the number was given back microseconds ago,
+        and it takes the kernel all other pids to come to it again (P5).
+        """
+        with suppress(ChildProcessError):
+            while pgid and os.waitpid(-pgid, os.WNOHANG)[0]:
+                pass
+        for pid, start in self._seen.items():
+            if is_our_zombie(pid) and started_at(pid) == start:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
+
+def keep_for_later(pid: int) -> None:
+    """A child of ours could not be ended. Reap it some day, or it stays a zombie."""
+    _kept.append(pid)
+
+
+def reap_kept() -> None:
+    """Reap those of them that have ended by now."""
+    for pid in tuple(_kept):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0]
+        except ChildProcessError:  # another wait() has it, or we are a fork
+            ended = pid
+        if ended:
+            _kept.remove(pid)

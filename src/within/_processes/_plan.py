@@ -1,0 +1,86 @@
+"""The plan for a child's end: what to send to it, and how long to wait (P4, P6)."""
+
+from __future__ import annotations
+
+import signal as signals
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .._seconds import as_seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """How to end a child and its tree.
+
+    The steps come in this order, each one only if the last was not enough: close its
+    stdin and wait ``close_stdin`` seconds; send ``signal`` and wait ``grace``
+    seconds; send SIGKILL. Output is read all the while, so that the child can flush
+    it and exit.
+
+    A child that exits by itself may leave processes behind that still write its
+    output, such as the helper of ``exec > >(tee log)``. They get a short time to
+    finish before they are ended: as long as output keeps coming, or one of them is
+    using the processor, with breaks of less than ``pause`` seconds, and ``linger``
+    seconds at most.
+
+    Args:
+        close_stdin: Seconds to wait after closing the child's stdin. With 0,
+            ``signal`` is sent first.
+        signal: The polite signal; SIGTERM by default.
+        grace: Seconds from ``signal`` to SIGKILL.
+        tree: What is ended with the child. ``"child"``: nothing else. ``"group"``:
+            the process group that is made for it. ``"all"`` (Linux): also processes
+            that left that group, found by a mark that they inherit in their
+            environment and in their resource limits. This looks at every process of
+            the machine. It misses a process that changes both, and one that a daemon
+            outside of the tree starts on request.
+        first: What gets ``signal``. ``"tree"``: everything that is ended. ``"child"``:
+            the child alone, for a program that ends its own workers; when it has
+            exited, the rest gets SIGKILL.
+        pause: Seconds of silence, after the child has exited, that end the wait for
+            the rest of its output.
+        linger: Seconds after which that wait ends in any case.
+
+    Raises:
+        ValueError: For a negative number of seconds, an unknown signal or tree.
+        TypeError: For anything that is not a number of seconds, or not a signal.
+
+    >>> from within import Stop
+    >>> Stop(grace=1.5, tree="child").grace
+    1.5
+    """
+
+    close_stdin: float = 0.0
+    signal: int = signals.SIGTERM
+    grace: float = 5.0
+    tree: Literal["child", "group", "all"] = "group"
+    first: Literal["tree", "child"] = "tree"
+    pause: float = 0.1
+    linger: float = 2.0
+
+    def __post_init__(self) -> None:
+        for what in ("close_stdin", "grace", "pause", "linger"):
+            if getattr(self, what) is None:
+                raise TypeError(f"{what} is None: give math.inf to wait without limit")
+            seconds = as_seconds(getattr(self, what), what)
+            if seconds < 0:
+                raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
+            object.__setattr__(self, what, seconds)
+        number: Any = self.signal
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"signal is {number!r}: give one of signal.Signals")
+        if self.signal not in signals.valid_signals():
+            raise ValueError(f"signal is {self.signal!r}: there is no such signal")
+        if self.tree not in ("child", "group", "all"):
+            raise ValueError(
+                f'tree is {self.tree!r}: give "child", "group" or "all" (see Stop)'
+            )
+        if self.first not in ("tree", "child"):
+            raise ValueError(f'first is {self.first!r}: give "tree" or "child"')
+
+
+def check_stop(stop: object) -> None:
+    """Raise the error for anything that is not a :class:`Stop`."""
+    if not isinstance(stop, Stop):
+        raise TypeError(f"stop is {stop!r}: give within.Stop(...)")

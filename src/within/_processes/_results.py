@@ -1,0 +1,39 @@
+"""What a finished command has left: its output, its status, and what it used."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Usage(NamedTuple):
+    """What a child has used, as the kernel reported when it was reaped.
+
+    ``wall``, ``user`` and ``system`` are seconds; ``max_rss``, the peak of its
+    resident memory, is in bytes. The numbers include the descendants that the child
+    itself waited for. (On Linux ``max_rss`` is never below what the starting process
+    had resident: see getrusage(2) and exec.)
+    """
+
+    wall: float
+    user: float
+    system: float
+    max_rss: int
+
+
+class Completed(subprocess.CompletedProcess[T]):
+    """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with usage.
+
+    ``usage`` holds wall and CPU time in seconds and peak memory in bytes. To a type
+    checker it is a ``Completed[bytes]``, with ``text=True`` a ``Completed[str]``.
+    """
+
+    usage: Usage | None
+
+    def __init__(
+        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | None
+    ) -> None:
+        super().__init__(args, returncode, stdout, stderr)
+        self.usage = usage

@@ -1,0 +1,233 @@
+"""Ends a child as its :class:`Stop` says, whatever cancels us meanwhile (P3, P4)."""
+
+from __future__ import annotations
+
+import signal as signals
+import time
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from .._backends import current
+from .._timeouts import Timeout, move_on_at
+from ._pump import limited
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from ._child import Child
+    from ._plan import Stop
+    from ._pump import Pump
+    from ._rest import Rest
+
+T = TypeVar("T")
+
+# After SIGKILL only the kernel can hold a process up. In seconds.
+_LAST_PATIENCE = 10.0
+
+
+async def let_finish(child: Child, pump: Pump, rest: Rest, *, is_shared: bool) -> None:
+    """Let what an exited child has left behind write the rest of its output (P6).
+
+    ``is_shared`` says that some of the output goes where we do not see it, into a
+    file or to a terminal. Then the processes themselves are waited for.
+    """
+    pump.unwatch()
+    while pump.is_reading() or (is_shared and child.left()):
+        seconds = rest.left()
+        if not seconds:
+            break
+        with limited(seconds, pump):
+            if is_shared and (left := child.left()):
+                await pump.until_one_ends(left)
+            else:
+                await pump.once()
+
+
+async def stop_child(
+    child: Child,
+    pump: Pump,
+    plan: Stop,
+    *,
+    close_stdin: Callable[[], None],
+    orderly: bool = False,
+) -> None:
+    """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
+
+    ``orderly`` says that the child has closed its output of itself, and so gets
+    ``grace`` to exit without a signal as well.
+    """
+    if not child.is_ours():
+        return
+    try:
+        current()
+    except RuntimeError:  # the loop is gone: nothing can be awaited any more
+        child.end_now()
+        return
+    stopping = _Stopping(child, pump, plan, close_stdin, orderly)
+    try:
+        if not child.is_gone():
+            pump.watch(child.exit_fd)
+            await _finish(stopping.advance)
+        stopping.over = True
+    finally:
+        if stopping.over:
+            child.reap()
+        else:  # out of descriptors, or of a loop: no time for politeness
+            try:
+                pump.drain()
+            finally:
+                pump.close()  # it takes some descriptors to find all of a tree
+                child.end_now()
+
+
+async def _finish(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Await ``attempt()`` to its end, whatever cancels the caller meanwhile.
+
+    A shield holds off our deadlines, and the scopes of anyio and trio. On asyncio
+    nothing holds off a bare ``Task.cancel()`` (T14); then ``attempt`` is called
+    again, and must be able to take up where it was. The cancellation is raised at
+    the end.
+    """
+    cancelled = current().cancelled
+    cancellation: BaseException | None = None
+    with Timeout(shield=True):
+        while True:
+            try:
+                result = await attempt()
+            except cancelled as exc:
+                cancellation = exc
+            else:
+                break
+    if cancellation is not None:
+        try:
+            raise cancellation
+        finally:
+            del cancellation  # its traceback holds this frame
+    return result
+
+
+class _Stopping:
+    """The steps of a stop, which can be interrupted and taken up again."""
+
+    def __init__(
+        self,
+        child: Child,
+        pump: Pump,
+        plan: Stop,
+        close_stdin: Callable[[], None],
+        orderly: bool,
+    ) -> None:
+        self._child = child
+        self._pump = pump
+        self._is_polite_to_tree = plan.first == "tree"
+        self._signalled = 0  # the last one sent
+        self.over = False
+        self._patience = _Patience(0)
+        patience = max(plan.close_stdin, plan.grace) if orderly else plan.close_stdin
+
+        def close() -> None:
+            close_stdin()
+            self._continue()
+
+        def end() -> None:
+            self._signal(plan.signal)
+            # With no time between the two, the signal comes first: otherwise it
+            # would be a matter of luck which of them ends the child.
+            if not patience:
+                close_stdin()
+
+        # What to do next, and how long to wait after it.
+        self._steps: list[tuple[Callable[[], None], float]] = [
+            (end, plan.grace),
+            (lambda: self._signal(signals.SIGKILL), _LAST_PATIENCE),
+        ]
+        if patience:
+            self._steps.insert(0, (close, patience))
+
+    async def advance(self) -> None:
+        """Go on to the end; called again if it was interrupted."""
+        while not await self._gone():
+            if not self._steps:
+                why = f"{_LAST_PATIENCE:g} s after SIGKILL: the kernel is holding it up"
+                if self._child.is_refused():
+                    why = "because we are not permitted to kill it (see kill(2), EPERM)"
+                warnings.warn(
+                    f"{self._child!r} or its tree is still there {why}; it is left to "
+                    "itself",
+                    ResourceWarning,
+                    stacklevel=2,
+                )
+                break
+            act, patience = self._steps.pop(0)
+            act()
+            in_vain = self._signalled == signals.SIGKILL and self._child.is_refused()
+            self._patience = _Patience(0 if in_vain else patience)
+        self.over = True
+
+    def _signal(self, number: int) -> None:
+        self._signalled = number
+        if self._is_polite_to_tree or number == signals.SIGKILL:
+            self._child.signal_tree(number)
+        else:
+            self._child.signal(number, report=True)
+        if number != signals.SIGKILL:
+            self._continue()
+
+    def _continue(self) -> None:
+        # A stopped process does not see the end of its input, and takes no signal
+        # but SIGKILL, until it is continued.
+        if self._is_polite_to_tree:
+            self._child.signal_tree(signals.SIGCONT, report=False)
+        else:
+            self._child.signal(signals.SIGCONT)
+
+    def _has_told_tree(self) -> bool:
+        is_told = bool(self._signalled) and self._is_polite_to_tree
+        return is_told or self._signalled == signals.SIGKILL
+
+    async def _gone(self) -> bool:
+        child = self._child
+        if not self._patience.is_over() and not child.is_gone():
+            with self._patience.limit(self._pump):
+                await self._pump.until(child.has_exited)
+                self._pump.unwatch()
+                # A process that was not told to end is not waited for: what the child
+                # has left behind does not care about its stdin.
+                while self._has_told_tree() and (left := child.left()):
+                    if self._signalled == signals.SIGKILL:  # any that was born since
+                        child.signal_tree(signals.SIGKILL, report=False)
+                        if child.is_refused():
+                            break
+                    await self._pump.until_one_ends(left)
+        return child.is_gone()
+
+
+class _Patience:
+    """Seconds that a child is given, from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        backend = current()
+        # A virtual clock stands while a child is at work, as this one is. But it may
+        # refuse to end, and the seconds are real to it.
+        self._is_real = backend.has_virtual_time()
+        self._now = time.monotonic if self._is_real else backend.current_time
+        self._deadline = self._now() + seconds
+
+    def is_over(self) -> bool:
+        """Whether they are over.
+
+        This must be asked besides the limit: a cancellation from elsewhere hides a
+        deadline that comes with it (T6), and one in every pass would always do so.
+        """
+        return self._now() >= self._deadline
+
+    @contextmanager
+    def limit(self, pump: Pump) -> Generator[None, None, None]:
+        """End the block when they are over; it can be entered any number of times."""
+        if self._is_real:
+            with limited(self._deadline - self._now(), pump):
+                yield
+        else:
+            with move_on_at(self._deadline):
+                yield
