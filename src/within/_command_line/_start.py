@@ -6,6 +6,7 @@ import errno
 import os
 import warnings
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._processes._command import Command
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from .._processes._process import Process
     from .._processes._stop import Stop
+
+# What Python may set LC_CTYPE to.
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 
 # Errors that mean that we, not the command, ran out of something.
 _OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -66,7 +70,7 @@ async def start_command(
     options: dict[str, Any] = {
         # Those that we have opened ourselves are closed by exec.
         "close_fds": False,
-        "env": {**os.environ, **environment},
+        "env": {**_inherited_environment(), **environment},
     }
     if group:
         options["process_group"] = group
@@ -87,6 +91,18 @@ async def start_command(
         raise Failure(
             _status_for(error), f"failed to run command {program!r}: {error.strerror}"
         ) from None
+
+
+def _inherited_environment() -> dict[str, str]:
+    """Our environment, without the LC_CTYPE that Python sets in the C locale (PEP 538)."""
+    environment = dict(os.environ)
+    if environment.get("LC_CTYPE") in _COERCED:
+        with suppress(OSError):  # there is no such file
+            variables = Path("/proc/self/environ").read_bytes().split(b"\0")
+            given = [v[9:] for v in variables if v.startswith(b"LC_CTYPE=")]
+            del environment["LC_CTYPE"]
+            environment.update(("LC_CTYPE", os.fsdecode(value)) for value in given)
+    return environment
 
 
 def _status_for(error: OSError) -> int:
