@@ -15,7 +15,7 @@ from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from ._options import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from .._processes._process import Process
     from .._processes._stop import Stop
@@ -53,7 +53,11 @@ def process_group() -> Generator[int, None, None]:
 
 
 async def start_command(
-    command: Sequence[str], stop: Stop, group: int, environment: dict[str, str]
+    command: Sequence[str],
+    stop: Stop,
+    group: int,
+    environment: dict[str, str],
+    on_signal: Callable[[int], None] | None,
 ) -> Process:
     """Start ``command`` with all of our descriptors.
 
@@ -62,6 +66,7 @@ async def start_command(
         stop: How to end it.
         group: The process group to join; 0 for ours.
         environment: Variables to set in addition to ours.
+        on_signal: What to call with each signal that stops it.
 
     Raises:
         Failure: If it cannot be started, with the exit status that tells why.
@@ -79,14 +84,14 @@ async def start_command(
         if not program:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
-            return await start(
-                Command(tuple(command), {**options, "executable": path}), stop
-            )
+            found = Command(tuple(command), {**options, "executable": path})
+            return await start(found, stop, on_signal=on_signal)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
             # execvp(3) gives a file in no known format to the shell, as a script.
-            return await start(Command(("/bin/sh", path, *arguments), options), stop)
+            script = Command(("/bin/sh", path, *arguments), options)
+            return await start(script, stop, on_signal=on_signal)
     except OSError as error:
         raise Failure(
             _status_for(error), f"failed to run command {program!r}: {error.strerror}"

@@ -185,13 +185,6 @@ class Process:
         else:
             self._child.signal(number)
 
-    def report_signals(self, report: Callable[[int], None]) -> None:
-        """Call ``report`` with each signal that the stop sequence sends.
-
-        This is for ``--verbose`` of the command line.
-        """
-        self._child.on_signal = report
-
     def terminate(self) -> None:
         """Send SIGTERM to the child."""
         self.send_signal(signals.SIGTERM)
@@ -343,6 +336,7 @@ async def start(
     plan: Stop,
     files: tuple[Any, Any, Any] = (None, None, None),
     text: tuple[str, str, int | None] = ("utf-8", "strict", None),
+    on_signal: Callable[[int], None] | None = None,
 ) -> Process:
     """Start a command that was checked; the command line calls this, too.
 
@@ -350,6 +344,8 @@ async def start(
     joins in place of a new one. The group is ended with the child. Its leader must be
     a child of ours that is reaped later than this one, or its number could be reused
     while we signal it (P5).
+
+    ``on_signal`` is called with each signal that the stop sequence sends.
     """
     from anyio.lowlevel import checkpoint
 
@@ -362,6 +358,7 @@ async def start(
         stdout, from_child = pipes.from_child(files[1])
         stderr, complaints = pipes.from_child(files[2])
         child = Child(command, plan, stdin=stdin, stdout=stdout, stderr=stderr)
+        child.on_signal = on_signal
         pipes.handed_over()
     output = None if from_child is None else ReceivePipe(from_child)
     return Process(
