@@ -164,6 +164,13 @@ SAME = {
     "a signal blocked around it": Case(
         "60 sh -c 'kill -USR1 $$; exit 3'", 'exec env --block-signal=USR1 "$@"'
     ),
+    "the environment of the C locale": Case(
+        "60 sh -c 'env | grep -v ^WITHIN_ | sort'",
+        'exec env -i PATH="$PATH" PYTHONPATH="$PYTHONPATH" A=b "$@"',
+    ),
+    "a locale that is given": Case(
+        "60 sh -c 'echo $LC_CTYPE'", 'LC_ALL= LC_CTYPE=C.UTF-8 exec "$@"'
+    ),
     # -- sessions
     "setsid, its status": Case("60 setsid sh -c 'exit 3'"),
     "setsid, timed out": Case(f"0.1 setsid {SLEEP}"),

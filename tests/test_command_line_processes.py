@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_command_that_starts_a_session_is_within_its_limit(backend: str) -> No
 
 def test_a_command_may_start_a_session_itself() -> None:
     code = "import os; os.setsid(); print(os.getsid(0) == os.getpid())"
-    done = within("60", "python3", "-c", code)
+    done = within("60", sys.executable, "-c", code)
     assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
 
 

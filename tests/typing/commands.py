@@ -136,6 +136,7 @@ async def attributes_of_a_process(p: within.Process) -> None:
     assert_type(p.stderr, ByteReceiveStream | None)
     assert_type(await p.wait(), int)
     assert_type(p.send_signal(signal.SIGHUP), None)
+    assert_type(p.send_signal(signal.SIGHUP, tree=True), None)
     assert_type(p.terminate(), None)
     assert_type(p.kill(), None)
     if p.usage is not None:

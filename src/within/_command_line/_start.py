@@ -6,6 +6,7 @@ import errno
 import os
 import warnings
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._processes._command import Command
@@ -14,10 +15,13 @@ from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from ._options import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from .._processes._process import Process
     from .._processes._stop import Stop
+
+# What Python may set LC_CTYPE to.
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 
 # Errors that mean that we, not the command, ran out of something.
 _OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -49,7 +53,11 @@ def process_group() -> Generator[int, None, None]:
 
 
 async def start_command(
-    command: Sequence[str], stop: Stop, group: int, environment: dict[str, str]
+    command: Sequence[str],
+    stop: Stop,
+    group: int,
+    environment: dict[str, str],
+    on_signal: Callable[[int], None] | None,
 ) -> Process:
     """Start ``command`` with all of our descriptors.
 
@@ -58,6 +66,7 @@ async def start_command(
         stop: How to end it.
         group: The process group to join; 0 for ours.
         environment: Variables to set in addition to ours.
+        on_signal: What to call with each signal that stops it.
 
     Raises:
         Failure: If it cannot be started, with the exit status that tells why.
@@ -66,7 +75,7 @@ async def start_command(
     options: dict[str, Any] = {
         # Those that we have opened ourselves are closed by exec.
         "close_fds": False,
-        "env": {**os.environ, **environment},
+        "env": {**_inherited_environment(), **environment},
     }
     if group:
         options["process_group"] = group
@@ -75,18 +84,30 @@ async def start_command(
         if not program:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
-            return await start(
-                Command(tuple(command), {**options, "executable": path}), stop
-            )
+            found = Command(tuple(command), {**options, "executable": path})
+            return await start(found, stop, on_signal=on_signal)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
             # execvp(3) gives a file in no known format to the shell, as a script.
-            return await start(Command(("/bin/sh", path, *arguments), options), stop)
+            script = Command(("/bin/sh", path, *arguments), options)
+            return await start(script, stop, on_signal=on_signal)
     except OSError as error:
         raise Failure(
             _status_for(error), f"failed to run command {program!r}: {error.strerror}"
         ) from None
+
+
+def _inherited_environment() -> dict[str, str]:
+    """Our environment, without the LC_CTYPE that Python sets in the C locale (PEP 538)."""
+    environment = dict(os.environ)
+    if environment.get("LC_CTYPE") in _COERCED:
+        with suppress(OSError):  # there is no such file
+            variables = Path("/proc/self/environ").read_bytes().split(b"\0")
+            given = [v[9:] for v in variables if v.startswith(b"LC_CTYPE=")]
+            del environment["LC_CTYPE"]
+            environment.update(("LC_CTYPE", os.fsdecode(value)) for value in given)
+    return environment
 
 
 def _status_for(error: OSError) -> int:

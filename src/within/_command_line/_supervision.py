@@ -75,7 +75,11 @@ class _Supervision:
             anyio.open_signal_receiver(*_forwarded_signals()) as received,
         ):
             command = await start_command(
-                options.command, self._stop, self._group, self._environment()
+                options.command,
+                self._stop,
+                self._group,
+                self._environment(),
+                self._report if options.verbose else None,
             )
             terminal.watch(command)
             # The group is around the block of the command, so that signals are
@@ -83,8 +87,6 @@ class _Supervision:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._forward, tasks, received, command)
                 async with command:
-                    if options.verbose:
-                        command.report_signals(self._report)
                     with self._limit, self._asked_to_end:
                         await command.wait()
                     terminal.cut_short = (
