@@ -218,7 +218,7 @@ def as_many_as_may_be() -> Iterator[int]:
 
 async def test_p15_a_thousand_at_once_without_a_thread(as_many_as_may_be: int) -> None:
     stdin, hold = os.pipe()
-    threads = set(threading.enumerate())  # those of earlier tests may end meanwhile
+    threads = threading.enumerate()
     alive = 0
 
     async def one() -> None:
@@ -228,7 +228,7 @@ async def test_p15_a_thousand_at_once_without_a_thread(as_many_as_may_be: int) -
             if alive == as_many_as_may_be:  # the end of its input, for each of them
                 os.close(hold)
             assert await child.wait() == 0
-            assert set(threading.enumerate()) <= threads
+            assert set(threading.enumerate()) <= set(threads)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(as_many_as_may_be):
