@@ -34,7 +34,7 @@ def install(session: nox.Session, *extras: str, group: str | None = None) -> Non
 
 
 def pytest(session: nox.Session, *options: str) -> list[str]:
-    """The command that runs the suite on all cores, and its environment."""
+    """Set the environment, and return the command that runs the suite on all cores."""
     # The tests start more than a thousand interpreters. Without bytecode, each of them
     # would compile the package again.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""

@@ -343,8 +343,8 @@ def test_v2_private_names_of_anyio_and_of_pools_have_not_moved() -> None:
     async def main() -> None:
         await anyio.to_thread.run_sync(int)
         loop, threads = asyncio.get_running_loop(), threading.enumerate()
-        (worker,) = (x for x in threads if isinstance(x, WorkerThread))
-        assert worker.loop is loop
+        workers = [x for x in threads if isinstance(x, WorkerThread)]
+        (worker,) = (x for x in workers if x.loop is loop)  # others may be ending
         assert worker.queue.unfinished_tasks in (0, 1)
 
     virtually("asyncio", main)
