@@ -17,8 +17,8 @@ from ._options import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from .._processes._plan import Stop
     from .._processes._process import Process
-    from .._processes._stop import Stop
 
 # What Python may set LC_CTYPE to.
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")

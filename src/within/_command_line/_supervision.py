@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from .._clock import current_time
-from .._processes._stop import Stop
+from .._processes._plan import Stop
 from .._timeouts import move_on_after
 from ._exit_status import after_timeout, die_of
 from ._messages import say
@@ -36,10 +36,8 @@ _FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO")
 _KILL_AFTER = "WITHIN_KILL_AFTER"
 _SHARE = 0.8  # of our own grace, so that the inner `within` is done in time
 
-# How long the rest of the group may go on after the exit of the command, and how often
-# we look whether it has ended. In seconds.
+# How long the rest of the group may go on after the exit of the command. In seconds.
 _LINGER = 1.0
-_LOOK = 0.01
 
 
 async def supervise(options: Options, group: int) -> int:
@@ -61,6 +59,10 @@ class _Supervision:
             signal=options.signal,
             grace=options.kill_after or math.inf,
             tree=options.tree or "group",
+            # The helper of `exec > >(tee log)` ends some milliseconds after the
+            # command. We cannot see whether output still comes: it is not ours (P6).
+            pause=_LINGER,
+            linger=_LINGER,
         )
         self._time_given = _time_given()
         self._limit = move_on_after(options.seconds or None)
@@ -92,8 +94,6 @@ class _Supervision:
                     terminal.cut_short = (
                         self._limit.expired or self._asked_to_end.expired
                     )
-                    if not terminal.cut_short:
-                        await _let_the_rest_finish(command)
                 tasks.cancel_scope.cancel()
         return self._status(command, terminal)
 
@@ -168,18 +168,6 @@ def _time_given() -> float:
         return duration(os.environ.get(_KILL_AFTER, "inf"))
     except UsageError:
         return math.inf
-
-
-async def _let_the_rest_finish(command: Process) -> None:
-    """Give what the command left behind a short time to end by itself (P6).
-
-    The helper of ``exec > >(tee log)`` ends some milliseconds after the command, when
-    it has written everything.
-    """
-    with move_on_after(_LINGER):
-        while command.usage is None:  # until the rest of the group is gone
-            await anyio.sleep(_LOOK)
-            await command.wait()
 
 
 async def _kill_after(seconds: float, command: Process) -> None:
