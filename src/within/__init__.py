@@ -9,8 +9,8 @@ from ._contexts import opening, running
 from ._processes._errors import ProcessTimeout
 from ._processes._plan import Stop
 from ._processes._process import Process, process
-from ._processes._results import Completed
 from ._processes._run import run
+from ._results import Completed
 from ._timeouts import (
     DeadlineExceeded,
     Timeout,

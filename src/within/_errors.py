@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._core import Block
+    from ._results import Completed
 
 
 class Reason(str):
@@ -86,6 +87,30 @@ def explain(
     inserted.__cause__ = inserted.__context__ = context
     last.__context__ = inserted
     return True
+
+
+def note_interrupted(cancellation: BaseException, completed: Completed[Any]) -> None:
+    """Attach what a command had done when ``cancellation`` cut it short (T25).
+
+    It travels with the exception to the block that ends: no loop, and no other task,
+    has to know of it.
+    """
+    cancellation._within_interrupted = completed  # type: ignore[attr-defined]
+
+
+def interrupted_by(error: BaseException | None) -> Completed[Any] | None:
+    """What ``error``, or an exception behind it, has cut short (T25)."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        found = pending.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            completed = getattr(found, "_within_interrupted", None)
+            if completed is not None:
+                return cast("Completed[Any]", completed)
+            pending += [found.__context__, *members(found)]
+    return None
 
 
 def members(error: BaseException) -> tuple[BaseException, ...]:

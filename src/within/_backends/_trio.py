@@ -85,7 +85,6 @@ class TrioBackend:
         scope.deadline = math.inf
         if scope.cancel_called:
             return False
-        block.delay = None
         scope.deadline = block.when = deadline
         if deadline <= trio.current_time():
             self.cancel(block)  # T5: expired at once, as at entry

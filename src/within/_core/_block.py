@@ -29,6 +29,8 @@ class Block:
     """Deadlines around the block wait until it has been left (T14)."""
     is_level_triggered = False
     """After the deadline, every await in the block is cancelled (T16)."""
+    limit: float | None = None
+    """The delay of a block that was rescheduled, for ``restart()`` (T26)."""
     has_expired = False
     """Its cancellation has been requested. Never reset."""
     cancel_scope: Any = None

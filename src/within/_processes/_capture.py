@@ -7,8 +7,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._results import Completed
 from ._errors import OutputLimitExceeded
-from ._results import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

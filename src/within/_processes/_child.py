@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
+from .._results import Usage
 from ._census import census
 from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
@@ -20,7 +21,6 @@ from ._files import Files
 from ._fork import start_program
 from ._marks import mark_limits, marked, new_mark
 from ._orphans import Orphans, keep_for_later, reap_kept
-from ._results import Usage
 from ._tree import bearers, can_search, group_of, is_running, may_signal
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .._timeouts import DeadlineExceeded
 
 if TYPE_CHECKING:
+    from .._results import Usage
     from .._timeouts import Timeout
-    from ._results import Usage
 
 
 class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteReceiveStream, ByteSendStream
 
+    from .._results import Usage
     from ._command import File, PopenOptions, Word
     from ._lines import Lines
-    from ._results import Usage
     from ._streams import ReceiveStream, SendStream
 
 

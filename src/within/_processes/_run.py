@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Unpack
 
+    from .._results import Completed
     from ._command import File, PopenOptions, Word
-    from ._results import Completed
 
     class _Options(PopenOptions, total=False):
         """What :func:`run` takes, whatever the type of the output."""

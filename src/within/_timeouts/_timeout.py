@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .._backends import current
-from .._core import Block
-from .._errors import explain, message
-from .._seconds import as_seconds
+from .._errors import explain, interrupted_by, message
+from ._deadline import CREATED, ENTERED, EXITED, Deadline
+from ._decorator import with_block
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
     from typing import Self
 
     from .._backends import Backend
+    from .._results import Completed
     from .._seconds import Seconds
 
-# The states of a block, as `repr()` shows them.
-_CREATED: Final = "created"
-_ENTERED: Final = "entered"
-_EXITED: Final = "exited"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # What a block keeps when it is pickled or copied: nothing that belongs to a loop.
 _PORTABLE = ("delay", "when", "name", "has_expired", "_caught", "_quiet")
 
 
-class Timeout(Block):
+class Timeout(Deadline):
     """A block that must end in time.
 
     Works as ``with`` and as ``async with``, on asyncio, uvloop and trio. Neither form
@@ -63,7 +63,11 @@ class Timeout(Block):
 
     # Rarely used fields default to class attributes; see Block.
     _quiet = False
-    _caught = False
+
+    interrupted: Completed[Any] | None = None
+    """What a :func:`run` in the block had done when the deadline cut it short (T25):
+    its status, its output so far, and what it used. Otherwise ``None``.
+    """
 
     def __init__(
         self,
@@ -84,44 +88,24 @@ class Timeout(Block):
         if quiet:
             self._quiet = True
 
-    def _begin(
-        self, delay: Any, deadline: Any, shield: bool, level: bool, name: str | None
-    ) -> None:
-        kind: Any = delay.__class__  # T5: the usual arguments are recognised quickly
-        if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
-            self.delay = delay
-        else:
-            self.delay = None if delay is None else as_seconds(delay, "delay")
-        self.when = math.inf if deadline is None else as_seconds(deadline, "deadline")
-        self._state = _CREATED
-        self._backend: Backend | None = None
-        self.task = None
-        self.entry = None
-        if shield:
-            self.is_shield = True
-        if level:
-            self.is_level_triggered = True
-        if name is not None:
-            self.name = name
-
     # -- the block ---------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._state is not _CREATED:
+        if self._state is not CREATED:
             raise RuntimeError(
                 f"{self!r} was entered before: each block needs a Timeout of its own"
             )
         backend = current()
         try:
             self._backend = backend
-            self._state = _ENTERED
+            self._state = ENTERED
             # T23: opening the block is the last thing that enter() does, and nothing
             # between that and our return lets a signal handler run.
             backend.enter(self)
             return self
         except BaseException:
             self._backend = None
-            self._state = _CREATED
+            self._state = CREATED
             backend.abandon(self)
             raise
 
@@ -139,10 +123,10 @@ class Timeout(Block):
         except BaseException:  # misuse, or an exception out of a signal handler (T23)
             backend.abandon(self)
             self._backend = None
-            self._state = _EXITED
+            self._state = EXITED
             raise
         self._backend = None  # T20: a kept Timeout must not keep its loop
-        self._state = _EXITED
+        self._state = EXITED
         if left is exc and (exc is None or not self.has_expired):
             return None
         return self._unwind(backend, exc, left)
@@ -156,6 +140,8 @@ class Timeout(Block):
         """
         if left is None:
             self._caught = True
+            if (interrupted := interrupted_by(exc)) is not None:
+                self.interrupted = interrupted
             if self._quiet:
                 return True
             raise self._exceeded(backend) from exc
@@ -179,7 +165,9 @@ class Timeout(Block):
             del exc, left, context  # they hold this frame through their tracebacks
 
     def _exceeded(self, backend: Backend) -> DeadlineExceeded:
-        return DeadlineExceeded(message(self, backend.current_time()), self)
+        error = DeadlineExceeded(message(self, backend.current_time()), self)
+        error.interrupted = self.interrupted
+        return error
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -192,111 +180,42 @@ class Timeout(Block):
     ) -> bool | None:
         return self.__exit__(exc_type, exc, traceback)
 
-    # -- the deadline ------------------------------------------------------
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """As a decorator: each call of a coroutine function has a block of its own.
 
-    @property
-    def deadline(self) -> float | None:
-        """The deadline, as a reading of :func:`current_time`; ``None`` for no deadline.
-
-        Also ``None`` before entry if a delay was given, since the delay counts from
-        entry. Assigning to it is the same as :meth:`reschedule`.
-        """
-        return None if self.when == math.inf else self.when
-
-    @deadline.setter
-    def deadline(self, deadline: Seconds | None) -> None:
-        self.reschedule(deadline)
-
-    def reschedule(self, deadline: Seconds | None) -> None:
-        """Move the deadline: earlier, later, or to ``None`` for no deadline.
-
-        Any code on the same loop may do so, before entry and until the block expires.
-        What arrives just as the deadline passes may find the block expired; ask
-        :attr:`expired` first.
-
-        Args:
-            deadline: Seconds on the clock that :func:`current_time` reads.
+        A block without a name is called after the function. A quiet block makes the
+        call return ``None`` at the deadline.
 
         Raises:
-            RuntimeError: If the block has expired or has been left, or from another
-                thread.
+            TypeError: If ``function`` is not a coroutine function.
 
         >>> import asyncio, within
-        >>> async def main():
-        ...     with within.timeout(5) as limit:
-        ...         limit.reschedule(within.current_time() + 60)
-        ...         print(round(limit.remaining()))
-        >>> asyncio.run(main())
-        60
+        >>> @within.timeout(0.01)
+        ... async def nap():
+        ...     await asyncio.sleep(10)
+        >>> asyncio.run(nap())
+        Traceback (most recent call last):
+            ...
+        within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
         """
-        when = math.inf if deadline is None else as_seconds(deadline, "deadline")
-        if self._state is _EXITED:
-            raise RuntimeError(f"{self!r} has been left: its deadline cannot be moved")
-        backend = self._backend
-        if backend is not None:
-            self._check_loop(backend)
-        if self.has_expired if backend is None else not backend.reschedule(self, when):
-            raise RuntimeError(
-                f"{self!r} has expired already: its cancellation cannot be taken back"
-            )
-        self.delay = None
-        self.when = when
+        kind = type(self)
+        name = (
+            getattr(function, "__qualname__", None) if self.name is None else self.name
+        )
+        deadline = None if self.when == math.inf else self.when
+        is_quiet, is_shield = self._quiet, self.is_shield
+        delay, is_level_triggered = self.delay, self.is_level_triggered
 
-    def remaining(self) -> float:
-        """Seconds until the deadline; 0.0 once it has passed, infinity for no deadline.
+        def new_block() -> Timeout:
+            block = kind.__new__(kind)
+            block._begin(delay, deadline, is_shield, is_level_triggered, name)
+            if is_quiet:
+                block._quiet = True
+            return block
 
-        Before entry, the whole delay.
-        """
-        if self._state is _CREATED and self.delay is not None:
-            return max(0.0, float(self.delay))
-        if self.when == math.inf:
-            return math.inf
-        return max(0.0, self.when - (self._backend or current()).current_time())
-
-    def cancel(self) -> None:
-        """End the block as if its deadline had just passed.
-
-        Before entry, the block expires as soon as it is entered. After the block has
-        expired or has been left, this does nothing.
-
-        Raises:
-            RuntimeError: From another thread.
-        """
-        if self._backend is not None:
-            self._check_loop(self._backend)
-            self._backend.cancel(self)
-        elif self._state is _CREATED:
-            self.has_expired = True
-
-    @property
-    def expired(self) -> bool:
-        """Whether the cancellation of the block has been requested.
-
-        If the deadline has passed but the loop has not noticed yet, asking requests
-        the cancellation, like trio's ``cancel_called``.
-        """
-        backend = self._backend
-        if (
-            backend is not None
-            and not self.has_expired
-            and backend.is_running_here()
-            and backend.current_time() >= self.when
-        ):
-            backend.cancel(self)
-        return self.has_expired
-
-    @property
-    def cancelled_caught(self) -> bool:
-        """Whether the deadline is what ended the block."""
-        return self._caught
-
-    def _check_loop(self, backend: Backend) -> None:
-        if not backend.is_running_here():
-            raise RuntimeError(
-                f"{self!r} can be changed only on the loop that it runs on: from "
-                "another thread, use loop.call_soon_threadsafe() of asyncio or "
-                "trio.from_thread.run_sync()"
-            )
+        return with_block(function, new_block)
 
     # -- as data -----------------------------------------------------------
 
@@ -304,7 +223,7 @@ class Timeout(Block):
         words = [self._state]
         if self.has_expired:
             words.append("expired")
-        elif self._state is _CREATED and self.delay is not None:
+        elif self._state is CREATED and self.delay is not None:
             words.append(f"delay={self.delay:g}")
         elif self.when != math.inf:
             words.append(f"deadline={self.when:.12g}")
@@ -322,7 +241,7 @@ class Timeout(Block):
         # loop, and cannot be entered.
         record = {name: getattr(self, name) for name in _PORTABLE}
         unset = dict.fromkeys(("_backend", "task", "entry"))
-        return _new, (type(self),), {**record, **unset, "_state": _EXITED}
+        return _new, (type(self),), {**record, **unset, "_state": EXITED}
 
 
 def _new(kind: Any) -> Any:
@@ -351,6 +270,10 @@ class DeadlineExceeded(TimeoutError):
 
     scope: Timeout
     """The block that the deadline ended."""
+    interrupted: Completed[Any] | None = None
+    """What a :func:`run` in the block had done when the deadline cut it short (T25):
+    its status, its output so far, and what it used. Otherwise ``None``.
+    """
 
     def __init__(self, message: str, scope: Timeout) -> None:
         super().__init__(message)

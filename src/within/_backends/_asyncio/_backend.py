@@ -140,7 +140,6 @@ class AsyncioBackend:
     def reschedule(self, block: Block, deadline: float) -> bool:
         if block.has_expired:
             return False
-        block.delay = None
         block.when = deadline
         # T5: a deadline that has passed strikes at the first suspension. A timer would
         # ring one pass too late for that.

@@ -1,0 +1,185 @@
+"""The deadline of a block: what code on its loop may ask and change while it is open."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from .._backends import current
+from .._core import Block
+from .._seconds import as_seconds
+
+if TYPE_CHECKING:
+    from .._backends import Backend
+    from .._seconds import Seconds
+
+# The states of a block, as `repr()` shows them.
+CREATED: Final = "created"
+ENTERED: Final = "entered"
+EXITED: Final = "exited"
+
+
+class Deadline(Block):
+    """The part of a :class:`within.Timeout` that does not concern entering and leaving."""
+
+    _caught = False
+
+    def _begin(
+        self, delay: Any, deadline: Any, shield: bool, level: bool, name: str | None
+    ) -> None:
+        kind: Any = delay.__class__  # T5: the usual arguments are recognised quickly
+        if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
+            self.delay = delay
+        else:
+            self.delay = None if delay is None else as_seconds(delay, "delay")
+        self.when = math.inf if deadline is None else as_seconds(deadline, "deadline")
+        self._state = CREATED
+        self._backend: Backend | None = None
+        self.task = None
+        self.entry = None
+        if shield:
+            self.is_shield = True
+        if level:
+            self.is_level_triggered = True
+        if name is not None:
+            self.name = name
+
+    @property
+    def deadline(self) -> float | None:
+        """The deadline, as a reading of :func:`current_time`; ``None`` for no deadline.
+
+        Also ``None`` before entry if a delay was given, since the delay counts from
+        entry. Assigning to it is the same as :meth:`reschedule`.
+        """
+        return None if self.when == math.inf else self.when
+
+    @deadline.setter
+    def deadline(self, deadline: Seconds | None) -> None:
+        self.reschedule(deadline)
+
+    def reschedule(self, deadline: Seconds | None) -> None:
+        """Move the deadline: earlier, later, or to ``None`` for no deadline.
+
+        Any code on the same loop may do so, before entry and until the block expires.
+        If it may come just as the deadline passes, ask :attr:`expired` first. A
+        keep-alive is written with :meth:`restart`, which takes no time.
+
+        Args:
+            deadline: Seconds on the clock that :func:`current_time` reads.
+
+        Raises:
+            RuntimeError: If the block has expired or has been left, or from another
+                thread.
+
+        >>> import asyncio, within
+        >>> async def main():
+        ...     with within.timeout(5) as limit:
+        ...         limit.reschedule(within.current_time() + 60)
+        ...         print(round(limit.remaining()))
+        >>> asyncio.run(main())
+        60
+        """
+        when = math.inf if deadline is None else as_seconds(deadline, "deadline")
+        if self.delay is not None:
+            self.limit = self.delay
+        self._move(when, None)
+
+    def restart(self) -> None:
+        """Count the whole delay again from now: a keep-alive (T26).
+
+        The same code may do so as for :meth:`reschedule`. Before entry there is nothing
+        to do, because the delay counts from entry.
+
+        Raises:
+            RuntimeError: If the block was given a deadline and not a delay, has expired
+                or has been left, or from another thread.
+
+        >>> import asyncio, within
+        >>> async def main():
+        ...     with within.timeout(60, name="silence") as silence:
+        ...         silence.restart()  # for each message that arrives
+        ...         print(round(silence.remaining()))
+        >>> asyncio.run(main())
+        60
+        """
+        delay = self.limit if self.delay is None else self.delay
+        if delay is None:
+            raise RuntimeError(
+                f"{self!r} was given no delay that could be counted again: use "
+                "reschedule(current_time() + seconds)"
+            )
+        if self._backend is None and self._state is CREATED:
+            self._move(math.inf, delay)
+        else:
+            self._move((self._backend or current()).current_time() + delay, delay)
+
+    def _move(self, when: float, delay: float | None) -> None:
+        """Move the deadline to ``when``; ``delay`` is the limit that messages name."""
+        if self._state is EXITED:
+            raise RuntimeError(f"{self!r} has been left: its deadline cannot be moved")
+        backend = self._backend
+        if backend is not None:
+            self._check_loop(backend)
+        before, self.delay = self.delay, delay
+        if self.has_expired if backend is None else not backend.reschedule(self, when):
+            self.delay = before
+            raise RuntimeError(
+                f"{self!r} has expired already: its cancellation cannot be taken back"
+            )
+        self.when = when
+
+    def remaining(self) -> float:
+        """Seconds until the deadline; 0.0 once it has passed, infinity for no deadline.
+
+        Before entry, the whole delay.
+        """
+        if self._state is CREATED and self.delay is not None:
+            return max(0.0, float(self.delay))
+        if self.when == math.inf:
+            return math.inf
+        return max(0.0, self.when - (self._backend or current()).current_time())
+
+    def cancel(self) -> None:
+        """End the block as if its deadline had just passed.
+
+        Before entry, the block expires as soon as it is entered. After the block has
+        expired or has been left, this does nothing.
+
+        Raises:
+            RuntimeError: From another thread.
+        """
+        if self._backend is not None:
+            self._check_loop(self._backend)
+            self._backend.cancel(self)
+        elif self._state is CREATED:
+            self.has_expired = True
+
+    @property
+    def expired(self) -> bool:
+        """Whether the cancellation of the block has been requested.
+
+        If the deadline has passed but the loop has not noticed yet, asking requests
+        the cancellation, like trio's ``cancel_called``.
+        """
+        backend = self._backend
+        if (
+            backend is not None
+            and not self.has_expired
+            and backend.is_running_here()
+            and backend.current_time() >= self.when
+        ):
+            backend.cancel(self)
+        return self.has_expired
+
+    @property
+    def cancelled_caught(self) -> bool:
+        """Whether the deadline is what ended the block."""
+        return self._caught
+
+    def _check_loop(self, backend: Backend) -> None:
+        if not backend.is_running_here():
+            raise RuntimeError(
+                f"{self!r} can be changed only on the loop that it runs on: from "
+                "another thread, use loop.call_soon_threadsafe() of asyncio or "
+                "trio.from_thread.run_sync()"
+            )

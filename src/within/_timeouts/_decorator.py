@@ -1,0 +1,44 @@
+"""A block around each call of a coroutine function (T26)."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractContextManager
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def with_block(
+    function: Callable[P, Coroutine[Any, Any, T]],
+    new_block: Callable[[], AbstractContextManager[object, bool | None]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """``function``, each call of which runs in a block of its own.
+
+    Raises:
+        TypeError: If ``function`` is not a coroutine function.
+    """
+    from inspect import isasyncgenfunction, iscoroutinefunction  # takes a while to load
+
+    if not iscoroutinefunction(function):
+        hint = (
+            "an asynchronous generator is suspended inside the block while its caller "
+            "runs (PEP 789): put the block into the loop that iterates over it"
+            if isasyncgenfunction(function)
+            else "enter the block with `with` or `async with` instead"
+        )
+        raise TypeError(
+            f"{function!r} is not a coroutine function (async def), and cannot be "
+            f"decorated: {hint}"
+        )
+
+    @wraps(function)
+    async def limited(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with new_block():
+            return await function(*args, **kwargs)
+
+    return limited
