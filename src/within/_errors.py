@@ -32,8 +32,8 @@ def reason(block: Block, now: float) -> Reason:
     """
     name = "a block" if block.name is None else repr(block.name)
     left = block.when - now
-    if left > 0:
-        rest = "" if left == math.inf else f", {left:.3g} s before its deadline"
+    if block.was_cancelled or left > 0:
+        rest = f", {left:.3g} s before its deadline" if 0 < left < math.inf else ""
         return Reason(f"{name} was ended by cancel(){rest}")
     if block.delay is not None:
         return Reason(f"{name} exceeded its limit of {block.delay:g} s")

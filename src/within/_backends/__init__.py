@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from sys import modules
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from ._protocol import Backend, Room
@@ -32,6 +33,7 @@ __all__ = ["Backend", "Room", "current", "register"]
 _registered: dict[str, str] = {}
 _not_loaded: tuple[str, ...] = ()
 _loaded: dict[str, Room] = {}
+_lock = Lock()
 _finders: tuple[Callable[[], Backend | None], ...] = ()  # running_backend() of each
 
 
@@ -44,8 +46,9 @@ def register(library: str, room: str) -> None:
             library, never before it.
     """
     global _not_loaded
-    _registered[library] = room
-    _not_loaded = (*_not_loaded, library)
+    with _lock:
+        _registered[library] = room
+        _not_loaded = (*_not_loaded, library)
 
 
 def current() -> Backend:
@@ -77,9 +80,11 @@ def _load(library: str) -> None:
     global _not_loaded, _finders
     if not modules.get(library):  # None marks it as not importable
         return
-    _loaded[library] = cast("Room", import_module(_registered[library]))
-    _finders = tuple(room.running_backend for room in _rooms())
-    _not_loaded = tuple(name for name in _registered if name not in _loaded)
+    room = cast("Room", import_module(_registered[library]))
+    with _lock:
+        _loaded[library] = room
+        _finders = tuple(room.running_backend for room in _rooms())
+        _not_loaded = tuple(name for name in _registered if name not in _loaded)
 
 
 def _rooms() -> list[Room]:

@@ -51,23 +51,35 @@ class TrioBackend:
         if block.has_expired:  # T12: cancelled before it was entered
             scope.cancel()
         block.cancel_scope = scope
-        scope.__enter__()
+        try:
+            scope.__enter__()
+        except RuntimeError as error:
+            self._check_task(block, error)
+            raise
         block.when = scope.deadline
 
     def exit(self, block: Block, exc: BaseException | None) -> BaseException | None:
         scope: trio.CancelScope = block.cancel_scope
-        left: BaseException | None = None
+        if (error := self._take_out(block, scope)) is not None:
+            block.cancel_scope = None
+            if isinstance(exc, GeneratorExit):
+                return exc  # its coroutine or generator was dropped: nobody to tell
+            raise error from exc
         try:
             caught = scope.__exit__(None if exc is None else type(exc), exc, None)
-        except BaseException as error:  # noqa: BLE001
-            if str(error).startswith("Cancel scope stack corrupted"):
-                raise self._left_wrongly(block, error) from exc
-            # The rest of a group, without its cancellations.
-            caught, left = scope.cancelled_caught, error
+        except BaseException as rest:
+            if not (scope.cancelled_caught or isinstance(rest, BaseExceptionGroup)):
+                raise  # an exception out of a signal handler (T23)
+            self._note_end(block, scope)
+            # The rest of a group, without the cancellations in it.
+            return rest if scope.cancelled_caught else exc
+        self._note_end(block, scope)
+        return None if caught else exc
+
+    def _note_end(self, block: Block, scope: trio.CancelScope) -> None:
         block.cancel_scope = None
         if scope.cancel_called:
             block.has_expired = True
-        return left if caught else exc
 
     def abandon(self, block: Block) -> None:
         scope: trio.CancelScope | None = block.cancel_scope
@@ -75,8 +87,9 @@ class TrioBackend:
         if scope is not None:
             try:
                 scope.__exit__(None, None, None)
-            except RuntimeError:  # it was not open, or it is open in another task
-                scope.deadline = math.inf
+            except RuntimeError:  # it was not open
+                if not scope.is_relative:
+                    scope.deadline = math.inf
 
     def reschedule(self, block: Block, deadline: float) -> bool:
         scope: trio.CancelScope = block.cancel_scope
@@ -118,9 +131,40 @@ class TrioBackend:
 
     # -- behind the blocks -------------------------------------------------
 
-    def _left_wrongly(self, block: Block, error: BaseException) -> RuntimeError:
-        """T13: our own words for what trio says of a corrupted stack of scopes."""
-        if "still within its child" in str(error):
+    def _check_task(self, block: Block, error: RuntimeError) -> None:
+        try:
+            trio.lowlevel.current_task()
+        except RuntimeError:
+            raise RuntimeError(
+                f"{block!r} was entered outside a task (in an instrument, or in a "
+                "callback of the host loop?): enter it in a task"
+            ) from error
+
+    def _take_out(self, block: Block, scope: Any) -> RuntimeError | None:
+        """T13: the error for a scope that is not the innermost one of this task.
+
+        trio would close all scopes inside it, or report that its own state is corrupt.
+        The scope is taken out of trio's tree instead: what is inside it moves to its
+        parent. This reads private state of trio; where a release has moved that, trio
+        itself speaks up.
+        """
+        try:
+            status: Any = scope._cancel_status
+            around: Any = trio.lowlevel.current_task()._cancel_status  # type: ignore[attr-defined]
+            if status is around or status is None:
+                return None
+            is_here: bool = status.encloses(around)
+            parent, inner, tasks = status.parent, status.children, status.tasks
+        except (AttributeError, RuntimeError):
+            return None
+        with scope._might_change_registered_deadline():
+            scope._cancel_status = None
+        for one in list(inner):
+            one.parent = parent
+        for task in list(tasks):
+            task._activate_cancel_status(parent)
+        status.close()
+        if is_here:
             return RuntimeError(
                 f"{block!r} was left before a block that was entered inside it: leave "
                 "blocks in the reverse order of entering them"

@@ -33,6 +33,8 @@ class Block:
     """The delay of a block that was rescheduled, for ``restart()`` (T26)."""
     has_expired = False
     """Its cancellation has been requested. Never reset."""
+    was_cancelled = False
+    """It expired through ``cancel()`` and not through its deadline."""
     cancel_scope: Any = None
     """On trio, the scope that the block is. On asyncio, anyio's scope around it."""
 

@@ -1,4 +1,4 @@
-"""Where a suspended coroutine is: its frames, from the outermost to the innermost."""
+"""Where a task is suspended: its coroutines and frames, from the outside in."""
 
 from __future__ import annotations
 
@@ -22,18 +22,34 @@ _STEPS = {
 _SUSPENDED = (AsyncGeneratorType, CoroutineType, GeneratorType)
 
 
-def frames(suspended: Any) -> Iterator[FrameType]:
-    """The frames of a suspended coroutine, from the outermost to the innermost."""
-    while suspended is not None:
+def suspended(coroutine: Any) -> Iterator[tuple[Any, FrameType]]:
+    """A suspended coroutine and all that it awaits in turn, each with its frame."""
+    while coroutine is not None:
         for kind in ("cr", "gi", "ag"):
-            frame = getattr(suspended, f"{kind}_frame", None)
+            frame = getattr(coroutine, f"{kind}_frame", None)
             if frame is not None:
-                yield frame
+                yield coroutine, frame
                 inner = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
-                suspended = getattr(suspended, inner)
+                coroutine = getattr(coroutine, inner)
                 break
         else:
-            suspended = _awaited_through(suspended)
+            coroutine = _awaited_through(coroutine)
+
+
+def frames(coroutine: Any) -> Iterator[FrameType]:
+    """The frames of a suspended coroutine, from the outermost to the innermost."""
+    for _, frame in suspended(coroutine):
+        yield frame
+
+
+def held_by(coroutine: Any) -> Iterator[Any]:
+    """The objects that a suspended coroutine holds, and those that it awaits in turn.
+
+    They include its local variables, the exceptions that it is handling, and the bound
+    ``__exit__`` and ``__aexit__`` of the blocks that it is in.
+    """
+    for one, _ in suspended(coroutine):
+        yield from gc.get_referents(one)
 
 
 def _awaited_through(step: Any) -> Any:

@@ -150,9 +150,11 @@ class Deadline(Block):
         """
         if self._backend is not None:
             self._check_loop(self._backend)
-            self._backend.cancel(self)
+            if not self.expired:
+                self.was_cancelled = True
+                self._backend.cancel(self)
         elif self._state is CREATED:
-            self.has_expired = True
+            self.has_expired = self.was_cancelled = True
 
     @property
     def expired(self) -> bool:

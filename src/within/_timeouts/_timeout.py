@@ -9,9 +9,10 @@ from .._backends import current
 from .._errors import explain, interrupted_by, message
 from ._deadline import CREATED, ENTERED, EXITED, Deadline
 from ._decorator import with_block
+from ._first_instruction import try_begins_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
     from typing import Self
 
@@ -23,7 +24,33 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # What a block keeps when it is pickled or copied: nothing that belongs to a loop.
-_PORTABLE = ("delay", "when", "name", "has_expired", "_caught", "_quiet")
+_PORTABLE = (
+    "delay",
+    "when",
+    "name",
+    "is_shield",
+    "is_level_triggered",
+    "has_expired",
+    "was_cancelled",
+    "_caught",
+    "_quiet",
+)
+
+
+class _Answer:
+    """What an ``await`` returns at once."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[None, None, bool]:
+        return self._value
+        yield
+
+
+_SWALLOW, _GO_ON = _Answer(True), _Answer(False)
 
 
 class Timeout(Deadline):
@@ -97,39 +124,45 @@ class Timeout(Deadline):
             )
         backend = current()
         try:
+            backend.enter(self)
+            # T23: opening the block is the last thing that enter() does. No signal
+            # handler runs between that and our return.
             self._backend = backend
             self._state = ENTERED
-            # T23: opening the block is the last thing that enter() does, and nothing
-            # between that and our return lets a signal handler run.
-            backend.enter(self)
-            return self
         except BaseException:
-            self._backend = None
-            self._state = CREATED
             backend.abandon(self)
             raise
+        return self
 
+    @try_begins_at_once
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        backend = self._backend
-        if backend is None:
-            raise RuntimeError(f"{self!r} is not open: it cannot be left")
         try:
+            backend = self._backend
+            if backend is None:
+                raise RuntimeError(f"{self!r} is not open: it cannot be left")
             left = backend.exit(self, exc)
         except BaseException:  # misuse, or an exception out of a signal handler (T23)
-            backend.abandon(self)
-            self._backend = None
-            self._state = EXITED
+            self._abandon()
             raise
         self._backend = None  # T20: a kept Timeout must not keep its loop
         self._state = EXITED
         if left is exc and (exc is None or not self.has_expired):
             return None
-        return self._unwind(backend, exc, left)
+        try:
+            return self._unwind(backend, exc, left)
+        finally:
+            del exc, left  # T8: they hold this frame through their tracebacks
+
+    def _abandon(self) -> None:
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            self._state = EXITED
+            backend.abandon(self)
 
     def _unwind(
         self, backend: Backend, exc: BaseException | None, left: BaseException | None
@@ -172,13 +205,24 @@ class Timeout(Deadline):
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return self.__exit__(exc_type, exc, traceback)
+    if TYPE_CHECKING:
+
+        async def __aexit__(
+            self,
+            exc_type: type[BaseException] | None,
+            exc: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> bool | None: ...
+    else:
+        # T23: not a coroutine function. Between the call of one and its first step a
+        # signal handler may run, and the block would stay open.
+        @try_begins_at_once
+        def __aexit__(self, exc_type, exc, traceback):
+            try:
+                return _SWALLOW if self.__exit__(exc_type, exc, traceback) else _GO_ON
+            except BaseException:
+                self._abandon()  # if it was interrupted before __exit__() began
+                raise
 
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, T]]

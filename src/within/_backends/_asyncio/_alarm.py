@@ -89,14 +89,15 @@ class Alarm:
 
         The loop is not asked for an instant before ``earliest``.
         """
-        if self._handle is not None:
-            self._handle.cancel()
-        self.rings_at = deadline
-        self._handle = self._loop.call_at(
+        handle = self._loop.call_at(
             max(deadline + self._slack, earliest),
             self._on_timer,
             context=self._context,
         )
+        # T23: only a timer that is armed is noted. No signal handler runs in between.
+        before, self._handle, self.rings_at = self._handle, handle, deadline
+        if before is not None:
+            before.cancel()
 
     def move(self, block: Block) -> None:
         """Take note of a deadline that was changed."""
@@ -128,8 +129,10 @@ class Alarm:
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        self._handle = None
-        self.rings_at = math.inf
+        # A timer whose arming was interrupted may ring while another is armed (T23).
+        handle, self._handle, self.rings_at = self._handle, None, math.inf
+        if handle is not None and now < handle.when():
+            handle.cancel()
         due: list[Block] = []
         try:
             self._sort()

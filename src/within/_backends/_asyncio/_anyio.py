@@ -51,8 +51,8 @@ def is_shielded(task: Task[Any], outer: Any) -> bool:
 
 
 def shield() -> CancelScope:
-    """Enter a shielded scope."""
-    return CancelScope(shield=True).__enter__()
+    """A shielded scope, to be entered."""
+    return CancelScope(shield=True)
 
 
 def abandon(task: Task[Any], scope: CancelScope) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from ..._core import OpenBlocks
@@ -105,6 +106,10 @@ class AsyncioBackend:
         task: Any = block.task
         if task is None:  # abandoned meanwhile
             return exc
+        try:
+            in_place = asyncio.current_task() is task
+        except RuntimeError:  # no loop runs here: in another thread, say
+            in_place = False
         parent = block.parent
         if in_order := self._young.get(task) is block:
             if parent is not None and parent.task is task and parent.entry is None:
@@ -114,23 +119,21 @@ class AsyncioBackend:
         else:
             in_order = self.open_blocks.close(block, task)
             self.alarm.discard(block)
-        block.task = None
         if parent is not None and parent.task is None:
             # Kept, so that tasks started inside still find the blocks around it.
             block.parent = _first_open(parent)
-        try:
-            in_place = asyncio.current_task() is task
-        except RuntimeError:  # no loop runs here: in another thread, say
-            in_place = False
+        left = exc
         if not (in_place and in_order):
             self._left_wrongly(block, task, exc, in_order)
-            return exc
-        if block.has_expired or block.is_shield or block.cancel_scope is not None:
-            return self._settle(block, task, exc)
-        return exc
+        elif block.has_expired or block.is_shield or block.cancel_scope is not None:
+            left = self._settle(block, task, exc)
+        block.task = None  # T23: until here, abandon() has something to take back
+        return left
 
     def abandon(self, block: Block) -> None:
         task: Task | None = block.task
+        if task is None and block.anyio_shield is not None:
+            task = current_task()  # interrupted between opening the shield and itself
         if task is not None:
             self.open_blocks.close(block, task)
             self.alarm.discard(block)
@@ -191,6 +194,7 @@ class AsyncioBackend:
         if (scope := anyio.innermost(task)) is not None:
             if block.is_shield:
                 scope = block.anyio_shield = anyio.shield()  # T14
+                scope.__enter__()
             block.cancel_scope = scope
 
     def _inherited_by(self, task: Task, block: Block | None) -> Block | None:
@@ -207,7 +211,7 @@ class AsyncioBackend:
         T24: not if the context was copied into another loop. Nor if both tasks share
         one context: then nothing tells which of them was started first.
         """
-        if owner is task or owner.get_loop() is not self._loop:
+        if owner is task or owner.done() or owner.get_loop() is not self._loop:
             return False
         context_of: Any = getattr(asyncio.Task, "get_context", None)  # since 3.12
         return context_of is None or context_of(owner) is not context_of(task)
@@ -219,16 +223,20 @@ class AsyncioBackend:
             if block.task is not None:  # the garbage collector may have closed it
                 block.has_expired = True
                 self.alarm.discard(block)
-        failed: Exception | None = None
-        for block in blocks:
-            # Cancelling an earlier task may have closed this block.
-            if block.task is not None:
+        failed: BaseException | None = None
+        # T4: once for each task, so that a pass counts once. Cancelling an earlier task
+        # may close a block of a later one.
+        for task in dict.fromkeys(block.task for block in blocks):
+            if task is not None:
                 try:
-                    self.pursuits.begin(block.task)
-                except Exception as error:  # noqa: BLE001  (a waiter's own cancel())
+                    self.pursuits.begin(task)
+                except BaseException as error:  # noqa: BLE001  (a waiter's own cancel())
                     failed = error
         if failed is not None:
-            raise failed
+            try:
+                raise failed
+            finally:
+                del failed
 
     def _settle(
         self, block: Block, task: Task, exc: BaseException | None
@@ -273,7 +281,7 @@ class AsyncioBackend:
         if not block.is_shield:
             outer = self.pursuits.expired_blocks_reaching(task)
             if not foreign and any(takes_over(around, block) for around in outer):
-                self.pursuits.tell(task, outer, task.cancelling())  # T7
+                self.pursuits.tell(task, outer)  # T7
                 return False
             anyio = anyio_scopes()
             if anyio is not None and anyio.claim(task, exc):
@@ -285,14 +293,20 @@ class AsyncioBackend:
     ) -> None:
         try:
             if block.anyio_shield is not None:
-                scope, block.anyio_shield = block.anyio_shield, None
-                scope.__exit__(None if exc is None else type(exc), exc, None)
+                kind = None if exc is None else type(exc)
+                block.anyio_shield.__exit__(kind, exc, None)
+                block.anyio_shield = None
         finally:
             self._resume(task)  # T14: the deadlines that have waited strike now
 
     def _resume(self, task: Task) -> None:
-        if self.pursuits.expired_blocks_reaching(task, even_if_held=True):
+        if not self.pursuits.expired_blocks_reaching(task, even_if_held=True):
+            return
+        if self.is_running_here():
             self.pursuits.begin(task)
+        else:  # the garbage collector closed a generator in another thread (T20)
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._resume, task, context=Context())
 
     def _release(self, block: Block, task: Task) -> None:
         """Take back what was done for a block that was not left as it should be."""

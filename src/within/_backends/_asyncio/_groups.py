@@ -1,22 +1,20 @@
 """Cancellations that ``asyncio.TaskGroup`` swallows before CPython 3.13 (T22).
 
-A group whose child fails raises that error and drops a cancellation of its parent that
+A group whose child fails raises that error, and drops a cancellation of its parent that
 came meanwhile, be it in the group's body or in its exit. From 3.13 on it cancels the
 parent once more. For older versions this module tells which groups a task is in, and
 whether one of them has dropped a cancellation. It reads private state of ``TaskGroup``,
 which does not change any more in those versions.
-
-A group is found through the local variables of the task's coroutines. One that is kept
-elsewhere is not found.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from ..._core import frames
+from ..._core import held_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +26,14 @@ def open_groups(task: asyncio.Task[Any]) -> list[Group]:
     """The groups around a suspended task that may drop a cancellation."""
     if sys.version_info >= (3, 13):
         return []
-    return [
-        value
-        for frame in frames(task.get_coro())
-        for value in frame.f_locals.values()
-        if issubclass(type(value), asyncio.TaskGroup)
-        and value._parent_task is task
-        and is_open(value)
-    ]
+    found: dict[int, Group] = {}
+    for held in held_by(task.get_coro()):
+        # In the body it is the owner of a bound __aexit__, in the exit it is `self`.
+        group: Any = held.__self__ if type(held) is MethodType else held
+        if issubclass(type(group), asyncio.TaskGroup) and is_open(group):
+            if group._parent_task is task:
+                found[id(group)] = group
+    return list(found.values())
 
 
 def is_open(group: Group) -> bool:

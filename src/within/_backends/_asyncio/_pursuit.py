@@ -8,6 +8,7 @@ nothing is on its way.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextvars import Context
 from enum import Enum, auto
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._errors import Reason, reason
+from ._attribution import is_being_cancelled
 from ._groups import has_raised, is_open, open_groups, pending_child
 from ._scopes import anyio_scopes
 from ._waiting import (
-    is_being_cancelled,
     is_running,
     passes_until_done,
     reached_by_cancel,
@@ -105,9 +106,10 @@ class Pursuits:
         found: list[Block] = []
         for block in self._open.of(task):
             if block.has_expired and (even_if_held or not self.is_held(block, task)):
-                found.insert(0, block)
+                found.append(block)
             if block.is_shield:  # T14: holds off the blocks around it, not itself
                 break
+        found.reverse()
         return found
 
     def without_held(self, blocks: list[Block], task: Task[Any]) -> list[Block]:
@@ -121,24 +123,30 @@ class Pursuits:
         anyio = anyio_scopes()
         return anyio is not None and anyio.is_shielded(task, block.cancel_scope)
 
-    def brings_nothing(self, future: Any) -> bool:
+    def was_cancelled_by_us(self, future: Any) -> bool:
         """Whether ``future`` is done only because one of our deadlines cancelled it."""
-        if not future.cancelled():
+        if not (future.done() and future.cancelled()):
             return False
         says = getattr(future, "_cancel_message", None)
-        return isinstance(says, Reason) or future in self._cancelled
+        if isinstance(says, Reason):
+            return True
+        return isinstance(future, asyncio.Task) and future in self._cancelled
 
     def strike(self, task: Task[Any], waiter: Any, blocks: Sequence[Block]) -> None:
         """Cancel ``task`` for ``blocks``, which are due, outermost first."""
         target = _target(blocks)
         if target.owes_uncancel:
             # One request at a time is enough, however often it is repeated.
+            target.owes_uncancel = False
             task.uncancel()
         reached, is_circle = reached_by_cancel(waiter)
-        pending = is_being_cancelled(task, reached)  # by somebody else (T6)
-        self.tell(task, blocks, task.cancelling() - pending)
+        # T6: only if somebody else has cancelled the task, and seldom then.
+        is_foreign = task.cancelling() > target.cancelling_at_entry
+        if is_foreign:
+            is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)
+        self.tell(task, blocks, is_foreign=is_foreign)
         for future in reached:
-            if hasattr(future, "get_coro"):  # it keeps no message
+            if isinstance(future, asyncio.Task):  # a plain future keeps the message
                 self._cancelled.add(future)
         says = reason(target, self.loop.time())
         if is_circle:
@@ -152,19 +160,26 @@ class Pursuits:
             throw_cancellation(task, waiter, says)
             raise
 
-    def tell(self, task: Task[Any], blocks: Sequence[Block], cancelling: int) -> None:
+    def tell(
+        self, task: Task[Any], blocks: Sequence[Block], *, is_foreign: bool = False
+    ) -> None:
         """Note that one cancellation of ``task`` is for all of ``blocks``.
 
         Args:
             task: The task that is cancelled.
             blocks: Expired blocks of the task, outermost first.
-            cancelling: ``task.cancelling()`` without this cancellation.
+            is_foreign: Somebody else's cancellation is being delivered or handled.
         """
+        told = {id(block) for block in blocks}
+        requests = task.cancelling()
         for block in self._open.of(task):
-            cancelling -= block.owes_uncancel  # taken back before `block` is left
-            if block in blocks:
+            requests -= block.owes_uncancel  # taken back before `block` is left
+            if id(block) in told and not block.was_told:
                 block.was_told = True
-                block.cancelling_before = max(cancelling, block.cancelling_at_entry)
+                at_entry = block.cancelling_at_entry
+                block.cancelling_before = (
+                    at_entry if is_foreign else max(requests, at_entry)
+                )
             if block is blocks[0]:
                 break
             block.was_told_from_outside = True  # T7
@@ -249,10 +264,7 @@ class _Pursuit:
             case Verdict.UNCERTAIN:
                 self._look_when_done(pending_child(self._groups) or waiter)
             case Verdict.RUNNING:
-                if self._was_running:
-                    self._look_after_pause(_LONGEST_WHILE_RUNNING)
-                else:
-                    self._look_in_next_pass()
+                self._look_soon()
             case Verdict.ARRIVING:
                 self._passes += 1
                 self._look_in_next_pass()
@@ -263,7 +275,6 @@ class _Pursuit:
                 self._look_after_pause(longest)
             case Verdict.READY:
                 self._strike(waiter, due, blocks)
-        self._was_running = verdict is Verdict.RUNNING
 
     def _look(
         self,
@@ -299,10 +310,13 @@ class _Pursuit:
     def _is_arriving(self, waiter: Any, blocks: Sequence[Block]) -> bool:
         """T4: whether the result of an await that has completed is on its way."""
         task = self.task
-        is_cancelled = waiter.done() and waiter.cancelled()
-        if is_cancelled and task.cancelling() > _target(blocks).cancelling_at_entry:
-            return False  # it was cancelled together with the task
-        passes = passes_until_done(task, waiter, self._pursuits.brings_nothing)
+        try:
+            is_cancelled = waiter.done() and waiter.cancelled()
+            if is_cancelled and task.cancelling() > _target(blocks).cancelling_at_entry:
+                return False  # it was cancelled together with the task
+            passes = passes_until_done(task, waiter, self._pursuits.was_cancelled_by_us)
+        except Exception:  # noqa: BLE001  (T22: anything may stand in for a future)
+            return False
         if not self._passes:
             self._patience = passes + _EXTRA_PASSES
         return passes > 0 and self._passes < self._patience
@@ -348,6 +362,17 @@ class _Pursuit:
 
     # -- another look --------------------------------------------------------
 
+    def _look_soon(self) -> None:
+        """In the next pass; if the task was running in this one already, after a pause.
+
+        A task runs for more than a pass if it runs the loop itself (nest_asyncio).
+        """
+        if self._was_running:
+            self._look_after_pause(_LONGEST_WHILE_RUNNING)
+        else:
+            self._look_in_next_pass()
+        self._was_running = is_running(self.task)
+
     def _look_in_next_pass(self) -> None:
         """What the task is owed by now comes before it."""
         self._handle = self._pursuits.loop.call_soon(
@@ -368,7 +393,7 @@ class _Pursuit:
         task's own.
         """
         if waiter is None:
-            self._look_in_next_pass()
+            self._look_soon()
         elif waiter is not self._watched:
             self._watched = waiter
             waiter.add_done_callback(self._on_done, context=self._context)

@@ -3,8 +3,8 @@
 asyncio says which future a task waits for (``_fut_waiter``), and nothing about what
 stands behind it. A result may be on its way through other tasks, through ``gather()``,
 ``wait()``, ``shield()``, ``wait_for()`` or a ``TaskGroup``, and takes a pass of the loop
-for each of them. This module looks behind them. It reads asyncio's private state; where
-a release has moved it, a result in such a place is not seen, and a test fails loudly.
+for each of them. This module looks behind them. It reads private state of asyncio; if a
+release moves that, the tests of T4 fail.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Task = asyncio.Task[Any]
 Future = asyncio.Future[Any]
+
+# How many futures deep we look. Python's own stack bounds it too.
+_DEPTH = 100
 
 
 def waiter_of(task: Any) -> Any:
@@ -56,7 +59,7 @@ def passes_until_done(
         return 0 if brings_nothing(waiter) else 1
     if type(waiter) is asyncio.Future and _shielded(waiter) is None:
         frame = _innermost(task.get_coro())
-        if frame is None or frame.f_code not in _WAITS:
+        if frame is None or not _is_known(frame.f_code):
             return 0  # the ordinary case: a timer, a socket, an event
     return _Look(brings_nothing).into(task)
 
@@ -70,7 +73,7 @@ class _Look:
     def into(self, task: Any) -> int:
         """Passes until the await of a suspended task completes; 0 if unknown."""
         waiter = waiter_of(task)
-        if waiter is None:
+        if waiter is None or len(self._known) > _DEPTH:
             return 0
         if waiter.done() or isinstance(waiter, asyncio.Task):
             return self._until(waiter)
@@ -90,15 +93,15 @@ class _Look:
 
     def _until_awaited(self, future: Any, coroutine: Any) -> int:
         """Passes until whatever completes a plain future is done; 0 if unknown."""
-        if (children := getattr(future, "_children", None)) is not None:
-            return self._until_all(children)  # gather()
+        if (children := getattr(future, "_children", None)) is not None:  # gather()
+            return self._until_some(children, asyncio.FIRST_EXCEPTION)
         if (inner := _shielded(future)) is not None:
             return self._until(inner)
         frame = _innermost(coroutine)
         if frame is None:
             return 0
-        if frame.f_code in _TASK_GROUP_EXITS:
-            return self._until_all(frame.f_locals["self"]._tasks)
+        if frame.f_code.co_qualname in _GROUP_EXITS:
+            return self._until_all(getattr(frame.f_locals["self"], "_tasks", ()))
         if frame.f_code is _WAIT:
             values = frame.f_locals
             return self._until_some(values["fs"], values["return_when"])
@@ -124,12 +127,13 @@ def _one_more(passes: int) -> int:
 
 
 def _has_failed(future: Any) -> bool:
-    return future.done() and not future.cancelled() and bool(future.exception())
+    return future.done() and (future.cancelled() or bool(future.exception()))
 
 
 def _shielded(outer: Any) -> Any:
     """The inner future, if ``outer`` is what ``asyncio.shield()`` returned."""
-    for callback, *_ in getattr(outer, "_callbacks", None) or ():
+    # shield() adds its callback before anybody else can. There may be thousands more.
+    for callback, *_ in (getattr(outer, "_callbacks", None) or ())[:1]:
         code: CodeType | None = getattr(callback, "__code__", None)
         if code is not None and code.co_name == "_outer_done_callback":
             cells = dict(zip(code.co_freevars, callback.__closure__, strict=True))
@@ -148,16 +152,17 @@ def _innermost(coroutine: Any) -> FrameType | None:
     return found
 
 
-def _code_of(owner: Any, *names: str) -> list[Any]:
-    """The code of those functions that this release of asyncio has."""
-    functions = (getattr(owner, name, None) for name in names)
-    return [function.__code__ for function in functions if function is not None]
+def _is_known(code: CodeType) -> bool:
+    """Whether we can tell what a coroutine that runs ``code`` waits for."""
+    return code is _WAIT or code is _WAIT_FOR or code.co_qualname in _GROUP_EXITS
 
 
-_TASK_GROUP_EXITS = _code_of(asyncio.TaskGroup, "__aexit__", "_aexit")
-_WAIT = next(iter(_code_of(asyncio.tasks, "_wait")), None)
-_WAIT_FOR = next(iter(_code_of(asyncio.tasks, "wait_for")), None)
-_WAITS = {*_TASK_GROUP_EXITS, _WAIT, _WAIT_FOR}
+# Of asyncio's TaskGroup and of anyio's. Both keep their children in `_tasks`.
+_GROUP_EXITS = ("TaskGroup.__aexit__", "TaskGroup._aexit")
+
+_tasks: Any = asyncio.tasks
+_WAIT: CodeType = _tasks._wait.__code__
+_WAIT_FOR: CodeType = _tasks.wait_for.__code__
 
 
 # -- what does a cancellation reach? -----------------------------------------
@@ -168,52 +173,36 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
 
     In a circle, ``cancel()`` would call itself until the stack overflows.
     """
+    if waiter is None:
+        return [], False
     if not isinstance(waiter, asyncio.Task) and not hasattr(waiter, "_children"):
-        return ([] if waiter is None else [waiter]), False
-    reached: list[Any] = []
-    on_path: set[int] = set()
-    done: set[int] = set()
-
-    def follow(future: Any) -> bool:
-        if future is None or id(future) in done:
-            return False
-        if id(future) in on_path:
-            return True
-        on_path.add(id(future))
-        reached.append(future)
-        further = getattr(future, "_children", None) or [waiter_of(future)]
-        is_circle = False
-        for one in further:
-            is_circle = follow(one) or is_circle
-        on_path.discard(id(future))
-        done.add(id(future))
-        return is_circle
-
-    return reached, follow(waiter)
+        return [waiter], False
+    reached = {id(waiter): waiter}
+    path = [(waiter, iter(_cancelled_with(waiter)))]
+    on_path = {id(waiter)}
+    is_circle = False
+    while path:
+        future, further = path[-1]
+        following = next(further, None)
+        if following is None:
+            path.pop()
+            on_path.discard(id(future))
+        elif id(following) in on_path:
+            is_circle = True
+        elif id(following) not in reached:
+            reached[id(following)] = following
+            path.append((following, iter(_cancelled_with(following))))
+            on_path.add(id(following))
+    return list(reached.values()), is_circle
 
 
-def is_being_cancelled(task: Task, reached: Iterable[Any]) -> bool:
-    """Whether an earlier ``Task.cancel()`` is still on its way to ``task``.
-
-    Args:
-        task: A suspended task.
-        reached: All that a cancellation of its waiter reaches.
-    """
-    if getattr(task, "_must_cancel", False):
-        return True
-    for future in reached:  # noqa: SIM110  (any() costs several times as much)
-        if _is_being_cancelled(future):
-            return True
-    return False
-
-
-def _is_being_cancelled(future: Any) -> bool:
-    if future.done():
-        cancelled: bool = future.cancelled()
-        return cancelled
-    if isinstance(future, asyncio.Task):
-        return future.cancelling() > 0
-    return getattr(future, "_cancel_requested", False) is True
+def _cancelled_with(future: Any) -> list[Any]:
+    """The futures that ``future.cancel()`` passes the request on to."""
+    children: list[Any] | None = getattr(future, "_children", None)
+    if children is not None:
+        return children
+    waiter = waiter_of(future)
+    return [] if waiter is None else [waiter]
 
 
 def throw_cancellation(task: Task, waiter: Any, message: str) -> None:
