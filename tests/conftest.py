@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -15,6 +16,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from within.testing import backends
+
+if TYPE_CHECKING:
+    from timeout_runs import Run
 
 settings.register_profile(
     "within",
@@ -96,6 +100,18 @@ class Ticks:
 @pytest.fixture
 def ticks(anyio_backend: tuple[str, dict[str, Any]]) -> Ticks:
     return Ticks(virtual=bool({"clock", "loop_factory"} & anyio_backend[1].keys()))
+
+
+@pytest.fixture(params=["asyncio", "uvloop", "virtual"])
+def run_asyncio(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on asyncio, on uvloop, and on asyncio in virtual time."""
+    from timeout_runs import ASYNCIO_LOOPS
+
+    def run_asyncio(main: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=ASYNCIO_LOOPS[request.param]) as runner:
+            return runner.run(main)
+
+    return run_asyncio
 
 
 @pytest.fixture
