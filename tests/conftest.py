@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import os
 import signal
 import sys
@@ -147,3 +149,14 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with Leftovers():
         yield
+
+
+@pytest.fixture
+def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test after which Python or asyncio complains about a leftover.
+
+    They complain about what was never awaited, never retrieved or not closed.
+    """
+    yield
+    gc.collect()  # warnings are errors in this suite; asyncio logs what it finds
+    assert [x.getMessage() for x in caplog.records if x.levelno > logging.DEBUG] == []
