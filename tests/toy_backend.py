@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import toy_loop
 
@@ -109,4 +109,6 @@ def running_frame() -> FrameType | None:
     loop = toy_loop.running_loop()
     if loop is None or loop.current is None:
         return None
-    return loop.current.coroutine.cr_frame  # type: ignore[attr-defined]
+    coroutine: Any = loop.current.coroutine
+    frame: FrameType | None = coroutine.cr_frame
+    return frame
