@@ -79,9 +79,8 @@ async def play(
         async with no_residue():
             inner_ended = await inner.ends(in_both)
             if len(due) == 2:
-                await anyio.sleep(
-                    NEVER
-                )  # T3: otherwise the outer block may end in time
+                # T3: otherwise the outer block may end without suspending again.
+                await anyio.sleep(NEVER)
 
     async def in_the_outer() -> None:
         async with no_residue():
@@ -91,7 +90,7 @@ async def play(
         outer_ended = await outer.ends(in_the_outer)
     ours_ended = outer_ended if outer.ours else inner_ended
     assert limit.cancelled_caught == ours_ended
-    if len(due) == 2:  # T6, T7: the outer one is what ends its block
+    if len(due) == 2:  # T6, T7: the outer block is cancelled by its own limit
         assert outer_ended
         assert in_turn or not inner_ended
         assert limit.expired >= (ours_ended or not in_turn)

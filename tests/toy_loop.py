@@ -1,8 +1,8 @@
 """An event loop of a few dozen lines, which knows nothing of ``within``.
 
 Its tasks can only sleep and be cancelled through scopes. Its clock is virtual: it jumps
-to the moment at which the next task has something to do. An example for the page
-"Architecture" of the documentation, and for ``test_third_party_backend.py``.
+to the moment at which the next task has something to do. ``toy_backend.py`` makes the
+blocks of ``within`` work on it.
 """
 
 from __future__ import annotations
