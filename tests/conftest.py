@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -15,6 +18,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from within.testing import backends
+
+if TYPE_CHECKING:
+    from timeout_runs import Run
 
 settings.register_profile(
     "within",
@@ -98,6 +104,18 @@ def ticks(anyio_backend: tuple[str, dict[str, Any]]) -> Ticks:
     return Ticks(virtual=bool({"clock", "loop_factory"} & anyio_backend[1].keys()))
 
 
+@pytest.fixture(params=["asyncio", "uvloop", "virtual"])
+def run_asyncio(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on asyncio, on uvloop, and on asyncio in virtual time."""
+    from timeout_runs import ASYNCIO_LOOPS
+
+    def run_asyncio(main: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=ASYNCIO_LOOPS[request.param]) as runner:
+            return runner.run(main)
+
+    return run_asyncio
+
+
 @pytest.fixture
 def on_asyncio(anyio_backend_name: str) -> bool:
     return anyio_backend_name == "asyncio"
@@ -131,3 +149,14 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with Leftovers():
         yield
+
+
+@pytest.fixture
+def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test after which Python or asyncio complains about a leftover.
+
+    They complain about what was never awaited, never retrieved or not closed.
+    """
+    yield
+    gc.collect()  # warnings are errors in this suite; asyncio logs what it finds
+    assert [x.getMessage() for x in caplog.records if x.levelno > logging.DEBUG] == []

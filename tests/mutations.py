@@ -30,9 +30,20 @@ PROPERTIES = [
 ]
 EXAMPLES = [
     "tests/test_alarm_on_loops.py",
-    "tests/test_timeouts.py",
-    "tests/test_timeouts_asyncio.py",
+    "tests/test_punctuality.py",
+    "tests/test_lossless.py",
+    "tests/test_arguments.py",
+    "tests/test_foreign_cancellation.py",
+    "tests/test_no_residue.py",
+    "tests/test_messages.py",
+    "tests/test_rescheduling.py",
+    "tests/test_misuse.py",
+    "tests/test_shields.py",
+    "tests/test_level_triggered.py",
+    "tests/test_effective_deadline.py",
+    "tests/test_tasks_and_loops.py",
     "tests/test_neighbours.py",
+    "tests/test_neighbouring_groups.py",
     "tests/test_httpx.py",
 ]
 OPTIONS = [

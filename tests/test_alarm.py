@@ -1,4 +1,4 @@
-"""The alarm of the asyncio backend, against a plain list of what is due."""
+"""The alarm of the asyncio backend, compared with a plain list of the due blocks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ PASS = 1e-6
 class Loop:
     """The part of an event loop that an alarm sees, with the clock of a real one.
 
-    "fine" and "ticks" run a timer early by less than the resolution of the clock, as
-    asyncio does. The clock of "ticks" stands still in between, as on Windows. "uvloop"
+    "fine" and "ticks" run a timer early by less than the clock's resolution, as asyncio
+    does. The clock of "ticks" stands still between two ticks, as on Windows. "uvloop"
     counts milliseconds, and rounds the time until a timer to the nearest one.
     """
 
@@ -48,7 +48,8 @@ class Loop:
         self.now = 0.0
         self.timers: list[Handle] = []
         self.made = 0
-        self.useless = 0  # timers that found nothing due, at one reading of the clock
+        # Timers at the same reading of the clock that found no due block.
+        self.useless = 0
 
     def time(self) -> float:
         if self.kind == FINE:
@@ -69,7 +70,7 @@ class Loop:
             return timer.when <= self.time() + 1e-9
         return timer.when < self.time() + self._clock_resolution
 
-    def run(self, until: float, rung: list[Any]) -> None:
+    def run(self, until: float, expired: list[Any]) -> None:
         at = -math.inf
         while True:
             ready = [timer for timer in self.timers if self.is_ready(timer)]
@@ -78,11 +79,11 @@ class Loop:
                     at, self.useless = self.time(), 0
                 first = min(ready, key=lambda timer: timer.when)
                 self.timers.remove(first)
-                before = len(rung)
+                before = len(expired)
                 first.call()
-                self.useless += len(rung) == before
-                # The first may have been for a block that was left.
-                assert self.useless <= 2, "it spins"
+                self.useless += len(expired) == before
+                # The first timer may have been for a block that was left.
+                assert self.useless <= 2, "the loop spins"
                 self.now += PASS
             elif self.now < until:
                 self.now = min(until, self.next_instant())
@@ -106,22 +107,22 @@ class Block:
         self.has_expired = False
 
 
-class Blocks:
-    """Blocks that are entered and left as the backend does it."""
+class FakeBackend:
+    """Enters and leaves blocks as the backend does."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self.young: list[Any] = []
-        self.rung: list[Any] = []
-        self.alarm = Alarm(self.loop, self.age, self.ring)  # type: ignore[arg-type]
+        self.expired: list[Any] = []
+        self.alarm = Alarm(self.loop, self.age, self.expire)  # type: ignore[arg-type]
 
     def age(self) -> list[Any]:
         aged, self.young = self.young, []
         return aged
 
-    def ring(self, due: list[Any]) -> None:
+    def expire(self, due: list[Any]) -> None:
         assert all(block.when <= self.loop.time() for block in due)
-        self.rung += due
+        self.expired += due
 
     def enter(self, deadline: float) -> Any:
         block = Block(deadline)
@@ -131,41 +132,41 @@ class Blocks:
         return block
 
     def run(self, until: float) -> None:
-        self.loop.run(until, self.rung)
+        self.loop.run(until, self.expired)
 
     def leave(self, block: Any) -> None:
         if block in self.young:
             self.young.remove(block)
         else:
-            self.alarm.discard(block)  # nothing, if it has rung
+            self.alarm.discard(block)  # does nothing if the block has expired
 
 
 class AlarmMachine(RuleBasedStateMachine):
-    """T1: never early. T2: in the first pass. T8: blocks that were left are forgotten."""
+    """T1: never early. T2: in the first pass. T8: no trace of blocks that were left."""
 
     blocks = Bundle("blocks")
 
     @initialize(kind=st.sampled_from([FINE, UVLOOP, TICKS]))
     def start(self, kind: str) -> None:
-        self.it = Blocks(Loop(kind))
+        self.backend = FakeBackend(Loop(kind))
         self.entered: list[Any] = []
 
     @property
     def waiting(self) -> list[Any]:
-        return [block for block in self.entered if block not in self.it.rung]
+        return [block for block in self.entered if block not in self.backend.expired]
 
     @rule(
         target=blocks,
         delay=st.floats(0.0001, 0.1) | st.floats(0.001, 3) | st.just(math.inf),
     )
     def enter(self, delay: float) -> Any:
-        self.entered.append(self.it.enter(self.it.loop.time() + delay))
+        self.entered.append(self.backend.enter(self.backend.loop.time() + delay))
         return self.entered[-1]
 
     @rule(block=consumes(blocks))
     def leave(self, block: Any) -> None:
         self.entered.remove(block)
-        self.it.leave(block)
+        self.backend.leave(block)
 
     @rule(
         block=blocks,
@@ -173,94 +174,98 @@ class AlarmMachine(RuleBasedStateMachine):
     )
     def move(self, block: Any, delay: float) -> None:
         if block in self.waiting:
-            block.when = self.it.loop.time() + delay
-            self.it.alarm.move(block)
+            block.when = self.backend.loop.time() + delay
+            self.backend.alarm.move(block)
 
     @rule(block=blocks)
     def expire(self, block: Any) -> None:
-        """By `cancel()`. For the alarm this is the same as ringing."""
+        """Expire a block by `cancel()`. To the alarm this looks like its deadline."""
         if block in self.waiting:
             block.has_expired = True
-            self.it.alarm.discard(block)
-            self.it.rung.append(block)
+            self.backend.alarm.discard(block)
+            self.backend.expired.append(block)
 
     @rule(seconds=st.floats(0, 0.1) | st.floats(0, 3))
     def pass_time(self, seconds: float) -> None:
-        self.it.run(self.it.loop.now + seconds)
+        self.backend.run(self.backend.loop.now + seconds)
 
     @invariant()
-    def what_is_due_has_rung_once(self) -> None:
-        # T2: whatever has happened before, a coarse clock costs a step of it, once.
-        step = 0.0 if self.it.loop.kind == FINE else RESOLUTION[self.it.loop.kind]
-        now = self.it.loop.time()
+    def every_due_block_has_expired_once(self) -> None:
+        # T2: a coarse clock costs one step of the clock, and delays do not add up.
+        step = (
+            0.0
+            if self.backend.loop.kind == FINE
+            else RESOLUTION[self.backend.loop.kind]
+        )
+        now = self.backend.loop.time()
         assert all(block.when > now - step - 1e-6 for block in self.waiting)
-        assert len(set(self.it.rung)) == len(self.it.rung)
+        assert len(set(self.backend.expired)) == len(self.backend.expired)
 
     @invariant()
-    def a_timer_is_armed_for_the_first(self) -> None:
-        assert len(self.it.loop.timers) <= 1
+    def a_timer_is_armed_for_the_first_deadline(self) -> None:
+        assert len(self.backend.loop.timers) <= 1
         first = min((block.when for block in self.waiting), default=math.inf)
         if first != math.inf:
-            late = RESOLUTION[self.it.loop.kind]
-            assert self.it.loop.timers[0].when < first + late + 1e-9
+            late = RESOLUTION[self.backend.loop.kind]
+            assert self.backend.loop.timers[0].when < first + late + 1e-9
 
     @invariant()
     def most_of_the_heap_is_in_use(self) -> None:
-        old = [block for block in self.waiting if block not in self.it.young]
-        assert len(self.it.alarm) == len(old)
-        assert len(self.it.alarm._heap) <= 2 * len(old) + 130
+        old = [block for block in self.waiting if block not in self.backend.young]
+        assert len(self.backend.alarm) == len(old)
+        assert len(self.backend.alarm._heap) <= 2 * len(old) + 130
 
 
 TestAlarm = AlarmMachine.TestCase
 
 
 @given(st.lists(st.integers(0, 3), min_size=500, max_size=1000))
-def test_entering_and_leaving_costs_no_timer(choices: list[int]) -> None:
-    it = Blocks(Loop())
+def test_entering_and_leaving_a_block_costs_no_timer(choices: list[int]) -> None:
+    backend = FakeBackend(Loop())
     open_: list[Any] = []
     for choice in choices:
-        it.loop.now += 0.001
+        backend.loop.now += 0.001
         if choice and open_:
-            it.leave(open_.pop(choice % len(open_)))
+            backend.leave(open_.pop(choice % len(open_)))
         else:
-            open_.append(it.enter(it.loop.now + 10))
-    assert it.loop.made == 1
-    assert it.rung == []
-    assert it.young == open_
-    assert len(it.alarm) == 0
+            open_.append(backend.enter(backend.loop.now + 10))
+    assert backend.loop.made == 1
+    assert backend.expired == []
+    assert backend.young == open_
+    assert len(backend.alarm) == 0
 
 
-def test_t11_putting_off_costs_a_timer_only_when_the_alarm_rings() -> None:
-    it = Blocks(Loop())
-    kept_alive = it.enter(10)
-    for _ in range(1000):  # the alarm rings every ten seconds
-        it.run(it.loop.now + 0.1)
-        kept_alive.when = it.loop.now + 10
-        it.alarm.move(kept_alive)
-    assert it.loop.made <= 2 * 11 + 2  # it is early, and then set once more
-    assert it.rung == []
-    assert len(it.alarm._heap) == 1
-    it.run(it.loop.now + 10)
-    assert it.rung == [kept_alive]
+def test_t11_moving_a_deadline_costs_a_timer_only_when_the_alarm_fires() -> None:
+    backend = FakeBackend(Loop())
+    kept_alive = backend.enter(10)
+    for _ in range(1000):  # the alarm fires every ten seconds
+        backend.run(backend.loop.now + 0.1)
+        kept_alive.when = backend.loop.now + 10
+        backend.alarm.move(kept_alive)
+    assert backend.loop.made <= 2 * 11 + 2  # it fires early, and is then set once more
+    assert backend.expired == []
+    assert len(backend.alarm._heap) == 1
+    backend.run(backend.loop.now + 10)
+    assert backend.expired == [kept_alive]
 
 
-def test_t11_a_hundred_blocks_that_are_put_off_share_their_timers() -> None:
-    it = Blocks(Loop())
-    blocks = [it.enter(11) for _ in range(100)]
-    for step in range(5000):  # one after the other, each once every ten seconds
-        it.run(it.loop.now + 0.1)
+def test_t11_a_hundred_moved_blocks_share_their_timers() -> None:
+    backend = FakeBackend(Loop())
+    blocks = [backend.enter(11) for _ in range(100)]
+    for step in range(5000):  # one block after another, each once every ten seconds
+        backend.run(backend.loop.now + 0.1)
         block = blocks[step % 100]
-        block.when = it.loop.now + 15
-        it.alarm.move(block)
-    assert it.loop.made <= 2 * 5000 * 0.1 / 5
-    assert it.rung == []
+        block.when = backend.loop.now + 15
+        backend.alarm.move(block)
+    assert backend.loop.made <= 2 * 5000 * 0.1 / 5
+    assert backend.expired == []
 
 
 def test_t2_a_long_delay_does_not_hold_up_a_short_one() -> None:
-    it = Blocks(Loop())
-    it.enter(1000)
-    short = it.enter(1)
-    it.run(1)
-    assert it.rung == [short]
-    assert [timer.when for timer in it.loop.timers] == [1000]
-    assert it.alarm.rings_at == 1000
+    backend = FakeBackend(Loop())
+    backend.enter(1000)
+    short = backend.enter(1)
+    backend.run(1)
+    assert backend.expired == [short]
+    assert [timer.when for timer in backend.loop.timers] == [1000]
+    assert backend.alarm.rings_at == 1000

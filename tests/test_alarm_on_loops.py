@@ -1,4 +1,4 @@
-"""The alarm on real loops: what a loop, a collection or a waiter may do to it."""
+"""The alarm on real loops: coarse timers, garbage collection, stubborn waiters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from timeout_runs import asyncio_backend
 
 import within
 from within.testing import run
@@ -25,7 +26,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 
 def test_t2_waiting_for_a_deadline_does_not_spin(runner: asyncio.Runner) -> None:
-    """uvloop rings early by up to half a millisecond, and then at once again."""
+    """uvloop fires a timer up to half a millisecond early, and then again at once."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -42,12 +43,12 @@ def test_t2_waiting_for_a_deadline_does_not_spin(runner: asyncio.Runner) -> None
             with within.move_on_after(delay) as limit:
                 await asyncio.Event().wait()
             assert limit.cancelled_caught
-        assert asked <= 2 * len(delays) + 12  # at first it learns what to ask for
+        assert asked <= 2 * len(delays) + 12  # the alarm learns how the loop rounds
 
     runner.run(main())
 
 
-def test_t2_a_deadline_that_is_hardly_one_stops_no_other(
+def test_t2_an_enormous_deadline_does_not_hold_up_others(
     runner: asyncio.Runner,
 ) -> None:
     async def far() -> None:
@@ -57,7 +58,7 @@ def test_t2_a_deadline_that_is_hardly_one_stops_no_other(
     async def main() -> None:
         waiting = asyncio.create_task(far())
         await asyncio.sleep(0)
-        for _ in range(3):  # the first may be early, as uvloop is
+        for _ in range(3):  # on uvloop, the first timer may fire early
             with within.move_on_after(0.0023) as limit:
                 await asyncio.Event().wait()
             assert limit.cancelled_caught
@@ -67,15 +68,17 @@ def test_t2_a_deadline_that_is_hardly_one_stops_no_other(
     runner.run(main())
 
 
-def test_t2_a_waiter_that_cannot_be_cancelled_keeps_the_strike_from_nobody() -> None:
+def test_t2_an_error_in_one_waiters_cancel_does_not_stop_other_deadlines() -> None:
     class Stubborn(asyncio.Future[None]):
         def cancel(self, msg: Any = None) -> bool:
             raise ValueError("no")
 
     async def main() -> None:
-        told: list[Any] = []
+        reported: list[Any] = []
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        loop.set_exception_handler(
+            lambda _, context: reported.append(context["exception"])
+        )
         waiter = Stubborn()
 
         async def waits_for_it() -> None:
@@ -89,7 +92,7 @@ def test_t2_a_waiter_that_cannot_be_cancelled_keeps_the_strike_from_nobody() -> 
             await asyncio.sleep(2)
         assert limit.cancelled_caught
         assert within.current_time() == at
-        assert [type(error) for error in told] == [ValueError]
+        assert [type(error) for error in reported] == [ValueError]
         waiter.set_result(None)
         await first
 
@@ -97,8 +100,8 @@ def test_t2_a_waiter_that_cannot_be_cancelled_keeps_the_strike_from_nobody() -> 
 
 
 @pytest.mark.parametrize("pause", range(0, 200, 7))
-def test_t2_a_collection_in_the_midst_of_a_ring_loses_nobody(pause: int) -> None:
-    """It closes generators, and so leaves blocks, of which there are many."""
+def test_t2_garbage_collection_while_the_alarm_fires_loses_no_block(pause: int) -> None:
+    """The collector closes generators, and with them leaves the blocks inside."""
 
     def holder() -> Iterator[None]:
         with within.timeout(NEVER):
@@ -122,7 +125,7 @@ def test_t2_a_collection_in_the_midst_of_a_ring_loses_nobody(pause: int) -> None
 
     async def main() -> None:
         tasks = [asyncio.create_task(drops_it()) for _ in range(100)]
-        with within.move_on_after(1):  # it rings: those are old
+        with within.move_on_after(1):  # the alarm fires, so those blocks are old
             await asyncio.sleep(5)
         waiting = [asyncio.create_task(waits()) for _ in range(100)]
         await asyncio.sleep(1.5)
@@ -130,7 +133,7 @@ def test_t2_a_collection_in_the_midst_of_a_ring_loses_nobody(pause: int) -> None
         gc.enable()
         assert all(await asyncio.gather(*waiting))
         await asyncio.gather(*tasks)
-        backend: Any = asyncio.get_running_loop()._within_backend  # type: ignore[attr-defined]
+        backend = asyncio_backend()
         assert backend.open_blocks.young == backend.open_blocks.old == {}
         assert len(backend.alarm._heap) <= 64 + 2
 
@@ -145,8 +148,8 @@ def test_t2_a_collection_in_the_midst_of_a_ring_loses_nobody(pause: int) -> None
 
 
 @pytest.mark.parametrize("loop", ["trio", "asyncio"])
-def test_a_loop_that_is_said_to_be_missing_is(loop: str) -> None:
-    """`sys.modules[name] = None` is how suites play that something is not there."""
+def test_a_loop_that_cannot_be_imported_is_not_loaded(loop: str) -> None:
+    """Suites simulate a missing module with `sys.modules[name] = None`."""
     other = "asyncio" if loop == "trio" else "trio"
     program = f"""
 import sys

@@ -1,4 +1,4 @@
-"""Which loop is running, where two are; and who may know of which."""
+"""Which loop is running, even if there are two, and what importing within loads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCE = Path(within.__file__).parent
 
 
 async def check(kind: str, sleep: Any) -> None:
-    """A block works here, and is of this loop."""
+    """Blocks work here, on this loop."""
     assert current().name == kind
     with within.timeout(60) as around:
         assert within.current_effective_deadline() == around.deadline
@@ -28,26 +28,26 @@ async def check(kind: str, sleep: Any) -> None:
     assert limit.cancelled_caught
 
 
-def test_plainly() -> None:
+def test_a_block_works_on_each_loop() -> None:
     asyncio.run(check("asyncio", asyncio.sleep))
     uvloop.run(check("asyncio", asyncio.sleep))
     trio.run(check, "trio", trio.sleep)
 
 
-def test_nowhere() -> None:
+def test_without_a_running_loop_it_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no event loop is running"):
         current()
 
 
-def test_trio_in_an_asyncio_task_as_in_a_notebook() -> None:
-    async def cell() -> None:
+def test_trio_run_in_an_asyncio_task() -> None:
+    async def cell() -> None:  # of a notebook, for example
         trio.run(check, "trio", trio.sleep)
         await check("asyncio", asyncio.sleep)
 
     asyncio.run(cell())
 
 
-def test_asyncio_in_a_trio_task() -> None:
+def test_asyncio_run_in_a_trio_task() -> None:
     async def main() -> None:
         asyncio.run(check("asyncio", asyncio.sleep))
         await check("trio", trio.sleep)
@@ -55,7 +55,7 @@ def test_asyncio_in_a_trio_task() -> None:
     trio.run(main)
 
 
-def test_guest_mode_of_trio_in_asyncio() -> None:
+def test_trio_as_a_guest_of_asyncio() -> None:
     async def host() -> None:
         done = asyncio.get_running_loop().create_future()
 
@@ -75,7 +75,7 @@ def test_guest_mode_of_trio_in_asyncio() -> None:
     asyncio.run(host())
 
 
-def test_t11_on_trio_from_another_thread_it_says_how_to() -> None:
+def test_t11_on_trio_from_another_thread_the_error_says_what_to_do() -> None:
     async def main() -> None:
         with within.move_on_after(0.01) as limit:
             for change in (limit.cancel, lambda: limit.reschedule(None)):
@@ -110,8 +110,8 @@ trio.run(main)
 """
 
 
-def test_trio_asyncio() -> None:
-    # In a process of its own: importing it replaces parts of asyncio for good.
+def test_trio_asyncio_in_both_directions() -> None:
+    # In a process of its own, because the import replaces parts of asyncio for good.
     subprocess.run(
         [sys.executable, "-c", _TRIO_ASYNCIO, str(Path(__file__).parent)], check=True
     )
@@ -134,7 +134,7 @@ def test_importing_within_loads_no_loop_and_no_test_tool() -> None:
         assert name not in output
 
 
-def test_the_public_names_are_those_of_the_contract() -> None:
+def test_the_public_names_are_exactly_these() -> None:
     assert sorted(within.__all__) == sorted(
         [
             "Timeout",
@@ -160,11 +160,11 @@ def test_the_public_names_are_those_of_the_contract() -> None:
         found = getattr(within, name)
         assert found.__module__ == "within"
         assert found.__doc__, f"{name} is not documented"
-    # pytest puts names with an "@" into what it has rewritten.
+    # pytest adds names with an "@" to modules that it has rewritten.
     public = {name for name in vars(within) if name.isidentifier() and name[0] != "_"}
     assert public - set(within.__all__) <= {"testing"}
 
 
-def test_no_file_is_longer_than_one_sitting() -> None:
+def test_no_file_is_longer_than_400_lines() -> None:
     for path in SOURCE.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path

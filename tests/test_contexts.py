@@ -1,4 +1,4 @@
-"""R1, R2: the small ones."""
+"""R1, R2: the two small helpers, ``running`` and ``opening``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 @given(
     item=st.dictionaries(st.text(), st.integers()), key=st.text(), fail=st.booleans()
 )
-def test_r1_true_inside_and_false_after_whatever_happens(
+def test_r1_the_item_is_true_inside_and_false_however_the_block_ends(
     item: dict[Any, Any], key: str, fail: bool
 ) -> None:
     rest = {k: v for k, v in item.items() if k != key}
@@ -31,7 +31,7 @@ def test_r1_true_inside_and_false_after_whatever_happens(
     assert item == rest | {key: False}
 
 
-async def test_r1_in_both_forms_and_more_than_once() -> None:
+async def test_r1_a_block_works_in_both_forms_and_more_than_once() -> None:
     state: dict[str, bool] = {}
     block = within.running(state)
     for _ in range(2):
@@ -60,7 +60,7 @@ class AsyncClose(Resource):
         self.closed += 1
 
 
-class Own(Async):
+class WithBlock(Async):
     async def __aenter__(self) -> Self:
         return self
 
@@ -76,8 +76,8 @@ async def door(kind: type[Resource], *, fail: bool = False) -> Resource:
     return kind()
 
 
-@pytest.mark.parametrize("kind", [Sync, Async, AsyncClose, Own])
-async def test_r2_entered_the_block_closes_it(kind: type[Resource]) -> None:
+@pytest.mark.parametrize("kind", [Sync, Async, AsyncClose, WithBlock])
+async def test_r2_the_block_closes_the_resource(kind: type[Resource]) -> None:
     async with door(kind) as resource:
         assert isinstance(resource, kind)
         assert resource.closed == 0
@@ -88,12 +88,12 @@ async def test_r2_entered_the_block_closes_it(kind: type[Resource]) -> None:
     assert resource.closed == 1
 
 
-async def test_r2_awaited_it_is_the_callers() -> None:
+async def test_r2_an_awaited_resource_stays_open() -> None:
     resource = await door(Sync)
     assert resource.closed == 0
 
 
-async def test_r2_what_cannot_be_opened_raises_in_both_forms() -> None:
+async def test_r2_an_error_while_opening_is_raised_in_both_forms() -> None:
     with pytest.raises(OSError, match="jammed"):
         await door(Sync, fail=True)
     with pytest.raises(OSError, match="jammed"):
@@ -101,7 +101,7 @@ async def test_r2_what_cannot_be_opened_raises_in_both_forms() -> None:
             pytest.fail("it was opened")
 
 
-async def test_r2_p1_twice_is_told_plainly() -> None:
+async def test_r2_p1_opening_twice_is_an_error() -> None:
     opening = door(Sync)
     assert repr(opening) == "<door(...) not opened yet>"
     await opening
@@ -113,12 +113,12 @@ async def test_r2_p1_twice_is_told_plainly() -> None:
             pass
 
 
-async def test_r2_p1_never_is_told_plainly() -> None:
+async def test_r2_p1_a_call_that_is_never_awaited_warns() -> None:
     with pytest.warns(RuntimeWarning, match="'door' was never awaited"):
         door(Sync)
         gc.collect()
 
 
-def test_r2_it_is_the_function_still() -> None:
+def test_r2_the_decorated_function_keeps_its_name_and_docstring() -> None:
     assert door.__name__ == "door"
     assert door.__doc__ == "Opens a door."

@@ -1,4 +1,4 @@
-"""Blocks on asyncio where contexts, threads and subclasses are not as usual."""
+"""Blocks on asyncio with unusual contexts, threads and subclasses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_t14_a_shield_entered_in_another_context_holds() -> None:
     assert asyncio.run(main())
 
 
-def test_t13_out_of_order_is_told_though_the_contexts_differ() -> None:
+def test_t13_leaving_out_of_order_is_an_error_in_different_contexts_too() -> None:
     async def main() -> None:
         outer = within.timeout(NEVER)
         outer.__enter__()
@@ -47,7 +47,7 @@ def test_t13_out_of_order_is_told_though_the_contexts_differ() -> None:
     asyncio.run(main())
 
 
-def test_t2_blocks_without_a_common_context_are_struck_each() -> None:
+def test_t2_blocks_without_a_common_context_each_expire() -> None:
     async def main() -> list[bool]:
         with within.timeout(NEVER):
             first = contextvars.Context().run(within.move_on_after(0.01).__enter__)
@@ -62,7 +62,7 @@ def test_t2_blocks_without_a_common_context_are_struck_each() -> None:
     assert run(main, backend="asyncio", virtual_time=True) == [True, True]
 
 
-def test_t13_left_in_another_thread() -> None:
+def test_t13_leaving_in_another_thread_is_an_error() -> None:
     async def main() -> None:
         limit = within.timeout(NEVER)
         limit.__enter__()
@@ -82,7 +82,7 @@ def test_t13_left_in_another_thread() -> None:
     asyncio.run(main())
 
 
-def test_t2_blocks_of_a_subclass_may_compare_as_they_like() -> None:
+def test_t2_a_subclass_may_define_equality() -> None:
     class Same(within.Timeout):
         def __eq__(self, other: object) -> bool:
             return True
@@ -117,8 +117,10 @@ trio.run(trio_main)
 """
 
 
-@pytest.mark.skipif(not find_spec("trio_asyncio"), reason="it is not installed")
-def test_t21_trio_asyncio_may_come_after_us() -> None:
+@pytest.mark.skipif(
+    not find_spec("trio_asyncio"), reason="trio-asyncio is not installed"
+)
+def test_t21_trio_asyncio_may_be_imported_after_within() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LATE],
         capture_output=True,
