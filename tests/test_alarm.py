@@ -23,7 +23,8 @@ class Handle:
         self.loop, self.when, self.call = loop, when, call
 
     def cancel(self) -> None:
-        self.loop.timers.remove(self)
+        if self in self.loop.timers:  # else it rings now
+            self.loop.timers.remove(self)
 
 
 FINE, UVLOOP, TICKS = "fine", "uvloop", "ticks"

@@ -67,12 +67,13 @@ class TrioBackend:
             raise error from exc
         try:
             caught = scope.__exit__(None if exc is None else type(exc), exc, None)
-        except BaseException as rest:
-            if not (scope.cancelled_caught or isinstance(rest, BaseExceptionGroup)):
+        except BaseException as error:
+            is_group = isinstance(error, BaseExceptionGroup)
+            if not (scope.cancelled_caught or is_group):
                 raise  # an exception out of a signal handler (T23)
             self._note_end(block, scope)
             # The rest of a group, without the cancellations in it.
-            return rest if scope.cancelled_caught else exc
+            return cast("BaseException", error) if scope.cancelled_caught else exc
         self._note_end(block, scope)
         return None if caught else exc
 
@@ -150,7 +151,8 @@ class TrioBackend:
         """
         try:
             status: Any = scope._cancel_status
-            around: Any = trio.lowlevel.current_task()._cancel_status  # type: ignore[attr-defined]
+            running: Any = trio.lowlevel.current_task()
+            around = running._cancel_status
             if status is around or status is None:
                 return None
             is_here: bool = status.encloses(around)

@@ -131,7 +131,7 @@ class Alarm:
         now = self._loop.time()
         # A timer whose arming was interrupted may ring while another is armed (T23).
         handle, self._handle, self.rings_at = self._handle, None, math.inf
-        if handle is not None and now < handle.when():
+        if handle is not None:
             handle.cancel()
         due: list[Block] = []
         try:

@@ -30,9 +30,9 @@ def open_groups(task: asyncio.Task[Any]) -> list[Group]:
     for held in held_by(task.get_coro()):
         # In the body it is the owner of a bound __aexit__, in the exit it is `self`.
         group: Any = held.__self__ if type(held) is MethodType else held
-        if issubclass(type(group), asyncio.TaskGroup) and is_open(group):
-            if group._parent_task is task:
-                found[id(group)] = group
+        is_group = issubclass(type(group), asyncio.TaskGroup)
+        if is_group and group._parent_task is task and is_open(group):
+            found[id(group)] = group
     return list(found.values())
 
 

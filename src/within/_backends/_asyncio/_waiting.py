@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from types import CodeType, FrameType
 
 Task = asyncio.Task[Any]
@@ -175,10 +175,10 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
     """
     if waiter is None:
         return [], False
-    if not isinstance(waiter, asyncio.Task) and not hasattr(waiter, "_children"):
+    if not _passes_on(waiter):
         return [waiter], False
-    reached = {id(waiter): waiter}
-    path = [(waiter, iter(_cancelled_with(waiter)))]
+    reached: dict[int, Any] = {id(waiter): waiter}
+    path: list[tuple[Any, Iterator[Any]]] = [(waiter, iter(_cancelled_with(waiter)))]
     on_path = {id(waiter)}
     is_circle = False
     while path:
@@ -194,6 +194,10 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
             path.append((following, iter(_cancelled_with(following))))
             on_path.add(id(following))
     return list(reached.values()), is_circle
+
+
+def _passes_on(future: Any) -> bool:
+    return isinstance(future, asyncio.Task) or hasattr(future, "_children")
 
 
 def _cancelled_with(future: Any) -> list[Any]:

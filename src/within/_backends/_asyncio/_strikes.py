@@ -1,0 +1,139 @@
+"""Cancelling a task for its blocks, and what is noted about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from ..._errors import Reason, reason
+from ._attribution import is_being_cancelled
+from ._scopes import anyio_scopes
+from ._waiting import reached_by_cancel, throw_cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..._core import Block, OpenBlocks
+
+Task = asyncio.Task[Any]
+
+
+class Strikes:
+    """The cancellations of one loop's tasks that our deadlines have caused."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, open_blocks: OpenBlocks
+    ) -> None:
+        self.loop = loop
+        self.open_blocks = open_blocks
+        # Tasks that were cancelled because of a deadline. They bring no result to any
+        # task that waits for them (T4).
+        self._cancelled: WeakSet[Task] = WeakSet()
+
+    def expired_blocks_reaching(
+        self, task: Task, *, even_if_held: bool = False
+    ) -> list[Block]:
+        """The expired blocks whose cancellation can reach ``task``, outermost first.
+
+        Args:
+            task: A task.
+            even_if_held: Include those that a shield of anyio holds off (T15).
+        """
+        found: list[Block] = []
+        for block in self.open_blocks.of(task):
+            if block.has_expired and (even_if_held or not self.is_held(block, task)):
+                found.append(block)
+            if block.is_shield:  # T14: holds off the blocks around it, not itself
+                break
+        found.reverse()
+        return found
+
+    def without_held(self, blocks: list[Block], task: Task) -> list[Block]:
+        """Those of ``blocks`` that no shield of anyio holds off (T15)."""
+        if anyio_scopes() is None:
+            return blocks
+        return [block for block in blocks if not self.is_held(block, task)]
+
+    def is_held(self, block: Block, task: Task) -> bool:
+        """Whether a shielded scope of anyio holds ``block`` off from ``task`` (T15)."""
+        anyio = anyio_scopes()
+        return anyio is not None and anyio.is_shielded(task, block.cancel_scope)
+
+    def was_cancelled_by_us(self, future: Any) -> bool:
+        """Whether ``future`` is done only because one of our deadlines cancelled it."""
+        if not (future.done() and future.cancelled()):
+            return False
+        says = getattr(future, "_cancel_message", None)
+        if isinstance(says, Reason):
+            return True
+        return isinstance(future, asyncio.Task) and future in self._cancelled
+
+    def strike(self, task: Task, waiter: Any, blocks: Sequence[Block]) -> None:
+        """Cancel ``task`` for ``blocks``, which are due, outermost first."""
+        target = target_of(blocks)
+        if target.owes_uncancel:
+            # One request at a time is enough, however often it is repeated.
+            target.owes_uncancel = False
+            task.uncancel()
+        reached, is_circle = reached_by_cancel(waiter)
+        # T6: only if somebody else has cancelled the task, and seldom then.
+        is_foreign = task.cancelling() > target.cancelling_at_entry
+        if is_foreign:
+            is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)
+        self.tell(task, blocks, is_foreign=is_foreign)
+        for future in reached:
+            if isinstance(future, asyncio.Task):  # a plain future keeps the message
+                self._cancelled.add(future)
+        says = reason(target, self.loop.time())
+        if is_circle:
+            throw_cancellation(task, waiter, says)
+            return
+        target.owes_uncancel = True
+        try:
+            task.cancel(says)
+        except BaseException:
+            # T22: the waiter's own cancel() has failed, but the limit holds.
+            throw_cancellation(task, waiter, says)
+            raise
+
+    def tell(
+        self, task: Task, blocks: Sequence[Block], *, is_foreign: bool = False
+    ) -> None:
+        """Note that one cancellation of ``task`` is for all of ``blocks``.
+
+        Args:
+            task: The task that is cancelled.
+            blocks: Expired blocks of the task, outermost first.
+            is_foreign: Somebody else's cancellation is being delivered or handled.
+        """
+        told = {id(block) for block in blocks}
+        requests = task.cancelling()
+        for block in self.open_blocks.of(task):
+            requests -= block.owes_uncancel  # taken back before `block` is left
+            if id(block) in told and not block.was_told:
+                block.was_told = True
+                at_entry = block.cancelling_at_entry
+                block.cancelling_before = (
+                    at_entry if is_foreign else max(requests, at_entry)
+                )
+            if block is blocks[0]:
+                break
+            block.was_told_from_outside = True  # T7
+
+    def take_back(self, task: Task, blocks: Sequence[Block]) -> None:
+        """Undo :meth:`tell` and the request: the cancellation was lost (T22)."""
+        for block in blocks:
+            if block.task is task:
+                block.was_told = False
+                if block.owes_uncancel:
+                    block.owes_uncancel = False
+                    task.uncancel()
+
+
+def target_of(blocks: Sequence[Block]) -> Block:
+    """The block that a cancellation is requested for: the outermost not told yet."""
+    for block in blocks:
+        if not block.was_told:
+            return block
+    return blocks[0]
