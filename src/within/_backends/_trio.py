@@ -155,7 +155,9 @@ class TrioBackend:
             around = running._cancel_status
             if status is around or status is None:
                 return None
-            is_here: bool = status.encloses(around)
+            nursery: Any = running.parent_nursery
+            was_started_inside = status.encloses(nursery._cancel_status)
+            is_here: bool = status.encloses(around) and not was_started_inside
             parent, inner, tasks = status.parent, status.children, status.tasks
         except (AttributeError, RuntimeError):
             return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core import held_by
 from ..._errors import Reason, members
+from ._waiting import is_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +61,7 @@ def is_being_cancelled(task: Task, reached: Iterable[Any], by_us: Any) -> bool:
 
 
 def _is_cancelled(future: Any) -> bool:
-    if not isinstance(future, asyncio.Task) or future.done():
+    if not is_task(future) or future.done():
         cancelled: bool = future.cancelled()
         return cancelled
     return getattr(future, "_must_cancel", False) or _handles_a_cancellation(future)

@@ -9,7 +9,7 @@ from weakref import WeakSet
 from ..._errors import Reason, reason
 from ._attribution import is_being_cancelled
 from ._scopes import anyio_scopes
-from ._waiting import reached_by_cancel, throw_cancellation
+from ._waiting import is_task, reached_by_cancel, throw_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Strikes:
         says = getattr(future, "_cancel_message", None)
         if isinstance(says, Reason):
             return True
-        return isinstance(future, asyncio.Task) and future in self._cancelled
+        return is_task(future) and future in self._cancelled
 
     def strike(self, task: Task, waiter: Any, blocks: Sequence[Block]) -> None:
         """Cancel ``task`` for ``blocks``, which are due, outermost first."""
@@ -82,9 +82,8 @@ class Strikes:
         if is_foreign:
             is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)
         self.tell(task, blocks, is_foreign=is_foreign)
-        for future in reached:
-            if isinstance(future, asyncio.Task):  # a plain future keeps the message
-                self._cancelled.add(future)
+        # A plain future keeps the message by which we know it.
+        self._cancelled.update(filter(is_task, reached))
         says = reason(target, self.loop.time())
         if is_circle:
             throw_cancellation(task, waiter, says)

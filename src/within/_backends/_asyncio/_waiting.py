@@ -31,6 +31,10 @@ def waiter_of(task: Any) -> Any:
     return getattr(task, "_fut_waiter", None)
 
 
+def is_task(future: Any) -> bool:
+    return isinstance(future, asyncio.Task)
+
+
 def is_running(task: Task) -> bool:
     """Whether ``task`` is on the stack, maybe below an eager task that it started."""
     if asyncio.current_task() is task:
@@ -75,7 +79,7 @@ class _Look:
         waiter = waiter_of(task)
         if waiter is None or len(self._known) > _DEPTH:
             return 0
-        if waiter.done() or isinstance(waiter, asyncio.Task):
+        if waiter.done() or is_task(waiter):
             return self._until(waiter)
         return _one_more(self._until_awaited(waiter, task.get_coro()))
 
@@ -86,8 +90,10 @@ class _Look:
         if (known := self._known.get(id(future))) is not None:
             return known
         self._known[id(future)] = 0
-        is_task = isinstance(future, asyncio.Task)
-        behind = self.into(future) if is_task else self._until_awaited(future, None)
+        if is_task(future):
+            behind = self.into(future)
+        else:
+            behind = self._until_awaited(future, None)
         passes = self._known[id(future)] = _one_more(behind)
         return passes
 
@@ -197,7 +203,7 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
 
 
 def _passes_on(future: Any) -> bool:
-    return isinstance(future, asyncio.Task) or hasattr(future, "_children")
+    return is_task(future) or hasattr(future, "_children")
 
 
 def _cancelled_with(future: Any) -> list[Any]:
