@@ -8,6 +8,7 @@ single bytecode, where CPython itself runs handlers only before some of them.
 
 from __future__ import annotations
 
+import dis
 import gc
 import os
 import signal
@@ -24,6 +25,13 @@ from within import testing
 
 # Where the bytecodes are counted.
 ROOM = str(Path(within.__file__).parent / "_processes")
+
+
+# A task goes on through these to where it was suspended; no handler runs before that.
+_ATOMIC = {
+    dis.opmap[name]
+    for name in ("RESUME", "SEND", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT")
+}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -58,7 +66,7 @@ class Interruption:
         return self._trace
 
     def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "opcode":
+        if event == "opcode" and frame.f_code.co_code[frame.f_lasti] not in _ATOMIC:
             self.passed += 1
             if self.passed == self._at:
                 code = frame.f_code
