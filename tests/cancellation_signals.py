@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from anyio.lowlevel import checkpoint
 from cancellation_leaks import nothing_left, outside
 
 import within
@@ -126,3 +128,23 @@ def _is_interruption(exc: BaseException) -> bool:
         seen.add(id(found))
         found = found.__cause__ or found.__context__
     return False
+
+
+def sweep(scenario: Any, loop: str, *, step: int = 1) -> tuple[int, list[str]]:
+    """Interrupt it at every ``step``-th bytecode: how often, and what was wrong."""
+    testing.run(checkpoint, backend=loop)  # what the first loop of its kind keeps
+    gc.collect()
+    gc.freeze()  # nothing of before is ours, and it is long to look through
+    leaks: list[str] = []
+    count = 0
+    try:
+        for at in itertools.count(1, step):
+            interruption, problems = interrupted(scenario, loop, at)
+            place = f"{scenario.__name__}, {loop}, {at} in {interruption.where}: "
+            leaks += [place + problem for problem in problems]
+            if interruption.passed < at:
+                break
+            count += 1
+    finally:
+        gc.unfreeze()
+    return count, leaks

@@ -19,10 +19,17 @@ from ._exit import open_exit
 from ._files import Files
 from ._fork import start_program
 from ._guard import guard
-from ._marks import mark_limits, marked, new_mark
+from ._marks import marked, new_mark
 from ._orphans import Orphans, keep_for_later, reap_kept
 from ._results import Usage
-from ._tree import bearers, can_search, group_of, is_running, may_signal
+from ._tree import (
+    bearers,
+    can_search,
+    group_of,
+    is_running,
+    mark_family,
+    may_signal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +127,7 @@ class Child:
             if self._own_group:
                 census.watch(self.pid)
             if mark is not None:
-                mark_limits(self.pid, mark)
+                mark_family(self.pid, mark)
             if self._guarded is not None:
                 guard.started(self._guarded, self.pid, self._tree)
             self.exit_fd = open_exit(self.pid, self.held)

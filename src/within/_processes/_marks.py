@@ -40,17 +40,15 @@ def marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:
 
 
 def mark_limits(pid: int, mark: str) -> None:
-    """Mark the limits of our unreaped child ``pid``, where the system lets us.
-
-    It has just been started. What it forks before we come to this has only the
-    variable.
-    """
+    """Mark the limits of a process, where the system lets us."""
     which = getattr(resource, "RLIMIT_RTTIME", None)  # Linux
     if which is None:
         return
     with suppress(OSError):  # another user's, or gone
         old = resource.prlimit(pid, which)
         unlimited = resource.RLIM_INFINITY
+        if _number(mark) in old:
+            return
         values = [_number(mark), *(value for value in old if value >= _LEAST)][:2]
         if unlimited in old and len(values) == 1:
             resource.prlimit(pid, which, (values[0], unlimited))

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ._descriptors import Descriptors
-from ._marks import found_in, is_in_environment, is_in_limits
+from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,6 +77,19 @@ if hasattr(os, "register_at_fork"):  # a fork may be the first of a new namespac
 def can_search() -> bool:
     """Whether processes can be found at all."""
     return _proc.is_usable
+
+
+def mark_family(pid: int, mark: str) -> None:
+    """Mark the limits of our unreaped child ``pid`` and of what it has forked by now.
+
+    It was just started, but on a busy machine it may have come far already. From here
+    on, what is forked inherits the mark.
+    """
+    pending = [pid]
+    while pending:
+        parent = pending.pop()
+        mark_limits(parent, mark)
+        pending += map(int, _read(f"/proc/{parent}/task/{parent}/children").split())
 
 
 def bearers(mark: str) -> Iterator[tuple[int, int]]:
