@@ -1,7 +1,8 @@
 """Cancels a scenario at its first, second, … n-th suspension, by each means (P14).
 
-Until it runs through without a suspension n, and on each loop; after every single
-run nothing may be left. ``python tests/cancellation.py`` prints how often that was.
+It goes on until the scenario runs through without a suspension n, on each loop; after
+every single run nothing may be left. ``python tests/cancellation.py`` prints how often
+that was, and how often a signal handler raised in between (``cancellation_signals``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from anyio.lowlevel import checkpoint
 from cancellation_leaks import inside, nothing_left, outside
 from cancellation_means import NAMES, means_on
 from cancellation_scenarios import SCENARIOS
+from cancellation_signals import sweep as interrupt
 
 from within import testing
 
@@ -30,6 +32,11 @@ LOOPS = [
     "uvloop" if options.get("use_uvloop") else name
     for name, options in testing.backends()
 ]
+
+# Exceptions out of a signal handler, and at how many bytecodes of a scenario.
+HANDLER = "signal_handler"
+INTERRUPTIONS = 400
+COLUMNS = [*NAMES, HANDLER]
 
 # A scenario with so many suspensions does not end.
 ENDLESS = 500
@@ -190,7 +197,7 @@ def sweep(
 def main(names: list[str]) -> int:
     """Print the table, for the scenarios of these names or for all."""
     warnings.simplefilter("error")
-    print(f"{'scenario':18}{'loop':8}", *NAMES, "  all leaks")
+    print(f"{'scenario':18}{'loop':8}", *COLUMNS, "  all leaks")
     total: Counter[str] = Counter()
     found: list[str] = []
     for scenario, loop in itertools.product(SCENARIOS, LOOPS):
@@ -198,6 +205,9 @@ def main(names: list[str]) -> int:
             continue
         faulthandler.dump_traceback_later(120, exit=True)  # it hangs
         counts, leaks = sweep(scenario, loop)
+        faulthandler.dump_traceback_later(600, exit=True)
+        counts[HANDLER], more = interrupt(scenario, loop, runs=INTERRUPTIONS)
+        leaks += more
         _print_row(scenario.__name__, loop, counts, len(leaks))
         total += counts
         found += leaks
@@ -208,7 +218,7 @@ def main(names: list[str]) -> int:
 
 
 def _print_row(scenario: str, loop: str, counts: Counter[str], leaks: int) -> None:
-    cells = [f"{counts[name] or '-':>{len(name)}}" for name in NAMES]
+    cells = [f"{counts[name] or '-':>{len(name)}}" for name in COLUMNS]
     print(f"{scenario:18}{loop:8}", *cells, f"{counts.total():5} {leaks:5}", flush=True)
 
 

@@ -8,6 +8,7 @@ single bytecode, where CPython itself runs handlers only before some of them.
 
 from __future__ import annotations
 
+import dis
 import gc
 import os
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from anyio.lowlevel import checkpoint
 from cancellation_leaks import nothing_left, outside
 
 import within
@@ -24,6 +26,16 @@ from within import testing
 
 # Where the bytecodes are counted.
 ROOM = str(Path(within.__file__).parent / "_processes")
+
+
+# A bytecode that no scenario reaches.
+NEVER = 1 << 60
+
+# A task goes on through these to where it was suspended; no handler runs before that.
+_ATOMIC = {
+    dis.opmap[name]
+    for name in ("RESUME", "SEND", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT")
+}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -58,7 +70,7 @@ class Interruption:
         return self._trace
 
     def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "opcode":
+        if event == "opcode" and frame.f_code.co_code[frame.f_lasti] not in _ATOMIC:
             self.passed += 1
             if self.passed == self._at:
                 code = frame.f_code
@@ -118,3 +130,23 @@ def _is_interruption(exc: BaseException) -> bool:
         seen.add(id(found))
         found = found.__cause__ or found.__context__
     return False
+
+
+def sweep(scenario: Any, loop: str, *, runs: int) -> tuple[int, list[str]]:
+    """Interrupt it at so many of its bytecodes: how often, and what was wrong."""
+    testing.run(checkpoint, backend=loop)  # what the first loop of its kind keeps
+    gc.collect()
+    gc.freeze()  # nothing of before is ours, and it is long to look through
+    leaks: list[str] = []
+    count = 0
+    try:
+        interrupted(scenario, loop, NEVER)  # CPython 3.12+ traces no opcode at first
+        whole, leaks = interrupted(scenario, loop, NEVER)
+        for at in range(1, whole.passed, max(1, whole.passed // runs)):
+            interruption, problems = interrupted(scenario, loop, at)
+            place = f"{scenario.__name__}, {loop}, {at} in {interruption.where}: "
+            leaks += [place + problem for problem in problems]
+            count += interruption.passed >= at  # else it took a shorter way
+    finally:
+        gc.unfreeze()
+    return count, leaks

@@ -119,6 +119,7 @@ async def test_p2_what_cannot_be_started_is_the_kernels_error(
         ("bufsize", 1, "not buffered"),
         ("process_group", 0, "tree="),
         ("colour", 1, "see subprocess.Popen"),
+        ("universal_newlines", True, "encoding="),
     ],
 )
 async def test_p2_options_that_make_no_sense_are_refused_by_name(
@@ -127,6 +128,28 @@ async def test_p2_options_that_make_no_sense_are_refused_by_name(
     for start in (process, run):
         with pytest.raises(TypeError, match=f"{option}=.*{words}"):
             await start("true", **{option: value})
+
+
+async def test_p2_what_run_alone_has_is_refused_with_the_way_out() -> None:
+    for option, words in (("timeout", "within.timeout"), ("check", "returncode")):
+        with pytest.raises(TypeError, match=f"{option}=.*{words}"):
+            await process("true", **{option: 1})  # type: ignore[arg-type]
+
+
+async def test_p2_a_whole_command_line_as_the_program_is_told_the_way_out() -> None:
+    for start in (process, run):
+        with pytest.raises(FileNotFoundError) as raised:
+            await start("ls -l")  # type: ignore[operator]
+        [note] = raised.value.__notes__
+        assert "('ls', '-l')" in note
+        assert '"sh", "-c", \'ls -l\'' in note
+
+
+async def test_p2_setsid_in_a_preexec_fn_is_told_the_way_out() -> None:
+    for start in (process, run):
+        with pytest.raises(subprocess.SubprocessError, match="start_new_session=True"):
+            await start("true", preexec_fn=os.setsid)  # type: ignore[operator]
+    assert (await run("true", start_new_session=True)).returncode == 0
 
 
 @pytest.mark.parametrize(

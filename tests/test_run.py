@@ -77,8 +77,30 @@ async def test_p9_output_that_is_no_text_does_not_hide_a_failure() -> None:
     with pytest.raises(subprocess.CalledProcessError) as raised:
         await run("sh", "-c", "printf 'a\\377'; exit 3", text=True)
     assert (raised.value.returncode, raised.value.stdout) == (3, "a\ufffd")
-    with pytest.raises(UnicodeDecodeError):
-        await run("printf", "\\377", text=True)
+
+
+async def test_p9_a_success_that_is_no_text_says_which_command_and_keeps_it() -> None:
+    with pytest.raises(UnicodeDecodeError) as raised:
+        await run("sh", "-c", "printf 'a\\377'; echo err >&2", text=True)
+    error = raised.value
+    assert "stdout of \"sh -c printf 'a" in str(error)
+    assert "exited with 0" in str(error)
+    assert 'errors="replace"' in error.__notes__[0]
+    kept = error.completed  # type: ignore[attr-defined]
+    assert (kept.stdout, kept.stderr, kept.returncode) == (b"a\xff", b"err\n", 0)
+    assert kept.usage.wall > 0
+
+
+async def test_p9_text_in_any_encoding_and_with_any_errors() -> None:
+    done = await run("cat", input="käse", encoding="latin-1")
+    assert done.stdout == "käse"
+    done = await run("printf", "a\\377b", errors="ignore")
+    assert done.stdout == "ab"
+    assert (await run("printf", "\\344", encoding="latin-1", text=True)).stdout == "ä"
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        await run("sh", "-c", "printf '\\344' >&2; exit 1", encoding="latin-1")
+    assert raised.value.stderr == "ä"
+    assert raised.value.__notes__ == ["stderr ends with:\nä"]
 
 
 async def test_p12_max_output_stops_it_and_keeps_what_there_is() -> None:
@@ -124,6 +146,10 @@ async def test_run_text_and_streams() -> None:
         ({"max_output": 2.5}, TypeError, "2.5"),
         ({"stop": 5}, TypeError, "within.Stop"),
         ({"timeout": "5"}, TypeError, "'5'"),
+        ({"encoding": "klingon"}, LookupError, "klingon"),
+        ({"errors": "klingon"}, LookupError, "klingon"),
+        ({"encoding": "utf-8", "text": False}, ValueError, "leave text=False out"),
+        ({"capture_output": True}, TypeError, "unless told otherwise"),
         ({"timeout": float("nan")}, ValueError, "NaN"),
     ],
 )

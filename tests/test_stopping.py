@@ -11,7 +11,6 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -297,29 +296,6 @@ def test_p3_a_fork_does_not_end_its_parents_children() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork()
         asyncio.run(main())
-
-
-@pytest.mark.parametrize(
-    ("options", "kind", "words"),
-    [
-        ({"grace": -1}, ValueError, "grace is -1"),
-        ({"close_stdin": "1"}, TypeError, "close_stdin is '1'"),
-        ({"grace": float("nan")}, ValueError, "NaN"),
-        ({"signal": "TERM"}, TypeError, "'TERM'"),
-        ({"signal": 4000}, ValueError, "4000"),
-        ({"signal": True}, TypeError, "True"),
-        ({"tree": "forest"}, ValueError, "forest"),
-    ],
-)
-def test_stop_checks_itself(options: Any, kind: type[Exception], words: str) -> None:
-    with pytest.raises(kind, match=words):
-        Stop(**options)
-
-
-def test_stop_is_frozen() -> None:
-    with pytest.raises(AttributeError):
-        Stop().grace = 3  # type: ignore[misc]
-    assert warnings is not None
 
 
 # -- P5, P6 ------------------------------------------------------------------

@@ -47,6 +47,50 @@ async def test_p7_who_has_left_the_group_is_ended_too() -> None:
     assert not alive(pid)
 
 
+# What setproctitle, redis, nginx and sshd do: the title is written over the environment.
+RETITLED = """
+import ctypes, os, sys
+os.setsid()
+fields = open("/proc/self/stat").read().rpartition(")")[2].split()
+start, end = int(fields[47]), int(fields[48])
+ctypes.memset(start, 0, end - start)
+assert not open("/proc/self/environ").read().strip(chr(0))
+print(os.getpid(), flush=True)
+import time; time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("way", ["retitled", "env -i", "another mark inside"])
+async def test_p7_a_daemon_without_the_mark_in_its_environment_is_found(
+    way: str,
+) -> None:
+    start = (
+        'import subprocess, sys; subprocess.run([sys.executable, "-c", sys.argv[1]])'
+    )
+    script = f"env -i setsid sh -c 'echo $$; exec sleep {FOREVER}' & wait"
+    command = ["sh", "-c", script]
+    if way == "retitled":
+        command = [*PYTHON, start, RETITLED]
+    elif way == "another mark inside":
+        inner = (
+            "import within, within.testing, sys\n"
+            "async def main():\n"
+            "    stop = within.Stop(tree='all')\n"
+            "    async with within.process(*sys.argv[1:], stdout=None, stop=stop) as p:\n"
+            "        await p.wait()\n"
+            "within.testing.run(main, backend='asyncio')"
+        )
+        command = [sys.executable, "-c", inner, *command]
+    async with process(*command, stop=ALL) as child:
+        pid = int(await line(child))
+        assert os.getpgid(pid) != child.pid
+        if way == "another mark inside":
+            child.kill()  # before it can end its own tree
+            await child.wait()
+        assert alive(pid)
+    assert not alive(pid)
+
+
 async def test_p3_a_child_that_has_joined_our_own_group_is_ended() -> None:
     script = """if True:
         import os, signal

@@ -19,9 +19,17 @@ from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
 from ._files import Files
 from ._fork import start_program
-from ._marks import mark_limits, marked, new_mark
+from ._guard import guard
+from ._marks import marked, new_mark
 from ._orphans import Orphans, keep_for_later, reap_kept
-from ._tree import bearers, can_search, group_of, is_running, may_signal
+from ._tree import (
+    bearers,
+    can_search,
+    group_of,
+    is_running,
+    mark_family,
+    may_signal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,8 +76,10 @@ class Child:
         self._owner = os.getpid()
         self._own_group = plan.tree != "child"
         self._joined: int = command.options.get("process_group", 0)
-        is_marked = plan.tree == "all"
-        self._mark = new_mark() if is_marked else None
+        mark = new_mark()
+        self._mark = mark if plan.tree == "all" else None  # it finds its tree by that
+        self._guarded = mark if plan.die_with_parent else None  # and the guard by this
+        self._tree = plan.tree
         self._orphans = Orphans()
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
@@ -103,20 +113,25 @@ class Child:
             )
         command = self._command
         env = command.options.get("env")
-        if self._mark is not None:
-            env = marked(env, self._mark)
+        mark = self._mark or self._guarded
+        if mark is not None:
+            env = marked(env, mark)
         # setsid() makes a group as well, and setpgid() would fail after it.
         new_session = command.options.get("start_new_session")
         group = self._joined if self._own_group and not new_session else -1
         files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
         self._began = time.monotonic()
         try:
+            if self._guarded is not None:
+                guard.expect(self._guarded)
             start_program(self._pids, command, files.for_child, env, group)
             if self._own_group:
                 for watched in self._groups():
                     census.watch(watched)
-            if self._mark is not None:
-                mark_limits(self.pid, self._mark)
+            if mark is not None:
+                mark_family(self.pid, mark)
+            if self._guarded is not None:
+                guard.started(self._guarded, self.pid, self._tree)
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:
             self.end_now()
@@ -267,6 +282,8 @@ class Child:
                     break
                 select.select([], [], [], 0.0005)
             self.reap()
+        if self._guarded is not None:
+            guard.forget(self._guarded)
         for group in self._groups():
             census.forget(group)
         self.held.close_all()

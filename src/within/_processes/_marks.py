@@ -19,14 +19,14 @@ if sys.platform != "win32":
     import resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _PREFIX = "WITHIN_TREE_"
 
 # RLIMIT_RTTIME counts microseconds of a process with real-time scheduling. From here
 # on, a value is more than a hundred thousand years, and marks a tree of ours.
 _LEAST = 1 << 62
-_LIMIT = "Max realtime timeout"
+_LIMIT = b"Max realtime timeout"
 
 
 def new_mark() -> str:
@@ -40,17 +40,15 @@ def marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:
 
 
 def mark_limits(pid: int, mark: str) -> None:
-    """Mark the limits of our unreaped child ``pid``, where the system lets us.
-
-    It has just been started. What it forks before we come to this has only the
-    variable.
-    """
+    """Mark the limits of a process, where the system lets us."""
     which = getattr(resource, "RLIMIT_RTTIME", None)  # Linux
     if which is None:
         return
     with suppress(OSError):  # another user's, or gone
         old = resource.prlimit(pid, which)
         unlimited = resource.RLIM_INFINITY
+        if _number(mark) in old:
+            return
         values = [_number(mark), *(value for value in old if value >= _LEAST)][:2]
         if unlimited in old and len(values) == 1:
             resource.prlimit(pid, which, (values[0], unlimited))
@@ -65,10 +63,26 @@ def is_in_environment(mark: str, environ: bytes) -> bool:
 
 def is_in_limits(mark: str, limits: bytes) -> bool:
     """Whether ``limits``, as in /proc, have the odd value."""
-    _, found, rest = limits.partition(_LIMIT.encode())
-    return (
-        bool(found) and str(_number(mark)).encode() in rest.partition(b"\n")[0].split()
-    )
+    return str(_number(mark)).encode() in _values(limits)
+
+
+def found_in(marks: Iterable[str], environ: bytes, limits: bytes) -> list[str]:
+    """Those of ``marks`` that one process bears."""
+    if _PREFIX.encode() not in environ and not _has_odd_limit(limits):
+        return []
+    return [
+        mark
+        for mark in marks
+        if is_in_environment(mark, environ) or is_in_limits(mark, limits)
+    ]
+
+
+def _has_odd_limit(limits: bytes) -> bool:
+    return any(value.isdigit() and int(value) >= _LEAST for value in _values(limits))
+
+
+def _values(limits: bytes) -> list[bytes]:
+    return limits.partition(_LIMIT)[2].partition(b"\n")[0].split()
 
 
 def _number(mark: str) -> int:

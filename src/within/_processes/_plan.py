@@ -38,6 +38,9 @@ class Stop:
         first: What gets ``signal``. ``"tree"``: everything that is ended. ``"child"``:
             the child alone, for a program that ends its own workers; when it has
             exited, the rest gets SIGKILL.
+        die_with_parent: End the tree with SIGKILL if this program is killed itself. One
+            small guard process waits for that beside the program; it is started at
+            first need. (Linux. A set-uid program is out of its reach.)
         pause: Seconds of silence, after the child has exited, that end the wait for
             the rest of its output.
         linger: Seconds after which that wait ends in any case.
@@ -56,6 +59,7 @@ class Stop:
     grace: float = 5.0
     tree: Literal["child", "group", "all"] = "group"
     first: Literal["tree", "child"] = "tree"
+    die_with_parent: bool = False
     pause: float = 0.1
     linger: float = 2.0
 

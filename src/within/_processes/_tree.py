@@ -16,10 +16,10 @@ import time
 from typing import TYPE_CHECKING
 
 from ._descriptors import Descriptors
-from ._marks import is_in_environment, is_in_limits
+from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Pids are given out in order. Up to this many births are looked at one by one; for
 # more, or after the pids have gone full circle, a listing is shorter.
@@ -79,6 +79,19 @@ def can_search() -> bool:
     return _proc.is_usable
 
 
+def mark_family(pid: int, mark: str) -> None:
+    """Mark the limits of our unreaped child ``pid`` and of what it has forked by now.
+
+    It was just started, but on a busy machine it may have come far already. From here
+    on, what is forked inherits the mark.
+    """
+    pending = [pid]
+    while pending:
+        parent = pending.pop()
+        mark_limits(parent, mark)
+        pending += map(int, _read(f"/proc/{parent}/task/{parent}/children").split())
+
+
 def bearers(mark: str) -> Iterator[tuple[int, int]]:
     """The processes that inherited ``mark`` (P7): (pid, pidfd) of each.
 
@@ -131,7 +144,7 @@ def bears(pid: int, mark: str) -> bool | None:
     """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
     environ = _read(f"/proc/{pid}/environ")
     if is_in_limits(mark, _read(f"/proc/{pid}/limits")):
-        return True
+        return is_alive(pid)  # a zombie has limits, where it has no environment
     if not environ:
         state, flags, threads = _status(pid)
         if state == b"Z" and threads > 1:
@@ -142,6 +155,13 @@ def bears(pid: int, mark: str) -> bool | None:
             # It has none, or we may not read it, or it is in execve().
             return None if _has_none_yet(pid) else False
     return is_in_environment(mark, environ)
+
+
+def marks_of(pid: int, marks: Iterable[str]) -> list[str]:
+    """Those of ``marks`` that one process bears, as far as can be told now."""
+    environ, limits = _read(f"/proc/{pid}/environ"), _read(f"/proc/{pid}/limits")
+    found = found_in(marks, environ, limits)
+    return found if found and is_alive(pid) else []
 
 
 def _has_none_yet(pid: int) -> bool:

@@ -1,0 +1,95 @@
+"""What the guard process does: wait for the end of a program, and end its trees (P19).
+
+It runs this file in an interpreter of its own, without the rest of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal as signals
+import time
+from contextlib import suppress
+
+from ._descriptors import Descriptors
+from ._tree import group_of, listed, marks_of
+
+# How long to look for processes that fork as fast as they are killed. In seconds.
+_PATIENCE = 10.0
+
+# Looks in a row that must have found nothing.
+_QUIET = 2
+
+
+class Trees:
+    """The trees of the program: mark -> (the leader or 0, what belongs to the tree)."""
+
+    def __init__(self) -> None:
+        self._trees: dict[str, tuple[int, str]] = {}
+        self._rest = b""
+
+    def read(self, data: bytes) -> None:
+        """Take in what the program says; a message may come in pieces."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            what, mark, *more = line.decode().split()
+            if what == "-":
+                self._trees.pop(mark, None)
+            elif more:
+                self._trees[mark] = (int(more[0]), more[1])
+            else:
+                self._trees[mark] = (0, "all")  # its leader may exist by now
+
+    def end(self) -> None:
+        """Kill them all."""
+        until = time.monotonic() + _PATIENCE
+        quiet = 0
+        while self._trees and quiet < _QUIET and time.monotonic() < until:
+            killed = [pid for pid in listed() if pid != os.getpid() and self._kill(pid)]
+            quiet = 0 if killed else quiet + 1
+
+    def _kill(self, pid: int) -> bool:
+        with Descriptors() as held:
+            try:
+                pidfd = held.open(os.pidfd_open, pid)
+            except OSError:  # it is gone, or this is the number of a thread
+                return False
+            if not self._is_member(pid):
+                return False
+            with suppress(OSError):  # set-uid, and not ours to kill
+                signals.pidfd_send_signal(pidfd, signals.SIGKILL)
+                return True
+            return False
+
+    def _is_member(self, pid: int) -> bool:
+        for mark in marks_of(pid, self._trees):
+            leader, tree = self._trees[mark]
+            if tree == "all" or pid == leader:
+                return True
+            if tree == "group" and group_of(pid) == leader:
+                return True
+        return False
+
+
+def main(program: int) -> None:
+    """Wait until ``program`` ends; its messages come from descriptor 0."""
+    for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP, signals.SIGQUIT):
+        signals.signal(number, signals.SIG_IGN)
+    trees = Trees()
+    os.set_blocking(0, False)
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    with suppress(OSError):
+        # A fork of the program that did not go through Python holds the pipe open.
+        poll.register(os.pidfd_open(program), select.POLLIN)
+    while True:
+        ready = [fd for fd, _ in poll.poll()]
+        try:
+            while data := os.read(0, 65536):
+                trees.read(data)
+        except BlockingIOError:
+            if ready != [0]:  # the pipe is empty, and the program has ended
+                break
+        else:  # the pipe has ended
+            break
+    trees.end()

@@ -1,0 +1,133 @@
+"""An exception out of a signal handler, at any bytecode, leaves nothing (P14).
+
+``python tests/cancellation.py`` does it at each bytecode; here it is every so many.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import cancellation_signals
+import pytest
+from cancellation import LOOPS
+from cancellation_scenarios import (
+    lines,
+    parent,
+    run_out_of_time,
+    run_with_input,
+    started,
+    stubborn,
+    waited,
+)
+from cancellation_signals import sweep
+
+from within._processes import _fork
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    "scenario",
+    [started, waited, lines, run_with_input, run_out_of_time, stubborn, parent],
+    ids=lambda scenario: scenario.__name__,
+)
+def test_p14_a_handler_that_raises_at_any_bytecode_leaves_nothing(
+    scenario: Any, loop: str
+) -> None:
+    count, leaks = sweep(scenario, loop, runs=30)
+    assert leaks == []
+    assert count > 5
+
+
+def test_p14_nor_where_there_is_no_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    assert sweep(started, "asyncio", runs=30)[1] == []
+
+
+# -- the harness itself sees what is left ------------------------------------------
+
+
+def test_p14_the_harness_sees_a_child_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a start that stores the pid as most do: a bytecode after the fork."""
+
+    def careless(pids: list[int], make: Any, *args: Any) -> int:
+        pid: int = make(*args)
+        pids.append(pid)
+        return pid
+
+    careless.__code__ = careless.__code__.replace(co_filename="/careless.py")
+    monkeypatch.setattr(cancellation_signals, "ROOM", "/careless.py")
+    monkeypatch.setattr(_fork, "keep", careless)
+    _, problems = sweep(started, "asyncio", runs=1000)
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert "a process of the child's tree is alive" in str(problems)
+
+
+def children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+# -- signals that come when they come ------------------------------------------------
+
+STORM = """
+import os, signal, sys, threading, gc, warnings
+import within, within.testing
+
+class Stop(BaseException): pass
+def handler(number, frame):
+    if armed: raise Stop
+armed = False
+signal.signal(signal.SIGALRM, handler)
+warnings.simplefilter("ignore")
+sys.unraisablehook = lambda args: None
+if sys.argv[2] == "threads":  # the kernel may give the signal to any of them
+    for _ in range(3):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+async def main():
+    async with within.process("sleep", "600", stdin=-3, stdout=-3):
+        await within.run("true")
+
+hits = 0
+import random
+for n in range(int(sys.argv[3])):
+    try:
+        armed = True
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.03), 0.002)
+        try:
+            within.testing.run(main, backend=sys.argv[1])
+        finally:
+            armed = False
+    except BaseException:
+        hits += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+gc.collect()
+try:
+    print("left:", os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("none left,", hits > 0)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("threads", ["alone", "threads"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p14_a_storm_of_signals_leaves_no_child(loop: str, threads: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STORM, loop, threads, "40"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.stdout == "none left, True\n", done.stderr
+    gc.collect()

@@ -1,0 +1,221 @@
+"""A tree that ends with the program, even if that is killed (P19)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from children import FOREVER, alive
+
+import within
+from within import Stop, process, run
+from within._processes import _guarding, _marks
+from within._processes._guard import guard
+
+LOOPS = ["asyncio", "uvloop", "trio"]
+STOP = Stop(die_with_parent=True)
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the guard needs pidfds and /proc"
+)
+
+PROGRAM = """
+import os, signal, sys, within, within.testing
+
+async def main():
+    stop = within.Stop(die_with_parent=True, tree=sys.argv[2])
+    async with within.process("sh", "-c", sys.argv[3], stdin=-3, stop=stop) as child:
+        for _ in range(int(sys.argv[4])):
+            print(await anext(aiter(child)), end="", flush=True)
+        {end}
+        await child.wait()
+
+within.testing.run(main, backend=sys.argv[1])
+"""
+
+# A grandchild in the group, one that has left it and cleared its environment, and all
+# of them deaf to what is polite.
+TREE = (
+    f"trap '' TERM HUP; sleep {FOREVER} & echo $!; "
+    f"env -i setsid sh -c 'trap \"\" TERM HUP; echo $$; exec sleep {FOREVER}' & "
+    "echo $$; wait"
+)
+
+
+def until_dead(pids: list[int]) -> float:
+    began = time.monotonic()
+    while any(map(alive, pids)):
+        assert time.monotonic() - began < 30, f"left: {[p for p in pids if alive(p)]}"
+        time.sleep(0.001)
+    return time.monotonic() - began
+
+
+def started(
+    loop: str, tree: str, script: str, count: int, end: str = ""
+) -> tuple[subprocess.Popen[str], list[int]]:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(end=end), loop, tree, script, str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    return program, [int(program.stdout.readline()) for _ in range(count)]
+
+
+@pytest.fixture
+def killed() -> Iterator[list[int]]:
+    pids: list[int] = []
+    yield pids
+    for pid in filter(alive, pids):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p19_killed_it_takes_the_whole_tree_along(loop: str, killed: list[int]) -> None:
+    program, pids = started(loop, "all", TREE, 3)
+    killed += pids
+    with program:
+        program.kill()
+    until_dead(pids)
+
+
+@pytest.mark.parametrize(
+    "end", ["os.abort()", "os.kill(0, signal.SIGKILL)", "os._exit(3)"]
+)
+def test_p19_a_crash_and_a_kill_of_the_group_are_no_different(
+    end: str, killed: list[int]
+) -> None:
+    code = f"os.setpgid(0, 0); {end}"
+    program, pids = started("asyncio", "all", TREE, 3, code)
+    killed += pids
+    with program:
+        program.wait()
+    until_dead(pids)
+
+
+def test_p19_what_the_stop_would_leave_alone_is_left_alone(killed: list[int]) -> None:
+    program, pids = started("asyncio", "group", TREE, 3)
+    killed += pids
+    with program:
+        program.kill()
+    gone = [pid for pid in pids if os.path.exists(f"/proc/{pid}") and _sid(pid) != pid]
+    until_dead(gone)
+    escaped = [pid for pid in pids if pid not in gone]
+    assert all(map(alive, escaped))
+
+
+def _sid(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def test_p19_killed_while_a_fork_of_it_lives_on(killed: list[int]) -> None:
+    """The fork has a copy of everything, and is not the program."""
+    fork = "os.fork() or __import__('time').sleep(600)"
+    program, pids = started("asyncio", "group", f"echo $$; sleep {FOREVER}", 1, fork)
+    killed += pids
+    forks = subprocess.run(
+        ["pgrep", "-P", str(program.pid)], capture_output=True, text=True, check=False
+    )
+    killed += [int(pid) for pid in forks.stdout.split() if int(pid) not in pids]
+    program.kill()
+    until_dead(pids)
+    for pid in killed:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+    program.wait()
+    assert program.stdout is not None
+    program.stdout.close()
+
+
+@pytest.mark.anyio
+async def test_p19_one_guard_serves_all_and_is_no_child_of_ours(
+    nothing_is_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_fd", guard._fd)  # a test before may have one
+    fds = os.listdir("/proc/self/fd")
+    before = guard._fd
+    for _ in range(3):
+        assert (await run("echo", "hi", stop=STOP)).stdout == b"hi\n"
+        assert guard._trees == {}
+    async with process("cat", stop=STOP) as child:
+        assert len(guard._trees) == 1
+        with pytest.raises(ChildProcessError):  # of any other child
+            os.waitpid(-child.pid - 1, os.WNOHANG)
+    guard.forked()  # close it here, for the test that looks for what is left
+    assert before < 0 or before not in map(int, fds)
+
+
+@pytest.mark.anyio
+async def test_p19_a_guard_that_was_killed_is_replaced(killed: list[int]) -> None:
+    await run("true", stop=STOP)
+    [pid] = guards()
+    os.kill(pid, signal.SIGKILL)
+    until_dead([pid])
+    async with process("sleep", FOREVER, stop=STOP):
+        [other] = guards()
+        assert other != pid
+    guard.forked()
+    until_dead([other])
+
+
+def guards() -> list[int]:
+    """The guard of this program, as soon as there is only one."""
+    until = time.monotonic() + 30
+    while True:
+        found: list[int] = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[-2:-1] == [b"%d" % os.getpid()] and b"_guarding" in b"".join(
+                words
+            ):
+                found.append(int(entry.name))
+        if len(found) == 1 or time.monotonic() > until:
+            return found
+
+
+# -- what the guard is told --------------------------------------------------------
+
+
+def test_p19_messages_may_come_in_pieces() -> None:
+    mark, other = _marks.new_mark(), _marks.new_mark()
+    trees = _guarding.Trees()
+    data = f"+ {mark}\n+ {other}\n= {mark} 77 group\n- {other}\n".encode()
+    for n in range(len(data)):
+        trees.read(data[n : n + 1])
+    assert trees._trees == {mark: (77, "group")}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("tree", ["child", "group", "all"])
+async def test_p19_p5_only_what_bears_the_mark_is_killed(tree: str) -> None:
+    """The pid of a leader that is gone may be any process's by now."""
+    innocent = subprocess.Popen(["sleep", FOREVER], process_group=0)
+    try:
+        trees = _guarding.Trees()
+        trees.read(f"= {_marks.new_mark()} {innocent.pid} {tree}\n".encode())
+        trees.end()
+        assert innocent.poll() is None
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
+@pytest.mark.anyio
+async def test_p19_is_refused_where_it_cannot_be_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    with pytest.raises(NotImplementedError, match="needs Linux"):
+        await within.run("true", stop=STOP)

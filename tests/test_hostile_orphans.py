@@ -1,0 +1,253 @@
+"""Processes that are left to us, kept from us, or not ours at all (P5, P14, P16)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from typing import Any
+
+import pytest
+from children import FOREVER, QUICK, alive, line
+
+import within
+from within import Stop, process, run
+from within._processes import _orphans, _tree
+
+LOOPS = ["asyncio", "uvloop", "trio"]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux has these")
+
+
+def script(code: str, loop: str, *around: str) -> str:
+    """What a program prints that runs ``code`` on a loop."""
+    program = (
+        "import ctypes, os, signal, subprocess, sys, time, within, within.testing\n"
+        f"{code}\nwithin.testing.run(main, backend={loop!r})\n"
+    )
+    done = subprocess.run(
+        [*around, sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# -- left to us: we are PID 1, or a subreaper -------------------------------------
+
+SUBREAPER = """
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+other = subprocess.Popen(["true"])  # not ours to reap
+
+async def main():
+    for tree in ("group", "all"):
+        stop = within.Stop(tree=tree, grace=0.1)
+        escape = "setsid sleep 600 &" if tree == "all" else ""
+        for _ in range(3):
+            try:
+                await within.run("sh", "-c", escape + "sleep 600 & sleep 600 & echo; "
+                    "sleep 600", timeout=0.1, stop=stop)
+            except within.ProcessTimeout:
+                pass
+            await within.run("sh", "-c", "(true &); (true &); sleep 0.05", stop=stop)
+    for _ in range(100):  # what escapes may be reparented a moment later
+        zombies = subprocess.run(["ps", "-o", "stat=,comm=", "--ppid", str(os.getpid())],
+            capture_output=True, text=True).stdout
+        if zombies.count("sleep") == 0:
+            break
+    print(sorted(word for word in zombies.split() if word not in ("ps", "R", "R+")))
+    print(other.wait())
+"""
+
+
+@linux
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p14_as_a_subreaper_we_reap_the_dead_of_our_trees_and_nobody_elses(
+    loop: str,
+) -> None:
+    zombies, status = script(SUBREAPER, loop).splitlines()
+    assert "sleep" not in zombies
+    assert "Z" in zombies  # the one that is not of a tree of ours
+    assert status == "0"
+
+
+@linux
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare(1)")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p14_as_pid_1_no_zombie_is_left(loop: str) -> None:
+    if subprocess.run(
+        ["unshare", "-pf", "--mount-proc", "true"], check=False
+    ).returncode:
+        pytest.skip("no permission for a namespace")
+    code = SUBREAPER.replace("ctypes.CDLL", "assert os.getpid() == 1 #")
+    unshare = ("unshare", "-pf", "--mount-proc")
+    zombies, status = script(code, loop, *unshare).splitlines()
+    assert "sleep" not in zombies
+    assert status == "0"
+
+
+# -- kept from us: another pid namespace, another user -----------------------------
+
+NAMESPACE = """
+async def main():
+    began = time.monotonic()
+    done = await within.run("sh", "-c", "sleep 600 & echo hi")
+    print(done.stdout, time.monotonic() - began < 5)
+    import warnings
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        await within.run("true", stop=within.Stop(tree="all"))
+    print(caught[0].message)
+"""
+
+
+@linux
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare(1)")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p16_a_proc_of_another_pid_namespace_is_not_believed(loop: str) -> None:
+    if subprocess.run(["unshare", "-pf", "true"], check=False).returncode:
+        pytest.skip("no permission for a namespace")
+    said = script(NAMESPACE, loop, "unshare", "-pf")
+    assert said.startswith("b'hi\\n' True\n")
+    assert "another pid namespace" in said
+
+
+REFUSED = """
+import warnings
+
+async def main():
+    began = time.monotonic()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            await within.run("sleep", "1", timeout=0.1, user=65534,
+                stop=within.Stop(grace=0.1))
+        except within.ProcessTimeout as error:
+            print(error.returncode, time.monotonic() - began < 5)
+        print(caught[-1].message)
+        time.sleep(1)
+        await within.run("true")  # by now the first has ended, and is reaped
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("no child")
+"""
+
+
+@linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts another user's")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv(1)")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p16_a_child_that_we_may_not_kill_is_told_at_once(loop: str) -> None:
+    setpriv = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
+    said = script(REFUSED, loop, *setpriv).splitlines()
+    assert said[0] == "None True"
+    assert "not permitted to kill it" in said[1]
+    assert said[2] == "no child"
+
+
+@pytest.mark.anyio
+async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = True
+
+    def may_signal(pid: int) -> bool:
+        return not refused
+
+    def kill(pid: int, number: int) -> None:
+        if refused:
+            raise PermissionError
+        real(pid, number)
+
+    real, real_group = os.kill, os.killpg
+    child = await process("sleep", FOREVER, stop=QUICK)
+    with monkeypatch.context() as patched:
+        patched.setattr(_tree.os, "kill", kill)
+        patched.setattr(_tree.os, "killpg", kill)
+        began = time.monotonic()
+        with pytest.warns(ResourceWarning, match="not permitted"):
+            await child.aclose()
+        assert time.monotonic() - began < 8
+    assert alive(child.pid)
+    refused = False
+    real_group(child.pid, signal.SIGKILL)
+    with within.timeout(60):
+        while alive(child.pid):
+            pass
+    _orphans.reap_kept()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child.pid, os.WNOHANG)
+
+
+# -- signals that our thread has blocked -------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_p16_a_child_starts_with_no_signal_blocked(nothing_is_left: None) -> None:
+    status = ("grep", "SigBlk", "/proc/self/status")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    try:
+        assert int((await run(*status)).stdout.split()[1], 16) == 0
+        with pytest.raises(within.ProcessTimeout) as raised:
+            await run("sleep", FOREVER, timeout=0.05, stop=Stop(grace=60))
+        assert raised.value.returncode == -signal.SIGTERM
+        calls: list[Any] = []
+        await run("true", preexec_fn=lambda: calls.append(1))
+        assert calls == []  # in the child, not here
+        assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# -- a system with nothing of Linux's ----------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_p16_nothing_that_only_linux_has_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import fcntl
+    import resource
+
+    for module, names in (
+        (os, ("pidfd_open", "P_PIDFD")),
+        (signal, ("pidfd_send_signal",)),
+        (fcntl, ("F_GETPIPE_SZ", "F_SETPIPE_SZ")),
+        (resource, ("prlimit", "RLIMIT_RTTIME")),
+    ):
+        for name in names:
+            monkeypatch.delattr(module, name)
+    monkeypatch.setattr(_tree._proc, "is_usable", False)
+    assert (await run("cat", input=bytes(300_000))).stdout == bytes(300_000)
+    async with process("sh", "-c", f"sleep {FOREVER} & echo $!", stop=QUICK) as child:
+        await line(child)
+        await child.wait()
+    with pytest.warns(RuntimeWarning, match='tree="all" finds only'):
+        await run("true", stop=Stop(tree="all"))
+    with pytest.raises(NotImplementedError, match="die_with_parent"):
+        await run("true", stop=Stop(die_with_parent=True))
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
+            async with process("sleep", FOREVER, stop=QUICK):
+                pass
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_p16_the_python_that_lacks_something_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "waitid")
+    with pytest.raises(NotImplementedError, match=f"this {sys.implementation.name} "):
+        process("true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")

@@ -1,0 +1,199 @@
+"""The rest of the output, once the child has exited (P6)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from subprocess import DEVNULL, PIPE
+from typing import Any
+
+import anyio
+import pytest
+from children import FOREVER, QUICK, alive, line
+
+import within
+from within import Stop, process, run
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+# A helper that writes for a while after the child's exit, and ends by itself.
+LATE = "(for word in one two three; do sleep 0.05; echo $word; done) &"
+
+# One that holds the pipes and never writes.
+SILENT = f"sleep {FOREVER} & echo $!"
+
+SOON = Stop(pause=0.02, linger=20)
+LATER = Stop(pause=20, linger=60)
+
+
+@pytest.mark.parametrize("n", range(5))
+@pytest.mark.parametrize(
+    "script", ["exec > >(cat); echo result", "echo result > >(sed s/^//)"]
+)
+async def test_p6_the_helper_of_a_process_substitution_gets_to_finish(
+    script: str, n: int
+) -> None:
+    assert (await run("bash", "-c", script)).stdout == b"result\n"
+    async with process("bash", "-c", script, stdin=DEVNULL) as child:
+        assert [found async for found in child] == ["result\n"]
+
+
+async def test_p6_output_that_keeps_coming_is_waited_for() -> None:
+    assert (await run("sh", "-c", LATE, stop=LATER)).stdout == b"one\ntwo\nthree\n"
+    async with process("sh", "-c", LATE, stop=LATER, stdin=DEVNULL) as child:
+        assert [found async for found in child] == ["one\n", "two\n", "three\n"]
+
+
+async def test_p6_silence_ends_the_wait_and_the_rest_of_the_group() -> None:
+    done = await run("sh", "-c", SILENT, stop=SOON)
+    assert not alive(int(done.stdout))
+    async with process("sh", "-c", SILENT, stop=SOON, stdin=DEVNULL) as child:
+        [pid] = [int(found) async for found in child]
+        assert alive(pid)
+        assert child.stdout is not None
+        with pytest.raises(anyio.EndOfStream):
+            await child.stdout.receive()
+    assert not alive(pid)
+
+
+async def test_p6_a_flood_that_never_ends_is_bounded() -> None:
+    stop = Stop(pause=20, linger=0.1, grace=0.05)
+    began = time.monotonic()
+    done = await run(
+        "sh", "-c", "while :; do echo flood; done & echo $! >&2", stop=stop
+    )
+    assert time.monotonic() - began < 15  # a bound for any load
+    assert not alive(int(done.stderr))
+
+
+async def test_p6_a_helper_at_work_is_not_taken_for_silent() -> None:
+    """It uses the processor for longer than the pause, and then it writes."""
+    burn = "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done; echo done"
+    done = await run("sh", "-c", f"({burn}) &", stop=Stop(pause=0.01, linger=60))
+    assert done.stdout == b"done\n"
+
+
+async def test_p6_no_pause_at_all_still_has_what_was_written_before_the_exit() -> None:
+    stop = Stop(pause=0, linger=0)
+    for _ in range(5):
+        done = await run("sh", "-c", f"sleep {FOREVER} & echo hi", stop=stop)
+        assert done.stdout == b"hi\n"
+
+
+async def test_p6_a_limit_that_passes_meanwhile_does_not_say_that_it_struck() -> None:
+    """The command has ended in time, and its helper has not: it is ended."""
+    done = await run("sh", "-c", f"sleep {FOREVER} & echo hi", timeout=1, stop=LATER)
+    assert done.stdout == b"hi\n"
+
+
+async def test_p6_cancelled_meanwhile_it_ends_at_once() -> None:
+    began = time.monotonic()
+    for orderly in (True, False):
+        with within.move_on_after(None) as limit:
+            async with anyio.create_task_group() as tasks:
+
+                async def cancel(limit: within.Timeout, child: within.Process) -> None:
+                    await child.wait()
+                    limit.cancel()
+
+                async with process(
+                    "sh", "-c", SILENT, stop=LATER, stdin=DEVNULL
+                ) as child:
+                    pid = int(await line(child))
+                    tasks.start_soon(cancel, limit, child)
+                    if not orderly:
+                        await line(child)
+        assert limit.expired
+        assert not alive(pid)
+    assert time.monotonic() - began < 15  # a bound for any load
+
+
+@pytest.mark.parametrize("stdout", [None, "file"])
+async def test_p6_output_that_we_do_not_see_is_waited_for_too(
+    stdout: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What the command line gives a command: no pipes of ours."""
+    log = tmp_path_factory.mktemp("log") / "log"
+    script = f"exec > >(while read -r x; do sleep 0.05; echo $x >>{log}; done); "
+    with log.with_suffix(".out").open("wb") as file:
+        async with process(
+            *("bash", "-c", script + "echo one; echo two"),
+            stdin=DEVNULL,
+            stdout=None if stdout is None else file,
+            stop=LATER,
+        ) as child:
+            await child.wait()
+    assert log.read_text() == "one\ntwo\n"
+
+
+async def test_p6_output_without_a_reader_is_not_waited_for() -> None:
+    """It all goes to /dev/null: nothing is lost, so nothing is awaited."""
+    began = time.monotonic()
+    script = f"sleep {FOREVER} & exit"
+    await run("sh", "-c", script, stdout=DEVNULL, stderr=DEVNULL, stop=LATER)
+    assert time.monotonic() - began < 15
+
+
+# -- what was written while the child was being stopped -------------------------
+
+
+async def test_p9_what_it_says_on_its_way_out_can_still_be_read() -> None:
+    script = (
+        "trap 'echo bye; printf left >&2; exit' TERM; echo ready; "
+        "while :; do sleep 0.01; done"
+    )
+    async with process("sh", "-c", script, stderr=PIPE) as child:
+        assert await line(child) == "ready"
+    assert [found async for found in child] == ["bye\n"]
+    assert child.stderr is not None
+    parts = [part async for part in child.stderr]  # the shell may say something too
+    assert b"".join(parts).endswith(b"left")
+    with pytest.raises(anyio.EndOfStream):
+        await child.stderr.receive()
+
+
+async def test_p9_a_line_that_has_not_ended_is_given_after_the_block() -> None:
+    with within.move_on_after(0.2):
+        async with process("sh", "-c", "printf Password:; exec sleep 600") as child:
+            await line(child)
+    assert [found async for found in child] == ["Password:"]
+
+
+async def test_p9_only_so_much_is_kept_of_what_nobody_has_read() -> None:
+    script = "trap 'head -c 9000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
+    async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
+        await line(child)
+    assert child.returncode == 7
+    assert child.stdout is not None
+    size = sum([len(part) async for part in child.stdout])
+    assert 1 << 20 <= size <= (1 << 20) + (1 << 18)
+
+
+async def test_p9_after_wait_the_rest_can_be_read_without_a_guess() -> None:
+    async with process("sh", "-c", "echo one; echo two", stdin=DEVNULL) as child:
+        await child.wait()
+        assert [found async for found in child] == ["one\n", "two\n"]
+
+
+async def test_p6_stdout_that_is_stderr_counts_as_seen() -> None:
+    script = f"sleep {FOREVER} & echo hi"
+    done = await run("sh", "-c", script, stderr=subprocess.STDOUT, stop=QUICK)
+    assert done.stdout == b"hi\n"
+
+
+async def test_p6_several_read_at_once_and_each_has_its_end() -> None:
+    script = f"sleep {FOREVER} & echo out; echo err >&2"
+    ended: list[bytes] = []
+
+    async def read(stream: Any) -> None:
+        ended.append(b"".join([part async for part in stream]))
+
+    before = os.listdir("/proc/self/fd")
+    async with process("sh", "-c", script, stderr=PIPE, stop=SOON) as child:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, child.stdout)
+            tasks.start_soon(read, child.stderr)
+            await child.wait()
+    assert sorted(ended) == [b"err\n", b"out\n"]
+    assert os.listdir("/proc/self/fd") == before
