@@ -5,11 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from mutation_list import MUTATIONS, Mutation
-from mutations import describe_stale
+from mutations import SOURCE, describe_stale
 
 
 def test_each_mutation_applies_to_the_source() -> None:
     assert list(describe_stale(MUTATIONS)) == []
+
+
+def test_each_mutation_leaves_valid_python() -> None:
+    for mutation in MUTATIONS:
+        source = (SOURCE / "within" / mutation.file).read_text()
+        compile(source.replace(mutation.old, mutation.new), mutation.name, "exec")
+
+
+def test_no_two_mutations_have_one_name() -> None:
+    names = [mutation.name for mutation in MUTATIONS]
+    assert [name for name in names if names.count(name) > 1] == []
 
 
 def test_a_mutation_that_no_longer_applies_is_named(tmp_path: Path) -> None:

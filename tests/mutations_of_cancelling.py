@@ -1,0 +1,382 @@
+"""Mutations of cancelling: when, how often, for which blocks, and for whom."""
+
+from __future__ import annotations
+
+from mutation_type import ANYIO, ATTRIBUTION, BACKEND, GROUPS, PURSUIT, Mutation
+
+PURSUITS = [
+    # -- whose cancellation it is -------------------------------------------
+    Mutation(
+        "T6: ignore foreign cancellation",
+        BACKEND,
+        "foreign = is_foreign(block, task, exc)",
+        "foreign = False",
+    ),
+    Mutation(
+        "T6: take a request from before entry for one from inside the block",
+        ATTRIBUTION,
+        "        return requests > block.cancelling_at_entry\n",
+        "        return requests >= block.cancelling_at_entry\n",
+    ),
+    Mutation(
+        "T6: take every CancelledError in an expired block for ours",
+        BACKEND,
+        "if not (block.was_told or is_ours(exc)):",
+        "if False:",
+    ),
+    Mutation(
+        "T6: do not know our cancellation by its message",
+        BACKEND,
+        "if not (block.was_told or is_ours(exc)):",
+        "if not block.was_told:",
+    ),
+    Mutation(
+        "T6: ignore a request that came after ours",
+        ATTRIBUTION,
+        "if not block.was_told or requests > block.cancelling_before:",
+        "if not block.was_told:",
+    ),
+    Mutation(
+        "T6: treat a request to an untold block as older than ours",
+        ATTRIBUTION,
+        "if not block.was_told or requests > block.cancelling_before:",
+        "if requests > block.cancelling_before:",
+    ),
+    Mutation(
+        "T6: let the limit hide a cancellation whose clean-up it interrupts",
+        ATTRIBUTION,
+        "return requests > block.cancelling_at_entry and _has_interrupted_another(exc)",
+        "return False",
+    ),
+    Mutation(
+        "T22: let a cancellation that was swallowed hide the limit",
+        ATTRIBUTION,
+        "return requests > block.cancelling_at_entry and _has_interrupted_another(exc)",
+        "return requests > block.cancelling_at_entry",
+    ),
+    Mutation(
+        "T22: take our own cancellation in the context for a foreign one",
+        ATTRIBUTION,
+        "isinstance(context, asyncio.CancelledError) and not is_ours(context)",
+        "isinstance(context, asyncio.CancelledError)",
+    ),
+    Mutation(
+        "T6: do not look into a group for an interrupted clean-up",
+        ATTRIBUTION,
+        "if any(map(_has_interrupted_another, members(exc))):",
+        "if False:",
+    ),
+    Mutation(
+        "T6: count an undelivered Task.cancel() as older than the block",
+        BACKEND,
+        'requests - getattr(task, "_must_cancel", False)',
+        "requests",
+    ),
+    Mutation(
+        "T6: count a Task.cancel() that is on its way as older than ours",
+        PURSUIT,
+        "self.tell(task, blocks, task.cancelling() - pending)",
+        "self.tell(task, blocks, task.cancelling())",
+    ),
+    Mutation(
+        "T6: count the requests of inner blocks of ours as foreign",
+        PURSUIT,
+        "cancelling -= block.owes_uncancel",
+        "pass",
+    ),
+    Mutation(
+        "T6: never hand a cancellation to the anyio scope that sent it",
+        BACKEND,
+        "if anyio is not None and anyio.claim(task, exc):",
+        "if False:",
+    ),
+    Mutation(
+        "T6: hand it over only if no Task.cancel() is pending",
+        BACKEND,
+        "if anyio is not None and anyio.claim(task, exc):",
+        "if not foreign and anyio is not None and anyio.claim(task, exc):",
+    ),
+    Mutation(
+        "T6: hand it to an anyio scope outside a shield",
+        ANYIO,
+        "scope = None if scope.shield else _parent(scope)",
+        "scope = _parent(scope)",
+    ),
+    # -- of several blocks, which one ---------------------------------------
+    Mutation(
+        "T7: forget the outer block",
+        BACKEND,
+        "if not foreign and any(takes_over(around, block) for around in outer):",
+        "if False:",
+    ),
+    Mutation(
+        "T7: cancel again for the outer block",
+        BACKEND,
+        "self.pursuits.tell(task, outer, task.cancelling())  # T7",
+        "pass",
+    ),
+    Mutation(
+        "T7: skip a clean-up that has a limit of its own",
+        ATTRIBUTION,
+        "return not outer.was_told or outer.is_level_triggered "
+        "or inner.was_told_from_outside",
+        "return True",
+    ),
+    Mutation(
+        "T7: let the inner block keep the cancellation of an untold outer one",
+        ATTRIBUTION,
+        "return not outer.was_told or outer",
+        "return outer",
+    ),
+    Mutation(
+        "T7: let a limit in the clean-up end a level-triggered block's cancelling",
+        ATTRIBUTION,
+        "outer.is_level_triggered or ",
+        "",
+    ),
+    Mutation(
+        "T7: let an inner block that was open when the outer one was told keep it",
+        ATTRIBUTION,
+        " or inner.was_told_from_outside",
+        "",
+    ),
+    Mutation(
+        "T7: do not note that an inner block was open",
+        PURSUIT,
+        "block.was_told_from_outside = True  # T7",
+        "pass",
+    ),
+    Mutation(
+        "T7: let one cancellation count for one block only",
+        PURSUIT,
+        "self.tell(task, blocks, task.cancelling() - pending)",
+        "self.tell(task, [target], task.cancelling() - pending)",
+    ),
+    Mutation(
+        "T10: cancel in the name of a block that has been told before",
+        PURSUIT,
+        "        if not block.was_told:\n            return block\n",
+        "        if False:\n            return block\n",
+    ),
+    # -- at which moment ----------------------------------------------------
+    Mutation(
+        "T8: cancel a task that is running",
+        PURSUIT,
+        "return Verdict.RUNNING if is_running(task) else Verdict.READY",
+        "return Verdict.READY",
+    ),
+    Mutation(
+        "T22: look at a task that runs a nested loop in every pass",
+        PURSUIT,
+        "if self._was_running:",
+        "if False:",
+    ),
+    Mutation(
+        "T2: let a nested loop delay the limit for seconds",
+        PURSUIT,
+        "_LONGEST_WHILE_RUNNING = 0.01",
+        "_LONGEST_WHILE_RUNNING = 10",
+    ),
+    Mutation(
+        "T4: let a busy partner starve the deadline",
+        PURSUIT,
+        "_EXTRA_PASSES = 3",
+        "_EXTRA_PASSES = 1_000_000",
+    ),
+    Mutation(
+        "T4: wait for a waiter that was cancelled together with the task",
+        PURSUIT,
+        "if is_cancelled and task.cancelling() > _target(blocks).cancelling_at_entry:",
+        "if False:",
+    ),
+    Mutation(
+        "T4: treat a future that we cancelled as completed",
+        PURSUIT,
+        "return isinstance(says, Reason) or future in self._cancelled",
+        "return future in self._cancelled",
+    ),
+    Mutation(
+        "T4: treat a task that we cancelled as completed",
+        PURSUIT,
+        "return isinstance(says, Reason) or future in self._cancelled",
+        "return isinstance(says, Reason)",
+    ),
+    Mutation(
+        "T4: remember only the waiter itself, not what is cancelled behind it",
+        PURSUIT,
+        "for future in reached:",
+        "for future in reached[:1]:",
+    ),
+    Mutation(
+        "T8: keep the tasks that we cancelled alive",
+        PURSUIT,
+        "self._cancelled: WeakSet[Task[Any]] = WeakSet()",
+        "self._cancelled: Any = set()",
+    ),
+    Mutation(
+        "T8: keep the caller's context in a handle of a pursuit",
+        PURSUIT,
+        "self._context = Context()",
+        "from contextvars import copy_context; self._context = copy_context()",
+    ),
+    # -- shields, and again -------------------------------------------------
+    Mutation(
+        "T15: ignore anyio's shields when the block is left",
+        PURSUIT,
+        "if block.has_expired and (even_if_held or not self.is_held(block, task)):",
+        "if block.has_expired:",
+    ),
+    Mutation(
+        "T15: ignore anyio's shields when the task is cancelled",
+        PURSUIT,
+        "return [block for block in blocks if not self.is_held(block, task)]",
+        "return blocks",
+    ),
+    Mutation(
+        "T15: let a block that is held off hold off the inner ones",
+        PURSUIT,
+        "if not blocks:\n",
+        "if len(blocks) < len(due):\n",
+    ),
+    Mutation(
+        "T15: forget held-off blocks once another block strikes",
+        PURSUIT,
+        "self._must_look_again = len(blocks) < len(due)",
+        "self._must_look_again = False",
+    ),
+    Mutation(
+        "T15: forget a block that is held off",
+        PURSUIT,
+        "case Verdict.HELD:\n                self._look_when_done(waiter)",
+        "case Verdict.HELD:\n                pass",
+    ),
+    Mutation(
+        "T16: cancel once only",
+        PURSUIT,
+        "return block.is_level_triggered or not block.was_told",
+        "return not block.was_told",
+    ),
+    Mutation(
+        "T16: do not look at the task again after the first cancellation",
+        PURSUIT,
+        "                if block.is_level_triggered:\n",
+        "                if False:\n",
+    ),
+    Mutation(
+        "T16: make pauses although the task reacts",
+        PURSUIT,
+        "_STRIKES = 100",
+        "_STRIKES = 8",
+    ),
+    Mutation(
+        "T2: let an inner block's refusal delay an outer one",
+        PURSUIT,
+        "return waits_on and all(block.was_told for block in blocks)",
+        "return waits_on",
+    ),
+    Mutation(
+        "T16: poll a waiter that refuses",
+        PURSUIT,
+        "return waits_on and all(block.was_told for block in blocks)",
+        "return False",
+    ),
+    Mutation(
+        "T16: do not make the pauses longer",
+        PURSUIT,
+        "self._pause *= 2",
+        "pass",
+    ),
+    Mutation(
+        "T16: let pauses grow without end although the task reacts",
+        PURSUIT,
+        "longest = math.inf if waiter is self._struck else _LONGEST_PAUSE",
+        "longest = math.inf",
+    ),
+    Mutation(
+        "T16: do not look when a waiter that refuses is done",
+        PURSUIT,
+        "                self._look_when_done(waiter)\n"
+        "                self._look_after_pause(longest)",
+        "                self._look_after_pause(longest)",
+    ),
+    Mutation(
+        "T8: count each repeated request",
+        PURSUIT,
+        "if target.owes_uncancel:\n",
+        "if False:\n",
+    ),
+    # -- the limit holds ----------------------------------------------------
+    Mutation(
+        "T22: call cancel() in a circle of tasks",
+        PURSUIT,
+        "if is_circle:\n",
+        "if False:\n",
+    ),
+    Mutation(
+        "T22: leave the task alone when the cancel() of its waiter fails",
+        PURSUIT,
+        "            throw_cancellation(task, waiter, says)\n            raise\n",
+        "            raise\n",
+    ),
+    Mutation(
+        "T22: cancel a task in the midst of cancelling it",
+        PURSUIT,
+        "if self._is_striking:  # called from the cancel() of a waiter",
+        "if False:",
+    ),
+    Mutation(
+        "T22: forget the block that a waiter's cancel() has ended",
+        PURSUIT,
+        "            self._must_look_again = True\n            return\n",
+        "            return\n",
+    ),
+    Mutation(
+        "T22: let a TaskGroup drop the cancellation",
+        PURSUIT,
+        "self._pursuits.take_back(self.task, self._told)",
+        "pass",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: keep the request of a cancellation that a TaskGroup dropped",
+        PURSUIT,
+        "                if block.owes_uncancel:\n",
+        "                if False:\n",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: forget the TaskGroups once the task has been told",
+        PURSUIT,
+        "uncertain = owed and self._groups and not task.done()",
+        "uncertain = False",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: wait for the task and not for the child that its group waits for",
+        PURSUIT,
+        "self._look_when_done(pending_child(self._groups) or waiter)",
+        "self._look_when_done(waiter)",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: watch the TaskGroups of other tasks",
+        GROUPS,
+        "        and value._parent_task is task\n",
+        "",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: take a TaskGroup that waits for its children for closed",
+        GROUPS,
+        "return not group._exiting or group._on_completed_fut is not None",
+        "return not group._exiting",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: watch a TaskGroup that has been left",
+        GROUPS,
+        "return not group._exiting or group._on_completed_fut is not None",
+        "return True",
+        only_before=(3, 13),
+    ),
+]

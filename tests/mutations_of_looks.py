@@ -1,0 +1,148 @@
+"""Mutations of the look at a task: what it waits for, and what a cancellation reaches."""
+
+from __future__ import annotations
+
+from mutation_type import WAITING, Mutation
+
+LOOKS = [
+    Mutation(
+        "T4: cancel a task whose waiter is done",
+        WAITING,
+        "return 0 if brings_nothing(waiter) else 1",
+        "return 0",
+    ),
+    Mutation(
+        "T4: keep a result only while the task itself waits for it",
+        WAITING,
+        "return 0 if self._brings_nothing(future) else 1",
+        "return 0",
+    ),
+    Mutation(
+        "T4: let every future that is done bring a result",
+        WAITING,
+        "return 0 if self._brings_nothing(future) else 1",
+        "return 1",
+    ),
+    Mutation(
+        "T4: lose a result behind a task",
+        WAITING,
+        "behind = self.into(future) if is_task else",
+        "behind = 0 if is_task else",
+    ),
+    Mutation(
+        "T4: give a chain of tasks no more time than one task",
+        WAITING,
+        "return passes and passes + 1",
+        "return passes",
+    ),
+    Mutation(
+        "T4: lose a result behind gather()",
+        WAITING,
+        "return self._until_all(children)  # gather()",
+        "return 0",
+    ),
+    Mutation(
+        "T4: lose a result behind shield()",
+        WAITING,
+        "if type(waiter) is asyncio.Future and _shielded(waiter) is None:",
+        "if type(waiter) is asyncio.Future:",
+    ),
+    Mutation(
+        "T4: lose a result behind a shield() in another future",
+        WAITING,
+        "return self._until(inner)",
+        "return 0",
+    ),
+    Mutation(
+        "T4: lose a result behind a TaskGroup",
+        WAITING,
+        'return self._until_all(frame.f_locals["self"]._tasks)',
+        "return 0",
+    ),
+    Mutation(
+        "T4: lose a result behind wait()",
+        WAITING,
+        'return self._until_some(values["fs"], values["return_when"])',
+        "return 0",
+    ),
+    Mutation(
+        "T4: let wait() need all results where the first is enough",
+        WAITING,
+        "if return_when == asyncio.FIRST_COMPLETED:",
+        "if False:",
+    ),
+    Mutation(
+        "T4: let wait() need all results where an exception is enough",
+        WAITING,
+        "if return_when == asyncio.FIRST_EXCEPTION and any(map(_has_failed, futures)):",
+        "if False:",
+    ),
+    Mutation(
+        "T4: lose a result behind wait_for()",
+        WAITING,
+        'return self._until(frame.f_locals["fut"])',
+        "return 0",
+        only_before=(3, 12),
+    ),
+    Mutation(
+        "T4: wait for gather() although one of its results is not on its way",
+        WAITING,
+        "return max(passes, default=0) if all(passes) else 0",
+        "return max(passes, default=0)",
+    ),
+    Mutation(
+        "T22: look round a circle of tasks for ever",
+        WAITING,
+        "if (known := self._known.get(id(future))) is not None:\n"
+        "            return known\n",
+        "known = 0\n",
+    ),
+    Mutation(
+        "T22: take a circle of tasks for a chain",
+        WAITING,
+        "if id(future) in on_path:\n            return True",
+        "if id(future) in on_path:\n            return False",
+    ),
+    Mutation(
+        "T22: follow each of the ways to a task that others share",
+        WAITING,
+        "if future is None or id(future) in done:",
+        "if future is None:",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that has not been delivered",
+        WAITING,
+        'if getattr(task, "_must_cancel", False):',
+        "if False:",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that waits for a future to be told",
+        WAITING,
+        "        cancelled: bool = future.cancelled()\n        return cancelled\n",
+        "        return False\n",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that goes through another task",
+        WAITING,
+        "return future.cancelling() > 0",
+        "return False",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that goes through gather()",
+        WAITING,
+        'return getattr(future, "_cancel_requested", False) is True',
+        "return False",
+    ),
+    Mutation(
+        "T8: cancel a task below which an eager task runs",
+        WAITING,
+        'return getattr(task.get_coro(), "cr_running", False) is True',
+        "return False",
+    ),
+    Mutation(
+        "T22: try again to cancel a waiter whose cancel() fails",
+        WAITING,
+        "instead: Future = task.get_loop().create_future()",
+        "instead: Future = waiter",
+    ),
+]
