@@ -27,6 +27,10 @@ sys.exit(pytest.main())
 """
 
 
+# Plugins that run async tests, or run tests in another way.
+NEIGHBOURS = ("asyncio", "trio", "xdist")
+
+
 HEADER = """\
 import anyio, pytest, within.testing
 async def hour(start=0):
@@ -37,10 +41,11 @@ async def hour(start=0):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What pytest said of the tests, in the order in which they ran."""
+    """The verdicts of pytest, in the order in which the tests ran."""
 
     tests: list[tuple[str, str]]
     text: str
+    status: int
 
     @property
     def passed(self) -> list[str]:
@@ -53,14 +58,23 @@ def run_pytest(
     source: str | dict[str, str],
     *options: str,
     hidden: tuple[str, ...] = (),
+    plugins: tuple[str, ...] = (),
 ) -> Outcome:
+    """Run pytest on modules in ``path``.
+
+    Args:
+        source: The text of one module, or texts by name.
+        hidden: Packages that cannot be imported, as if they were not installed.
+        plugins: Those of `NEIGHBOURS` that are not disabled.
+    """
     (path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     sources = {"it": source} if isinstance(source, str) else source
     for name, text in sources.items():
         (path / f"test_{name}.py").write_text(HEADER + dedent(text))
     how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
     options = ("-v", "-p", "no:cacheprovider", "-p", "no:randomly", *options)
-    options = ("--timeout=120", *options)
+    disabled = [name for name in NEIGHBOURS if name not in plugins]
+    options = (*(f"-pno:{name}" for name in disabled), "--timeout=120", *options)
     # Nothing of how this very run was started: pytest and Hypothesis both print
     # more where a variable such as CI says so.
     names = ("PATH", "HOME", "TMP", "TEMP", "SYSTEMROOT", "LANG", "LC_", "COVERAGE_")
@@ -79,4 +93,4 @@ def run_pytest(
         (test if name == "it" else f"{name}: {test}", outcome)
         for name, test, outcome in line.findall(done.stdout)
     ]
-    return Outcome(tests, done.stdout)
+    return Outcome(tests, done.stdout, done.returncode)
