@@ -13,7 +13,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._backends._asyncio import backend_of_running_loop
-from ._clock import RECHECK, RunClock
+from ._clock import RunClock
+from ._outside import RECHECK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,7 +104,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if _anyio_thread_is_at_work(self):
             return RECHECK
         if self._next_timer() < math.inf:
-            return 0
+            return self.virtual_clock.outside.patience()
         if self.virtual_clock.outside.may_wake_a_task() or _has_trio_guest():
             return RECHECK
         # One descriptor is the loop's own, by which other threads wake it.
@@ -169,15 +170,21 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
+        clock = self._loop.virtual_clock
         if timeout is not None and timeout <= 0:
-            return super().select(0)
+            ready = super().select(0)
+            clock.outside.restart()
+            return ready
         # Ask before looking: a thread that ends in between makes a descriptor ready.
         wait = self._loop.real_wait()
         ready = super().select(0)
-        if ready or (not wait and self._loop.jump()):
-            return ready
-        # `timeout` is ignored: it is in virtual seconds, and none pass in here.
-        return super().select(wait if 0 < wait < math.inf else None)
+        if not ready and (wait or not self._loop.jump()):
+            # `timeout` is ignored: it is in virtual seconds, and none pass in here.
+            ready = super().select(wait if 0 < wait < math.inf else None)
+            if not ready:
+                return ready
+        clock.outside.restart()
+        return ready
 
 
 async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) -> T:

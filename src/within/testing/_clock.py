@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 # hangs in its clean-up.
 _ATTEMPTS = 10
 
-# Real seconds until a loop looks again at what it is never told of: a thread may end,
-# or become idle, without waking the loop.
-RECHECK = 0.01
-
 
 class VirtualClock:
     """The clock of a loop in virtual time, returned by :func:`virtual_clock`.
@@ -132,6 +128,8 @@ class RunClock(VirtualClock):
             yield
         except BaseException as exc:
             if guard.deadlock is None or _stops_the_program(exc):
+                if _has_timed_out(exc):
+                    exc.add_note(f"raised in virtual time, at {self._now:.12g} s")
                 raise
             raise guard.deadlock from exc
         else:
@@ -170,6 +168,13 @@ class RunClock(VirtualClock):
             guard.deadlock = report(self._now, tasks)
         guard.end()
         return True
+
+
+def _has_timed_out(exc: BaseException) -> bool:
+    """Whether it is, or has in a group, the error of a time limit."""
+    if isinstance(exc, BaseExceptionGroup):
+        return any(map(_has_timed_out, cast("Any", exc).exceptions))
+    return isinstance(exc, TimeoutError) or type(exc).__name__ == "TooSlowError"
 
 
 def _stops_the_program(exc: BaseException) -> bool:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 import trio.testing
 
-from ._clock import RECHECK, RunClock, finite_start
+from ._clock import RunClock, finite_start
 from ._deadlock import frames
-from ._outside import thread_frames
+from ._outside import RECHECK, thread_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -65,6 +65,7 @@ class _Run(trio.abc.Instrument):
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
+        self.clock.outside.restart()
 
     def sleep_time(self, deadline: float) -> float:
         """How long trio shall wait in real seconds, now that no task can run."""
@@ -94,7 +95,7 @@ class _Run(trio.abc.Instrument):
         if self.threshold > 0 or _a_thread_is_at_work() or _a_task_waits_for_idle():
             return math.inf
         if deadline < math.inf:
-            return 0
+            return self.clock.outside.patience()
         if self.clock.outside.may_wake_a_task():
             return RECHECK
         return math.inf if _a_task_waits_for_a_descriptor() else 0
