@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,14 +14,13 @@ from typing import Any
 import anyio
 import pytest
 import trio
+from deadlock_reports import Main, deadlock, waits
 from virtual_runs import LOOPS, each_loop, virtually, waker
 
 import within
 from within.testing import Deadlock, virtual_clock
 from within.testing._asyncio_loop import VirtualTimeLoop
 from within.testing._runs import raising_deadlocks
-
-Main = Callable[[], Awaitable[Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -31,19 +29,6 @@ def nothing_is_left(caplog: pytest.LogCaptureFixture) -> Generator[None]:
     yield
     gc.collect()  # warnings are errors in this suite; asyncio logs what it finds
     assert [x.getMessage() for x in caplog.records if x.levelno > logging.DEBUG] == []
-
-
-def waits(function: Any) -> str:
-    """The line of ``function`` with the comment `# waits`, as in the report."""
-    lines, first = inspect.getsourcelines(function)
-    (offset,) = (n for n, line in enumerate(lines) if "# waits" in line)
-    return f"{__file__}:{first + offset} in {function.__qualname__}"
-
-
-def deadlock(loop: str, main: Main) -> str:
-    with pytest.raises(Deadlock) as caught:
-        virtually(loop, main)
-    return str(caught.value)
 
 
 # -- the tasks and their lines ------------------------------------------------------

@@ -17,7 +17,7 @@ from ._clock import RunClock
 from ._outside import RECHECK
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from concurrent.futures import Executor
 
 T = TypeVar("T")
@@ -91,10 +91,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         finally:
             self._threads_at_work -= 1
 
-    def real_wait(self) -> float:
+    def real_wait(self, deadline: float) -> float:
         """How long the clock must stand still before we look again, in real seconds.
 
-        Zero lets the clock move; infinity means until a descriptor is ready.
+        Zero lets the clock move to ``deadline``; infinity means until a descriptor is
+        ready.
         """
         backend = backend_of_running_loop()
         if self._threads_at_work or (backend and backend.waits_for_descriptors):
@@ -103,7 +104,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # it may never wake the loop again.
         if _anyio_thread_is_at_work(self):
             return RECHECK
-        if self._next_timer() < math.inf:
+        if deadline < math.inf:
             return self.virtual_clock.outside.patience()
         if self.virtual_clock.outside.may_wake_a_task() or _has_trio_guest():
             return RECHECK
@@ -111,9 +112,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         watched = len(self._selector.get_map())  # type: ignore[attr-defined]
         return math.inf if watched > 1 else 0
 
-    def _next_timer(self) -> float:
+    def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
         return timers[0].when() if timers else math.inf
+
+    def end_polling(self) -> None:
+        """Report a task that polls, unless it may be polling for a thread or a child."""
+        if not self.real_wait(math.inf):
+            self.virtual_clock.end_deadlock(self._waiting_tasks(), is_polling=True)
+
+    def _waiting_tasks(self) -> Iterator[tuple[str, Any]]:
+        for task in asyncio.all_tasks(self):
+            yield task.get_name(), task.get_coro()
 
     def jump(self) -> bool:
         """Move to the next timer, or report a deadlock.
@@ -121,13 +131,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Returns:
             Whether there is something to run now.
         """
-        clock, when = self.virtual_clock, self._next_timer()
+        clock, when = self.virtual_clock, self.next_timer()
         if when < math.inf:
             clock.move_to(when)
             return True
-        tasks = asyncio.all_tasks(self)
-        waiting = ((task.get_name(), task.get_coro()) for task in tasks)
-        return clock.end_deadlock(waiting, may_raise=True)
+        return clock.end_deadlock(self._waiting_tasks(), may_raise=True)
 
 
 class _WatchedExecutor:
@@ -174,9 +182,13 @@ class _Selector(selectors.DefaultSelector):
         if timeout is not None and timeout <= 0:
             ready = super().select(0)
             clock.outside.restart()
+            if ready:
+                clock.forget_passes()
+            elif clock.count_pass():
+                self._loop.end_polling()
             return ready
         # Ask before looking: a thread that ends in between makes a descriptor ready.
-        wait = self._loop.real_wait()
+        wait = self._loop.real_wait(self._loop.next_timer())
         ready = super().select(0)
         if not ready and (wait or not self._loop.jump()):
             # `timeout` is ignored: it is in virtual seconds, and none pass in here.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from .._clock import as_seconds
-from ._deadlock import report
+from ._deadlock import BLOCKED, POLLING, report
 from ._outside import Outside
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 # How often a guarded call is cancelled again, where it swallows the cancellation or
 # hangs in its clean-up.
 _ATTEMPTS = 10
+
+
+# Passes of the loop at one instant after which a task counts as polling: some seconds
+# of real time, and more than programs make without sleeping.
+MANY_PASSES = 200_000
 
 
 class VirtualClock:
@@ -114,10 +119,26 @@ class RunClock(VirtualClock):
         # A loop may run many tests, and a test many examples, each with a guard.
         self._guard: _Guard | None = None
         self._was_guarded = False
+        self._passes, self._passes_at = 0, self._now
 
     def move_to(self, when: float) -> None:
         """Move forwards to a deadline; never back."""
         self._now = max(self._now, when)
+
+    def count_pass(self) -> bool:
+        """Count a pass of the loop in which tasks can run.
+
+        Returns:
+            Whether there have been so many at this instant that a task seems to poll.
+        """
+        if self._passes_at != self._now:
+            self.forget_passes()
+        self._passes += 1
+        return self._passes % MANY_PASSES == 0
+
+    def forget_passes(self) -> None:
+        """Start counting again: something has come from outside."""
+        self._passes, self._passes_at = 0, self._now
 
     @contextmanager
     def guard(self, end: Callable[[], object]) -> Generator[None]:
@@ -140,12 +161,17 @@ class RunClock(VirtualClock):
             del guard  # it holds the error, whose traceback holds this frame
 
     def end_deadlock(
-        self, tasks: Iterable[tuple[str, Any]], *, may_raise: bool = False
+        self,
+        tasks: Iterable[tuple[str, Any]],
+        *,
+        is_polling: bool = False,
+        may_raise: bool = False,
     ) -> bool:
-        """End the guarded call, because nothing can wake a task any more.
+        """End the guarded call, because the program cannot go on.
 
         Args:
             tasks: Name and coroutine of each task.
+            is_polling: A task polls; otherwise all are blocked.
             may_raise: Raise where no call is guarded now but one was before: tasks
                 that it left behind block the loop from closing.
 
@@ -155,17 +181,17 @@ class RunClock(VirtualClock):
         Raises:
             Deadlock: If the guarded call does not end, however often it is told to.
         """
-        guard = self._guard
+        guard, reason = self._guard, POLLING if is_polling else BLOCKED
         if guard is None:
             if may_raise and self._was_guarded:
-                raise report(self._now, tasks)
+                raise report(self._now, tasks, reason)
             return False
         guard.attempts += 1
         if guard.attempts > _ATTEMPTS:
-            guard.deadlock = report(self._now, tasks)
+            guard.deadlock = report(self._now, tasks, reason)
             raise guard.deadlock
         if guard.deadlock is None:
-            guard.deadlock = report(self._now, tasks)
+            guard.deadlock = report(self._now, tasks, reason)
         guard.end()
         return True
 

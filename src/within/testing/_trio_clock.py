@@ -62,10 +62,20 @@ class _Run(trio.abc.Instrument):
         # the answer of `_real_wait()` from just before.
         self._has_looked = False
         self._wait = 0.0
+        self._is_busy = False  # a task has run since trio last looked
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
+        self._is_busy = True
         self.clock.outside.restart()
+
+    def before_io_wait(self, timeout: float) -> None:
+        if timeout > 0 or not self._is_busy:
+            return
+        self._is_busy = False
+        # A task that polls may be waiting for a thread or for a child.
+        if self.clock.count_pass() and not self._real_wait(math.inf):
+            self.clock.end_deadlock(_named_tasks(), is_polling=True)
 
     def sleep_time(self, deadline: float) -> float:
         """How long trio shall wait in real seconds, now that no task can run."""
@@ -84,8 +94,7 @@ class _Run(trio.abc.Instrument):
         if deadline < math.inf:
             clock.move_to(deadline)
             return 0
-        tasks = ((task.name, task.coro) for task in _tasks())
-        return 0 if clock.end_deadlock(tasks) else math.inf
+        return 0 if clock.end_deadlock(_named_tasks()) else math.inf
 
     def _real_wait(self, deadline: float) -> float:
         """How long the clock must stand still before we look again, in real seconds.
@@ -162,6 +171,11 @@ def _tasks() -> Iterator[trio.lowlevel.Task]:
         for task in nurseries.pop().child_tasks:
             yield task
             nurseries += task.child_nurseries
+
+
+def _named_tasks() -> Iterator[tuple[str, Any]]:
+    for task in _tasks():
+        yield task.name, task.coro
 
 
 def _lower_shields() -> None:
