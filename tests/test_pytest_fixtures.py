@@ -163,6 +163,40 @@ def test_v7_a_fixture_open_in_virtual_time_leaves_real_tests_alone(
     assert len(outcome.passed) == 7 * len(SCOPES)
 
 
+FIXTURE_WITHOUT_PARAMETERS = """\
+    @pytest.fixture(scope="module")
+    def anyio_backend():
+        return within.testing.backends(virtual_time=True)[NUMBER]
+    opened = []
+    @pytest.fixture(scope="module")
+    async def clock():
+        opened.append(1)
+        yield within.testing.virtual_clock()
+    @pytest.mark.anyio
+    async def test_a(clock):
+        await hour()
+    @pytest.mark.anyio
+    async def test_b(clock):
+        assert clock is within.testing.virtual_clock()
+        assert clock.now == 3600
+        assert opened == [1]
+    @pytest.mark.virtual_time
+    async def test_c(clock):
+        await hour()
+    @pytest.mark.anyio
+    async def test_d(clock):
+        await hour()
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["asyncio", "trio"])
+def test_v7_a_backend_without_parameters_keeps_its_fixtures_open(
+    tmp_path: Path, number: int
+) -> None:
+    source = FIXTURE_WITHOUT_PARAMETERS.replace("NUMBER", str(number))
+    assert len(run_pytest(tmp_path, source).passed) == 5
+
+
 MODULES = """\
     import sniffio
     @pytest.mark.virtual_time

@@ -13,7 +13,6 @@ import re
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import thread as pools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -52,7 +51,9 @@ class Outside:
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._handlers = _signal_handlers()
-        self._waiting_since: float | None = None
+        # The real seconds that threads have had since a task last ran. They are added
+        # up and not read on a clock, which freezegun and others stop.
+        self._waited: float | None = None
         self._before: dict[threading.Thread, str] = {}
 
     def patience(self) -> float:
@@ -61,17 +62,15 @@ class Outside:
         Call this when no task can run, before looking for ready descriptors; and
         :meth:`restart` when a task runs again.
         """
-        now = time.monotonic()
-        if self._waiting_since is None:
+        if self._waited is None:
             found = {thread: _activity(thread) for thread in _strangers()}
             if all(_quiet.get(x) == done != _RUNNING for x, done in found.items()):
                 return 0
-            self._waiting_since, self._before = now, found
-        waited = now - self._waiting_since
-        if waited < MOMENT:
-            return MOMENT - waited
+            self._waited, self._before = MOMENT, found
+            return MOMENT
         found = {thread: _activity(thread) for thread in self._before}
-        if _RUNNING in found.values() and waited < LONGEST:
+        if _RUNNING in found.values() and self._waited < LONGEST:
+            self._waited += RECHECK
             return RECHECK
         for thread, done in found.items():
             if done not in (_RUNNING, _UNKNOWN) and self._before[thread] == done:
@@ -80,7 +79,7 @@ class Outside:
 
     def restart(self) -> None:
         """Give threads a whole moment again: a task has run since."""
-        self._waiting_since = None
+        self._waited = None
 
     def may_wake_a_task(self) -> bool:
         """Whether a thread or a signal may still wake a task.

@@ -48,13 +48,29 @@ def _is_async(fixture: Fixture) -> bool:
 
 @dataclass
 class _Open:
-    """A fixture that is open, and the options of its loop; None is real time."""
+    """A fixture that is open, and the loop on which it was set up."""
 
     fixture: Fixture
-    options: VirtualTime | None
+    options: VirtualTime | None  # of its loop; None is real time
+    backend: object = None  # the fixture `anyio_backend`, unless it is a parameter
+
+    def is_of_another_time(self, item: pytest.Function) -> bool:
+        """Whether the fixture is useless for a test, by what is known of the test."""
+        if "anyio_backend" in item.fixturenames and not _has_parameter(item):
+            # What `anyio_backend` will return is not known yet.
+            return self.options is not None and self.backend is not _backend_of(item)
+        return self.options is not virtual_options_of(item)
 
 
 _open: list[_Open] = []  # in the order in which they were set up
+
+
+def _has_parameter(item: pytest.Item) -> bool:
+    return "anyio_backend" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+def _backend_of(item: Any) -> object:
+    return item._fixtureinfo.name2fixturedefs.get("anyio_backend", [None])[-1]
 
 
 # `tryfirst`, so that a fixture is torn down before the test asks for it.
@@ -67,10 +83,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if not isinstance(item, pytest.Function):
         return
-    wanted = virtual_options_of(item)
     needed = async_fixtures(item)
     for found in _open.copy():
-        if found.fixture in needed and found.options is not wanted:
+        if found.fixture in needed and found.is_of_another_time(item):
             _tear_down(found, item)
 
 
@@ -97,10 +112,9 @@ def pytest_fixture_setup(
     """
     if not _is_async(fixturedef):
         return (yield)
-    options = None
-    if "anyio_backend" in request.fixturenames:
-        options = virtual_options(request.getfixturevalue("anyio_backend"))
-    _open.append(_Open(fixturedef, options))
+    opened = _about_to_open(fixturedef, request)
+    _open.append(opened)
+    options = opened.options
     if options is None:
         return (yield)
     with _by_anyio(fixturedef, request):
@@ -119,6 +133,17 @@ def pytest_fixture_setup(
 
         fixture.func = on_its_loop
         return (yield)
+
+
+def _about_to_open(fixture: Fixture, request: Any) -> _Open:
+    item = request._pyfuncitem
+    if "anyio_backend" not in item.fixturenames or _has_parameter(item):
+        return _Open(fixture, virtual_options_of(item))
+    try:
+        options = virtual_options(request.getfixturevalue("anyio_backend"))
+    except pytest.fail.Exception:  # a narrower scope, of which anyio's plugin will tell
+        options = None
+    return _Open(fixture, options, _backend_of(item))
 
 
 @contextmanager
