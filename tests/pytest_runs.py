@@ -28,7 +28,7 @@ sys.exit(pytest.main())
 
 
 # Plugins that run async tests, or run tests in another way.
-NEIGHBOURS = ("asyncio", "trio", "xdist")
+NEIGHBOURS = ("asyncio", "trio", "xdist", "randomly")
 
 
 HEADER = """\
@@ -72,7 +72,7 @@ def run_pytest(
     for name, text in sources.items():
         (path / f"test_{name}.py").write_text(HEADER + dedent(text))
     how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
-    options = ("-v", "-p", "no:cacheprovider", "-p", "no:randomly", *options)
+    options = ("-v", "-p", "no:cacheprovider", *options)
     disabled = [name for name in NEIGHBOURS if name not in plugins]
     options = (*(f"-pno:{name}" for name in disabled), "--timeout=120", *options)
     # Nothing of how this very run was started: pytest and Hypothesis both print

@@ -190,6 +190,21 @@ def test_v6_a_refusal_reaches_the_user_of_xdist(tmp_path: Path) -> None:
     assert outcome.status != 0
 
 
+@pytest.mark.parametrize("neighbour", ["xdist", "randomly", "timeout"])
+def test_v5_virtual_tests_run_under_plugins_that_order_or_watch_tests(
+    tmp_path: Path, neighbour: str
+) -> None:
+    pytest.importorskip("xdist" if neighbour == "xdist" else f"pytest_{neighbour}")
+    options = {
+        "xdist": ["-n2"],
+        "randomly": [],
+        "timeout": ["--timeout=60", "--timeout-method=thread"],
+    }[neighbour]
+    outcome = run_pytest(tmp_path, TAKEN_OVER, *options, plugins=(neighbour,))
+    assert outcome.status == 0, outcome.text
+    assert "5 passed" in outcome.text
+
+
 def test_v6_without_anyios_plugin_a_virtual_test_is_refused(tmp_path: Path) -> None:
     source = "@pytest.mark.virtual_time\nasync def test_a(): pass"
     outcome = run_pytest(tmp_path, source, "-p", "no:anyio")
