@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib.util
 import math
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +75,10 @@ def test_v2_sleeps_and_advances_add_up_like_floats(
 
 @pytest.mark.parametrize("now", [-1.0, -4.0, 0.0, 1.0, 2.0**52, 1e15 / 3])
 def test_v2_no_timer_is_early_by_even_one_step_of_the_clock(now: float) -> None:
+    if sys.version_info >= (3, 15) and now in (-1.0, -4.0):
+        pytest.skip(
+            "3.15 runs timers within math.ulp(now), here two steps of the clock"
+        )
     due = math.nextafter(now, math.inf)
 
     async def main() -> list[float]:
@@ -172,15 +178,23 @@ def test_v2_eager_tasks_keep_virtual_time() -> None:
     assert virtually("asyncio", main) == [(0, 3600)] * 2
 
 
+ASYNCIO_IN_TRIO = """
+import asyncio, trio_asyncio
+from within.testing import run, virtual_clock
+async def main():
+    async with trio_asyncio.open_loop():
+        await trio_asyncio.aio_as_trio(asyncio.sleep)(3600)
+    return virtual_clock().now
+print(run(main, backend="trio", virtual_time=True))
+"""
+
+
 def test_v2_asyncio_inside_trio_is_in_virtual_time() -> None:
-    trio_asyncio = pytest.importorskip("trio_asyncio")
-
-    async def main() -> float:
-        async with trio_asyncio.open_loop():
-            await trio_asyncio.aio_as_trio(asyncio.sleep)(3600)
-        return virtual_clock().now
-
-    assert virtually("trio", main) == 3600
+    if importlib.util.find_spec("trio_asyncio") is None or sys.version_info >= (3, 14):
+        pytest.skip("trio-asyncio is not installed, or fails on this Python")
+    # In a process of its own: trio-asyncio changes asyncio when it is imported.
+    command = [sys.executable, "-W", "ignore", "-c", ASYNCIO_IN_TRIO]
+    assert subprocess.check_output(command, text=True) == "3600.0\n"
 
 
 @each_loop

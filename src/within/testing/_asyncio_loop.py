@@ -112,14 +112,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         watched = len(self._selector.get_map())  # type: ignore[attr-defined]
         return math.inf if watched > 1 else 0
 
+    def is_alone(self) -> bool:
+        """Whether no thread, child or descriptor could wake a task."""
+        return not self.real_wait(math.inf)
+
     def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
         return timers[0].when() if timers else math.inf
 
     def end_polling(self) -> None:
-        """Report a task that polls, unless it may be polling for a thread or a child."""
-        if not self.real_wait(math.inf):
-            self.virtual_clock.end_deadlock(self._waiting_tasks(), is_polling=True)
+        """Report a task that polls."""
+        self.virtual_clock.end_deadlock(self._waiting_tasks(), is_polling=True)
 
     def _waiting_tasks(self) -> Iterator[tuple[str, Any]]:
         for task in asyncio.all_tasks(self):
@@ -184,7 +187,7 @@ class _Selector(selectors.DefaultSelector):
             clock.outside.restart()
             if ready:
                 clock.forget_passes()
-            elif clock.count_pass():
+            elif clock.seems_to_poll(self._loop.is_alone):
                 self._loop.end_polling()
             return ready
         # Ask before looking: a thread that ends in between makes a descriptor ready.

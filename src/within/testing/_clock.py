@@ -27,6 +27,7 @@ _ATTEMPTS = 10
 # Passes of the loop at one instant after which a task counts as polling: some seconds
 # of real time, and more than programs make without sleeping.
 MANY_PASSES = 200_000
+_LAST_MESSAGE = 10  # passes in which it arrives
 
 
 class VirtualClock:
@@ -120,25 +121,34 @@ class RunClock(VirtualClock):
         self._guard: _Guard | None = None
         self._was_guarded = False
         self._passes, self._passes_at = 0, self._now
+        self._was_alone = False
 
     def move_to(self, when: float) -> None:
         """Move forwards to a deadline; never back."""
         self._now = max(self._now, when)
 
-    def count_pass(self) -> bool:
+    def seems_to_poll(self, is_alone: Callable[[], bool]) -> bool:
         """Count a pass of the loop in which tasks can run.
 
+        Args:
+            is_alone: Tells whether nothing outside the loop could wake a task.
+
         Returns:
-            Whether there have been so many at this instant that a task seems to poll.
+            Whether there have been so many passes at this instant that a task polls.
         """
         if self._passes_at != self._now:
             self.forget_passes()
         self._passes += 1
-        return self._passes % MANY_PASSES == 0
+        beyond = self._passes % MANY_PASSES
+        if beyond == 0:
+            self._was_alone = is_alone()
+        # A thread may have ended just before that, and its last message be on its way.
+        return beyond == _LAST_MESSAGE and self._was_alone and is_alone()
 
     def forget_passes(self) -> None:
         """Start counting again: something has come from outside."""
         self._passes, self._passes_at = 0, self._now
+        self._was_alone = False
 
     @contextmanager
     def guard(self, end: Callable[[], object]) -> Generator[None]:

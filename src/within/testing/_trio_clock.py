@@ -68,13 +68,14 @@ class _Run(trio.abc.Instrument):
         self._has_looked = False
         self._is_busy = True
         self.clock.outside.restart()
+        if task.name == _MESSAGES:
+            self.clock.forget_passes()
 
     def before_io_wait(self, timeout: float) -> None:
         if timeout > 0 or not self._is_busy:
             return
         self._is_busy = False
-        # A task that polls may be waiting for a thread or for a child.
-        if self.clock.count_pass() and not self._real_wait(math.inf):
+        if self.clock.seems_to_poll(lambda: not self._real_wait(math.inf)):
             self.clock.end_deadlock(_named_tasks(), is_polling=True)
 
     def sleep_time(self, deadline: float) -> float:
@@ -109,6 +110,9 @@ class _Run(trio.abc.Instrument):
             return RECHECK
         return math.inf if _a_task_waits_for_a_descriptor() else 0
 
+
+# The task of trio that runs what other threads have asked for.
+_MESSAGES = "<TrioToken.run_sync_soon task>"
 
 _running: trio.lowlevel.RunVar[_Run] = trio.lowlevel.RunVar("within virtual time")
 
