@@ -208,6 +208,14 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
     raise AssertionError("the guard raises if the scope was cancelled")
 
 
+def run(function: Callable[..., Awaitable[T]], *args: Any, start: float) -> T:
+    """Run a coroutine function in virtual time.
+
+    ``anyio.run()`` has passed its options on to trio only since anyio 4.14.
+    """
+    return trio.run(guarded, function, *args, clock=VirtualTrioClock(start))
+
+
 def running_clock() -> RunClock | None:
     """The clock of the running trio, if that run is in virtual time."""
     try:
