@@ -11,11 +11,11 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from anyio import pytest_plugin
-from anyio._core import _eventloop
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,7 +32,9 @@ class _State:
     """What a thread keeps while a loop is open but not running."""
 
     plugin: dict[str, Any] = field(default_factory=lambda: dict(NO_LOOP))
-    library: str | None = None  # the name by which anyio finds its backend
+    library: str | None = (
+        None  # the name by which sniffio, and so anyio, finds the loop
+    )
     # anyio runs trio as a guest, which stays the current run between two tests.
     trio: dict[str, Any] = field(default_factory=dict[str, Any])
     hooks: Any = (None, None)  # for asynchronous generators
@@ -43,7 +45,7 @@ class _State:
         """Take the state away from the current thread."""
         state = cls(
             {name: getattr(pytest_plugin, name) for name in NO_LOOP},
-            _eventloop.current_async_library(),
+            _library_variable().get(),
             dict(_trio_context()),
             sys.get_asyncgen_hooks(),
         )
@@ -55,14 +57,21 @@ class _State:
         """Put the state in place."""
         for name, value in self.plugin.items():
             setattr(pytest_plugin, name, value)
-        core: Any = _eventloop
-        core.set_current_async_library(self.library)
+        _library_variable().set(self.library)
         context = _trio_context()
         context.clear()
         context.update(self.trio)
         sys.set_asyncgen_hooks(*self.hooks)
         if _is_main_thread():
             signal.set_wakeup_fd(self.wakeup_fd, warn_on_full_buffer=False)
+
+
+_no_sniffio: ContextVar[str | None] = ContextVar("no sniffio", default=None)
+
+
+def _library_variable() -> ContextVar[str | None]:
+    sniffio: Any = sys.modules.get("sniffio")  # anyio needs it only for trio
+    return _no_sniffio if sniffio is None else sniffio.current_async_library_cvar
 
 
 def _trio_context() -> dict[str, Any]:
