@@ -420,7 +420,7 @@ def test_t23_interrupted_at_any_bytecode_of_its_exit_a_block_is_closed(
 def test_t23_a_block_that_has_cancelled_its_task_takes_that_back() -> None:
     async def main() -> None:
         with pytest.raises(Interrupted):
-            with interrupt(is_in_backend, NOT_YET) as places:
+            with interrupt(is_in_backend, not_yet) as places:
                 with within.move_on_after(LIMIT):
                     try:
                         await asyncio.sleep(NEVER)
@@ -433,7 +433,7 @@ def test_t23_a_block_that_has_cancelled_its_task_takes_that_back() -> None:
         assert this_task().cancelling() == 0
         await nothing_strikes()
 
-    NOT_YET = sys.maxsize
+    not_yet = sys.maxsize
     with_exit = interrupt(lambda frame: frame.f_code.co_name == "exit", 0)
     virtually(main)
 

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from ._command import Command
     from ._plan import Stop
 
-# The status reported for a child that somebody else has reaped, as in asyncio.
-_UNKNOWN = 255
+_UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
 
 # PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
 _TO_GROUP = 4
@@ -55,7 +54,6 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Close it at once."""
-        ...
 
 
 class Child:
