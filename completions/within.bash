@@ -3,7 +3,7 @@
 _within() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local options="-s --signal= -k --kill-after= -f --foreground -p --preserve-status
-        -v --verbose --tree= --usage --backend= --help --version"
+        -v --verbose --tree= --die-with-parent --usage --backend= --help --version"
     local place seen=0
     COMPREPLY=()
     # bash makes "=" a separate word.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -168,3 +169,21 @@ def test_a_tree_that_makes_no_sense(
 ) -> None:
     assert main([*words.split(), "60", "true"]) == 125
     assert "--tree" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("command", [["sh"], ["setsid", "sh"]], ids=" ".join)
+def test_p19_the_tree_ends_when_within_is_killed(
+    backend: str, command: list[str]
+) -> None:
+    script = f"sleep {FOREVER} & echo $! $$; wait"
+    call = ["600", "--die-with-parent", "--backend", backend, *command, "-c", script]
+    with start(*call) as child:
+        assert child.stdout is not None
+        pids = [int(word) for word in child.stdout.readline().split()]
+        ends = [os.pidfd_open(pid) for pid in pids]
+        child.kill()
+        assert child.stdout.read() == ""  # until all of them have closed it
+    for end in ends:
+        assert select.select([end], [], [], 60)[0], "it was not killed"
+        os.close(end)

@@ -194,7 +194,7 @@ def test_p19_messages_may_come_in_pieces() -> None:
     data = f"+ {mark}\n+ {other}\n= {mark} 77 group\n- {other}\n".encode()
     for n in range(len(data)):
         trees.read(data[n : n + 1])
-    assert trees._trees == {mark: (77, "group")}
+    assert trees._trees == {mark: (77, "group", set())}
 
 
 @pytest.mark.anyio

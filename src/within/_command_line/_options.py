@@ -23,8 +23,8 @@ Run COMMAND; stop it and its process group if it still runs after SECONDS.
                              leave the children of COMMAND alone
   -p, --preserve-status      exit with COMMAND's own status, even on a timeout
   -v, --verbose              report on stderr each signal that is sent
-      --tree=WHAT            stop the child, the group (the default) or all: on
-                             Linux, also processes that have left the group
+      --tree=WHAT            what to stop: child, group (the default) or all
+      --die-with-parent      stop it, too, if within itself is killed
       --usage                report on stderr the time and memory it took
       --backend=LOOP         asyncio (the default), uvloop or trio
       --help, --version
@@ -56,6 +56,7 @@ OPTIONS = (
     Option("p", "preserve-status"),
     Option("v", "verbose"),
     Option("", "tree", "WHAT"),
+    Option("", "die-with-parent"),
     Option("", "usage"),
     Option("", "backend", "LOOP"),
     Option("", "help"),
@@ -109,6 +110,7 @@ class Options:
     foreground: bool = False
     preserve_status: bool = False
     tree: Tree | None = None  # None until the whole command line is parsed
+    die_with_parent: bool = False
     usage: bool = False
     backend: str = "asyncio"
     answer: str = ""  # "help" or "version": print that and do nothing else

@@ -59,6 +59,7 @@ class _Supervision:
             signal=options.signal,
             grace=options.kill_after or math.inf,
             tree=options.tree or "group",
+            die_with_parent=options.die_with_parent,
             # The helper of `exec > >(tee log)` ends some milliseconds after the
             # command. We cannot see whether output still comes: it is not ours (P6).
             pause=_LINGER,

@@ -129,7 +129,7 @@ class Child:
             if mark is not None:
                 mark_family(self.pid, mark)
             if self._guarded is not None:
-                guard.started(self._guarded, self.pid, self._tree)
+                guard.started(self._guarded, self.pid, self._tree, self._groups())
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:
             self.end_now()

@@ -62,9 +62,11 @@ class Guard:
             )
         self._tell(mark, f"+ {mark}")
 
-    def started(self, mark: str, pid: int, tree: str) -> None:
+    def started(
+        self, mark: str, pid: int, tree: str, groups: tuple[int, ...] = ()
+    ) -> None:
         """The tree has a leader now, and ``tree`` says what belongs to it."""
-        self._tell(mark, f"= {mark} {pid} {tree}")
+        self._tell(mark, " ".join(map(str, ("=", mark, pid, tree, *groups))))
 
     def forget(self, mark: str) -> None:
         """The tree has been ended."""

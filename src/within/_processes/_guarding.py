@@ -22,10 +22,13 @@ _QUIET = 2
 
 
 class Trees:
-    """The trees of the program: mark -> (the leader or 0, what belongs to the tree)."""
+    """The trees of the program.
+
+    By mark: the leader or 0, what belongs to the tree, and the process groups in it.
+    """
 
     def __init__(self) -> None:
-        self._trees: dict[str, tuple[int, str]] = {}
+        self._trees: dict[str, tuple[int, str, set[int]]] = {}
         self._rest = b""
 
     def read(self, data: bytes) -> None:
@@ -36,9 +39,10 @@ class Trees:
             if what == "-":
                 self._trees.pop(mark, None)
             elif more:
-                self._trees[mark] = (int(more[0]), more[1])
+                leader, tree, *groups = more
+                self._trees[mark] = (int(leader), tree, set(map(int, groups)))
             else:
-                self._trees[mark] = (0, "all")  # its leader may exist by now
+                self._trees[mark] = (0, "all", set())  # its leader may exist by now
 
     def end(self) -> None:
         """Kill them all."""
@@ -63,10 +67,10 @@ class Trees:
 
     def _is_member(self, pid: int) -> bool:
         for mark in marks_of(pid, self._trees):
-            leader, tree = self._trees[mark]
+            leader, tree, groups = self._trees[mark]
             if tree == "all" or pid == leader:
                 return True
-            if tree == "group" and group_of(pid) == leader:
+            if tree == "group" and group_of(pid) in groups:
                 return True
         return False
 

@@ -8,8 +8,9 @@ from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .._backends import current
 from .._clock import current_time
-from .._errors import message
+from .._errors import message, note_interrupted
 from .._timeouts import Timeout
 from ._capture import Capture, Text
 from ._child import Child
@@ -155,8 +156,14 @@ async def run(
         limit=max_output,
         text=decoding,
     )
+    cancelled = current().cancelled
     with limit:
-        await _run(request, stop, (stdin, stdout, stderr), data or b"", capture, limit)
+        try:
+            files = stdin, stdout, stderr
+            await _run(request, stop, files, data or b"", capture, limit)
+        except cancelled as error:  # T25: maybe by a limit around us
+            note_interrupted(error, capture.completed())
+            raise
     if limit.cancelled_caught:
         raise _timed_out(capture.completed(), limit, seconds)
     return capture.result(check=check)

@@ -1,0 +1,95 @@
+"""T25: what a command had done when a limit around it struck is not lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+from children import FOREVER, QUICK
+
+import within
+
+pytestmark = pytest.mark.anyio
+
+
+class Command:
+    """A command that says something and then runs forever."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+
+    async def run(self, **options: Any) -> None:
+        script = f"echo out; echo err >&2; echo >/dev/fd/{self.writing}; exec sleep {FOREVER}"
+        how: Any = {"pass_fds": [self.writing], "stop": QUICK, "text": True, **options}
+        await within.run("sh", "-c", script, **how)
+
+    async def cancel_once_it_has_spoken(self, limit: within.Timeout) -> None:
+        await anyio.wait_readable(self.reading)
+        limit.cancel()
+
+
+@pytest.fixture
+def command() -> Iterator[Command]:
+    made = Command()
+    yield made
+    os.close(made.reading)
+    os.close(made.writing)
+
+
+def check(completed: within.Completed[Any] | None) -> None:
+    assert completed is not None
+    assert (completed.stdout, completed.stderr) == ("out\n", "err\n")
+    assert completed.returncode == -15
+    assert completed.usage is not None
+    assert completed.args[0] == "sh"
+
+
+async def test_t25_the_error_of_a_limit_has_the_output(command: Command) -> None:
+    async with anyio.create_task_group() as tasks:
+        with pytest.raises(within.DeadlineExceeded) as raised:
+            async with within.timeout(None) as limit:
+                tasks.start_soon(command.cancel_once_it_has_spoken, limit)
+                await command.run()
+    check(raised.value.interrupted)
+    assert raised.value.interrupted is limit.interrupted
+
+
+async def test_t25_a_block_that_is_left_quietly_has_the_output(
+    command: Command,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        async with within.move_on_after(None) as limit:
+            tasks.start_soon(command.cancel_once_it_has_spoken, limit)
+            async with within.timeout(3600) as inner:
+                await command.run(timeout=3600)
+    check(limit.interrupted)
+    assert inner.interrupted is None
+
+
+async def test_t25_through_a_task_group_and_a_clean_up(command: Command) -> None:
+    async def in_the_group() -> None:
+        try:
+            await command.run()
+        finally:
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        async with within.move_on_after(None) as limit:
+            tasks.start_soon(command.cancel_once_it_has_spoken, limit)
+            await in_the_group()
+    check(limit.interrupted)
+
+
+async def test_t25_nothing_was_interrupted() -> None:
+    with pytest.raises(within.DeadlineExceeded) as raised:
+        async with within.timeout(0):
+            await within.run("true")
+    completed = raised.value.interrupted
+    assert completed is None or completed.returncode is None
+    with pytest.raises(within.DeadlineExceeded) as raised:
+        async with within.timeout(0):
+            await anyio.sleep_forever()
+    assert raised.value.interrupted is None
