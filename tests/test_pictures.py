@@ -40,7 +40,7 @@ DIFFERS = {"swallowing"}
 
 RULES = {
     f"{kind}{number}"
-    for kind, last in {"T": 21, "P": 18, "R": 2, "V": 5}.items()
+    for kind, last in {"T": 21, "P": 18, "R": 2, "V": 8}.items()
     for number in range(1, last + 1)
 }
 

@@ -329,10 +329,14 @@ def test_v2_private_names_of_trio_have_not_moved() -> None:
                 await anyio.lowlevel.checkpoint()
             assert context.runner.waiting_for_idle
         task: Any = trio.lowlevel.current_task()
+        root: Any = trio.lowlevel.current_root_task()
         with trio.CancelScope() as scope:
             with trio.CancelScope() as inner:
                 assert task._cancel_status._scope is inner
                 assert task._cancel_status._parent._scope is scope
+
+        names = [task.name for task in root.child_nurseries[0].child_tasks]
+        assert _trio_clock._MESSAGES in names
 
     virtually("trio", main)
     assert _trio_clock._active_thread_count is not None

@@ -13,10 +13,11 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._backends._asyncio import backend_of_running_loop
-from ._clock import RECHECK, RunClock
+from ._clock import RunClock
+from ._outside import RECHECK
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from concurrent.futures import Executor
 
 T = TypeVar("T")
@@ -90,10 +91,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         finally:
             self._threads_at_work -= 1
 
-    def real_wait(self) -> float:
+    def real_wait(self, deadline: float) -> float:
         """How long the clock must stand still before we look again, in real seconds.
 
-        Zero lets the clock move; infinity means until a descriptor is ready.
+        Zero lets the clock move to ``deadline``; infinity means until a descriptor is
+        ready.
         """
         backend = backend_of_running_loop()
         if self._threads_at_work or (backend and backend.descriptors):
@@ -102,17 +104,29 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # it may never wake the loop again.
         if _anyio_thread_is_at_work(self):
             return RECHECK
-        if self._next_timer() < math.inf:
-            return 0
+        if deadline < math.inf:
+            return self.virtual_clock.outside.patience()
         if self.virtual_clock.outside.may_wake_a_task() or _has_trio_guest():
             return RECHECK
         # One descriptor is the loop's own, by which other threads wake it.
         watched = len(self._selector.get_map())  # type: ignore[attr-defined]
         return math.inf if watched > 1 else 0
 
-    def _next_timer(self) -> float:
+    def is_alone(self) -> bool:
+        """Whether no thread, child or descriptor could wake a task."""
+        return not self.real_wait(math.inf)
+
+    def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
         return timers[0].when() if timers else math.inf
+
+    def end_polling(self) -> None:
+        """Report a task that polls."""
+        self.virtual_clock.end_deadlock(self._waiting_tasks(), is_polling=True)
+
+    def _waiting_tasks(self) -> Iterator[tuple[str, Any]]:
+        for task in asyncio.all_tasks(self):
+            yield task.get_name(), task.get_coro()
 
     def jump(self) -> bool:
         """Move to the next timer, or report a deadlock.
@@ -120,13 +134,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Returns:
             Whether there is something to run now.
         """
-        clock, when = self.virtual_clock, self._next_timer()
+        clock, when = self.virtual_clock, self.next_timer()
         if when < math.inf:
             clock.move_to(when)
             return True
-        tasks = asyncio.all_tasks(self)
-        waiting = ((task.get_name(), task.get_coro()) for task in tasks)
-        return clock.end_deadlock(waiting, may_raise=True)
+        return clock.end_deadlock(self._waiting_tasks(), may_raise=True)
 
 
 class _WatchedExecutor:
@@ -169,15 +181,25 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
+        clock = self._loop.virtual_clock
         if timeout is not None and timeout <= 0:
-            return super().select(0)
-        # Ask before looking: a thread that ends in between makes a descriptor ready.
-        wait = self._loop.real_wait()
-        ready = super().select(0)
-        if ready or (not wait and self._loop.jump()):
+            ready = super().select(0)
+            clock.outside.restart()
+            if ready:
+                clock.forget_passes()
+            elif clock.seems_to_poll(self._loop.is_alone):
+                self._loop.end_polling()
             return ready
-        # `timeout` is ignored: it is in virtual seconds, and none pass in here.
-        return super().select(wait if 0 < wait < math.inf else None)
+        # Ask before looking: a thread that ends in between makes a descriptor ready.
+        wait = self._loop.real_wait(self._loop.next_timer())
+        ready = super().select(0)
+        if not ready and (wait or not self._loop.jump()):
+            # `timeout` is ignored: it is in virtual seconds, and none pass in here.
+            ready = super().select(wait if 0 < wait < math.inf else None)
+            if not ready:
+                return ready
+        clock.outside.restart()
+        return ready
 
 
 async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) -> T:

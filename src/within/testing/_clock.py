@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from .._seconds import as_seconds
-from ._deadlock import report
+from ._deadlock import BLOCKED, POLLING, report
 from ._outside import Outside
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 # hangs in its clean-up.
 _ATTEMPTS = 10
 
-# Real seconds until a loop looks again at what it is never told of: a thread may end,
-# or become idle, without waking the loop.
-RECHECK = 0.01
+
+# Passes of the loop at one instant after which a task counts as polling: some seconds
+# of real time, and more than programs make without sleeping.
+MANY_PASSES = 200_000
+_LAST_MESSAGE = 10  # passes in which it arrives
 
 
 class VirtualClock:
@@ -118,10 +120,35 @@ class RunClock(VirtualClock):
         # A loop may run many tests, and a test many examples, each with a guard.
         self._guard: _Guard | None = None
         self._was_guarded = False
+        self._passes, self._passes_at = 0, self._now
+        self._was_alone = False
 
     def move_to(self, when: float) -> None:
         """Move forwards to a deadline; never back."""
         self._now = max(self._now, when)
+
+    def seems_to_poll(self, is_alone: Callable[[], bool]) -> bool:
+        """Count a pass of the loop in which tasks can run.
+
+        Args:
+            is_alone: Tells whether nothing outside the loop could wake a task.
+
+        Returns:
+            Whether there have been so many passes at this instant that a task polls.
+        """
+        if self._passes_at != self._now:
+            self.forget_passes()
+        self._passes += 1
+        beyond = self._passes % MANY_PASSES
+        if beyond == 0:
+            self._was_alone = is_alone()
+        # A thread may have ended just before that, and its last message be on its way.
+        return beyond == _LAST_MESSAGE and self._was_alone and is_alone()
+
+    def forget_passes(self) -> None:
+        """Start counting again: something has come from outside."""
+        self._passes, self._passes_at = 0, self._now
+        self._was_alone = False
 
     @contextmanager
     def guard(self, end: Callable[[], object]) -> Generator[None]:
@@ -132,6 +159,8 @@ class RunClock(VirtualClock):
             yield
         except BaseException as exc:
             if guard.deadlock is None or _stops_the_program(exc):
+                if _has_timed_out(exc):
+                    exc.add_note(f"raised in virtual time, at {self._now:.12g} s")
                 raise
             raise guard.deadlock from exc
         else:
@@ -142,12 +171,17 @@ class RunClock(VirtualClock):
             del guard  # it holds the error, whose traceback holds this frame
 
     def end_deadlock(
-        self, tasks: Iterable[tuple[str, Any]], *, may_raise: bool = False
+        self,
+        tasks: Iterable[tuple[str, Any]],
+        *,
+        is_polling: bool = False,
+        may_raise: bool = False,
     ) -> bool:
-        """End the guarded call, because nothing can wake a task any more.
+        """End the guarded call, because the program cannot go on.
 
         Args:
             tasks: Name and coroutine of each task.
+            is_polling: A task polls; otherwise all are blocked.
             may_raise: Raise where no call is guarded now but one was before: tasks
                 that it left behind block the loop from closing.
 
@@ -157,19 +191,26 @@ class RunClock(VirtualClock):
         Raises:
             Deadlock: If the guarded call does not end, however often it is told to.
         """
-        guard = self._guard
+        guard, reason = self._guard, POLLING if is_polling else BLOCKED
         if guard is None:
             if may_raise and self._was_guarded:
-                raise report(self._now, tasks)
+                raise report(self._now, tasks, reason)
             return False
         guard.attempts += 1
         if guard.attempts > _ATTEMPTS:
-            guard.deadlock = report(self._now, tasks)
+            guard.deadlock = report(self._now, tasks, reason)
             raise guard.deadlock
         if guard.deadlock is None:
-            guard.deadlock = report(self._now, tasks)
+            guard.deadlock = report(self._now, tasks, reason)
         guard.end()
         return True
+
+
+def _has_timed_out(exc: BaseException) -> bool:
+    """Whether it is, or has in a group, the error of a time limit."""
+    if isinstance(exc, BaseExceptionGroup):
+        return any(map(_has_timed_out, cast("Any", exc).exceptions))
+    return isinstance(exc, TimeoutError) or type(exc).__name__ == "TooSlowError"
 
 
 def _stops_the_program(exc: BaseException) -> bool:

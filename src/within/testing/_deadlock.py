@@ -12,18 +12,28 @@ if TYPE_CHECKING:
 
 
 class Deadlock(RuntimeError):
-    """In virtual time, every task is blocked and nothing is left that could wake one.
+    """In virtual time, a program cannot go on.
 
-    The message lists the tasks, each with the line of code at which it waits.
+    Every task is blocked and nothing is left that could wake one, or a task polls for
+    a later time without sleeping. The message says which, and lists the tasks, each
+    with the line of code at which it waits.
     """
 
 
-def report(now: float, tasks: Iterable[tuple[str, Any]]) -> Deadlock:
+BLOCKED = "every task is blocked and nothing is left that could wake one"
+POLLING = (
+    "a task polls without sleeping, and the clock stands still while a task can run "
+    "(sleep between two polls, or wait for an event)"
+)
+
+
+def report(
+    now: float, tasks: Iterable[tuple[str, Any]], reason: str = BLOCKED
+) -> Deadlock:
     """The error for tasks that are given as pairs of a name and a coroutine."""
     lines = sorted(f"{name}: {waiting_at(coroutine)}" for name, coroutine in tasks)
     return Deadlock(
-        f"deadlock at {now:.12g} s of virtual time: every task is blocked and "
-        "nothing is left that could wake one\n  " + "\n  ".join(lines)
+        f"deadlock at {now:.12g} s of virtual time: {reason}\n  " + "\n  ".join(lines)
     )
 
 

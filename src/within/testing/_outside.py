@@ -1,12 +1,22 @@
-"""Threads and signal handlers: what may wake a task without the loop knowing of it."""
+"""Threads and signal handlers: what may wake a task without the loop knowing of it.
+
+A loop knows the threads that it has started itself. Others may belong to a database
+driver, or to a server in a thread of the test (V8). Nobody can tell whether such a
+thread is about to answer, so it is given a moment of real time before the clock jumps, and
+more while it is seen to run. On Linux a thread that has not run since it last had that
+moment needs no other.
+"""
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
 from concurrent.futures import thread as pools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,13 +31,55 @@ _HARMLESS = ("asyncio_", "AnyIO worker thread", "Trio thread", "pytest_timeout")
 _queues: Any = getattr(pools, "_threads_queues", {})
 _worker: Any = getattr(getattr(pools, "_worker", None), "__code__", None)
 
+# Real seconds for which the clock stands still while a thread may be about to answer,
+# and until it moves on even though a thread is running.
+MOMENT = 0.1
+LONGEST = 1.0
+
+# Real seconds until a loop looks again at what it is never told of: a thread may end,
+# or become idle, without waking the loop.
+RECHECK = 0.01
+
+# What each thread had done when it last let a moment pass without waking a loop. This
+# outlives a loop: an idle thread must not cost every test a moment.
+_quiet: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
+
 
 class Outside:
-    """Threads and signal handlers that were not there when this object was made."""
+    """The threads and signal handlers that may wake a task of one loop."""
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
         self._handlers = _signal_handlers()
+        # The real seconds that threads have had since a task last ran. They are added
+        # up and not read on a clock, which freezegun and others stop.
+        self._waited: float | None = None
+        self._before: dict[threading.Thread, str] = {}
+
+    def patience(self) -> float:
+        """How long the clock must still stand, in real seconds, for threads to answer.
+
+        Call this when no task can run, before looking for ready descriptors; and
+        :meth:`restart` when a task runs again.
+        """
+        if self._waited is None:
+            found = {thread: _activity(thread) for thread in _strangers()}
+            if all(_quiet.get(x) == done != _RUNNING for x, done in found.items()):
+                return 0
+            self._waited, self._before = MOMENT, found
+            return MOMENT
+        found = {thread: _activity(thread) for thread in self._before}
+        if _RUNNING in found.values() and self._waited < LONGEST:
+            self._waited += RECHECK
+            return RECHECK
+        for thread, done in found.items():
+            if done not in (_RUNNING, _UNKNOWN) and self._before[thread] == done:
+                _quiet[thread] = done
+        return 0
+
+    def restart(self) -> None:
+        """Give threads a whole moment again: a task has run since."""
+        self._waited = None
 
     def may_wake_a_task(self) -> bool:
         """Whether a thread or a signal may still wake a task.
@@ -48,6 +100,42 @@ class Outside:
         if (work := _queues.get(thread)) is not None:
             return not _is_idle(thread, work)
         return thread not in self._threads
+
+
+# Whether the kernel tells what a thread does, as Linux does.
+CAN_SEE_THREADS = Path("/proc/self/task").is_dir()
+
+# In `/proc/self/task/TID/status` (proc_pid_status(5)).
+_STATUS = re.compile(r"^(?:State|\w*voluntary_ctxt_switches):\t(\w+)", re.MULTILINE)
+
+_RUNNING = "running"
+_UNKNOWN = "unknown"
+
+
+def _strangers() -> list[threading.Thread]:
+    """The threads that may have something to do for a task."""
+    current = threading.current_thread()
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread is not current
+        and not thread.name.startswith(_HARMLESS)
+        and not ((work := _queues.get(thread)) is not None and _is_idle(thread, work))
+    ]
+
+
+def _activity(thread: threading.Thread) -> str:
+    """Something that changes whenever the thread runs.
+
+    A thread that another one has just woken is counted as running, even before the
+    kernel lets it run.
+    """
+    try:
+        status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+    except OSError:  # no such file here, or the thread has ended meanwhile
+        return _UNKNOWN
+    state, *switches = _STATUS.findall(status)
+    return " ".join(switches) if state == "S" else _RUNNING  # S: sleeps
 
 
 def thread_frames() -> dict[int, FrameType]:

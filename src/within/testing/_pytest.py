@@ -1,23 +1,48 @@
 """The pytest plugin: the marker ``virtual_time`` and the fixture ``virtual_clock``.
 
 pytest loads it wherever this package is installed. It does nothing for a test without
-the marker; anyio's plugin is what runs the tests.
+the marker. anyio's plugin is what runs the tests. `_pytest_refusals` deals with other
+plugins, `_pytest_fixtures` with async fixtures.
 """
 
 from __future__ import annotations
 
 import functools
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from ._runs import VirtualTime, backends, raising_deadlocks, virtual_clock as clock
+from ._pytest_fixtures import (
+    async_fixtures,
+    pytest_fixture_post_finalizer,
+    pytest_fixture_setup,
+    pytest_runtest_setup,
+    virtual_options,
+    virtual_options_of,
+)
+from ._pytest_loops import loop_of
+from ._pytest_refusals import (
+    as_written,
+    drop_automatic_marks,
+    plain_item,
+    reason_for_refusal,
+    unexpected_runner,
+)
+from ._runs import backends, raising_deadlocks, virtual_clock as clock
+
+__all__ = [
+    "pytest_fixture_post_finalizer",
+    "pytest_fixture_setup",
+    "pytest_runtest_setup",
+]
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from ._clock import VirtualClock
+
+    Scope = Literal["session", "package", "module", "class", "function"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,18 +59,33 @@ async def virtual_clock(anyio_backend: Any) -> VirtualClock:
     return clock()
 
 
-# A wrapper runs before anyio's plugin, which then finds the mark that we add.
-@pytest.hookimpl(wrapper=True)
+# -- collecting tests ----------------------------------------------------------
+
+
+# `tryfirst` on a wrapper: it starts before anyio's plugin, which then finds the mark
+# that we add, and ends after pytest-asyncio, whose items we turn back.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(
     collector: Any, name: str, obj: Any
 ) -> Generator[None, Any, Any]:
     # `istestfunction` comes first: touching other objects of a module may raise.
     is_test = collector.istestfunction(obj, name)
-    if is_test and iscoroutinefunction(_as_written(obj)):
-        marks = [*collector.iter_markers(), *getattr(obj, "pytestmark", ())]
-        if any(mark.name == "virtual_time" for mark in marks):
-            pytest.mark.anyio(obj)
-    return (yield)
+    if not is_test or not iscoroutinefunction(as_written(obj)):
+        return (yield)
+    marks = {*_names(collector.iter_markers()), *_names(getattr(obj, "pytestmark", ()))}
+    has_anyio = collector.config.pluginmanager.hasplugin("anyio")
+    if "virtual_time" not in marks or not has_anyio:
+        return (yield)
+    pytest.mark.anyio(obj)
+    found = yield
+    if marks & {"asyncio", "trio"}:
+        return found  # marked by hand: refused once all tests are collected
+    items: Any = found
+    return [plain_item(x) for x in items] if isinstance(found, list) else items
+
+
+def _names(marks: Iterable[pytest.Mark]) -> list[str]:
+    return [mark.name for mark in marks]
 
 
 # Cached because pytest compares parameters by identity: with new ones for each test it
@@ -53,11 +93,6 @@ def pytest_pycollect_makeitem(
 @functools.cache
 def _loops(**options: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     return {found[0]: found for found in backends(virtual_time=True, **options)}
-
-
-def _as_written(obj: Any) -> Any:
-    """The test function itself: Hypothesis puts another one around it."""
-    return obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,26 +110,60 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = mark.args or found
     params = [pytest.param(found[name], id=name) for name in names]
     # Added as a mark, before pytest looks for marks, so that it takes precedence over
-    # the parameters of the fixture. The scope is that of the fixture in anyio's plugin.
+    # the parameters of the fixture.
+    scope = _widest_scope(metafunc.definition)
     metafunc.definition.add_marker(
-        pytest.mark.parametrize("anyio_backend", params, scope="module")
+        pytest.mark.parametrize("anyio_backend", params, scope=scope)
     )
 
 
-def _virtual_loop(backend: Any) -> str | None:
-    """The name of the backend if it is in virtual time."""
-    match backend:
-        case (str() as name, VirtualTime()):
-            return name
-        case _:
-            return None
+def _widest_scope(item: pytest.Function) -> Scope:
+    """The widest scope of the test's async fixtures, which all need the loop.
+
+    It is at least ``module``, the scope of `anyio_backend` in anyio's plugin.
+    """
+    # Never ``package``: pytest would then mistake it for ``session`` where a directory
+    # is no package.
+    found: set[Scope] = {fixture.scope for fixture in async_fixtures(item)}
+    return "session" if found & {"package", "session"} else "module"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse tests that would not run in virtual time, as an error of collection (V6).
+
+    A UsageError would name them too, but pytest-xdist loses its text.
+    """
+    report = yield
+    refused: list[str] = []
+    for item in report.result or ():
+        if isinstance(item, pytest.Item) and item.get_closest_marker("virtual_time"):
+            has_loop = virtual_options_of(item) is not None
+            if (reason := reason_for_refusal(item, has_loop)) is not None:
+                refused.append(f"{item.nodeid}: {reason}")
+    if refused:
+        report.outcome, report.longrepr = "failed", "\n".join(refused)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("virtual_time") and virtual_options_of(item):
+            drop_automatic_marks(item)
+
+
+# -- running tests -------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Raise a deadlock from the test itself, so that the loop stays usable."""
-    backend = _virtual_loop(pyfuncitem.funcargs.get("anyio_backend"))
-    if backend is None:
+    backend: Any = pyfuncitem.funcargs.get("anyio_backend")
+    options = virtual_options(backend)
+    if options is None:
         return (yield)
     owner: Any = getattr(pyfuncitem.obj, "hypothesis", pyfuncitem)
     name = "obj" if owner is pyfuncitem else "inner_test"
@@ -102,9 +171,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     # anyio's plugin leaves its own wrapper here, and removes it for the next loop.
     test = getattr(test, "_anyio_original_func", test)
     if not iscoroutinefunction(test):
-        return (yield)
-    setattr(owner, name, raising_deadlocks(test, backend))
+        if pyfuncitem.get_closest_marker("virtual_time") is None:
+            return (yield)  # a synchronous test that asks for `anyio_backend`
+        pytest.fail(unexpected_runner(pyfuncitem), pytrace=False)
+    setattr(owner, name, raising_deadlocks(test, backend[0]))
     try:
-        return (yield)
+        with loop_of(options).in_use():
+            return (yield)
     finally:
         setattr(owner, name, test)

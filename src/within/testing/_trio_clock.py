@@ -14,8 +14,8 @@ import trio
 import trio.testing
 
 from .._core import frames
-from ._clock import RECHECK, RunClock, finite_start
-from ._outside import thread_frames
+from ._clock import RunClock, finite_start
+from ._outside import RECHECK, thread_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -62,9 +62,21 @@ class _Run(trio.abc.Instrument):
         # the answer of `_real_wait()` from just before.
         self._has_looked = False
         self._wait = 0.0
+        self._is_busy = False  # a task has run since trio last looked
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
+        self._is_busy = True
+        self.clock.outside.restart()
+        if task.name == _MESSAGES:
+            self.clock.forget_passes()
+
+    def before_io_wait(self, timeout: float) -> None:
+        if timeout > 0 or not self._is_busy:
+            return
+        self._is_busy = False
+        if self.clock.seems_to_poll(lambda: not self._real_wait(math.inf)):
+            self.clock.end_deadlock(_named_tasks(), is_polling=True)
 
     def sleep_time(self, deadline: float) -> float:
         """How long trio shall wait in real seconds, now that no task can run."""
@@ -83,8 +95,7 @@ class _Run(trio.abc.Instrument):
         if deadline < math.inf:
             clock.move_to(deadline)
             return 0
-        tasks = ((task.name, task.coro) for task in _tasks())
-        return 0 if clock.end_deadlock(tasks) else math.inf
+        return 0 if clock.end_deadlock(_named_tasks()) else math.inf
 
     def _real_wait(self, deadline: float) -> float:
         """How long the clock must stand still before we look again, in real seconds.
@@ -94,11 +105,14 @@ class _Run(trio.abc.Instrument):
         if self.threshold > 0 or _a_thread_is_at_work() or _a_task_waits_for_idle():
             return math.inf
         if deadline < math.inf:
-            return 0
+            return self.clock.outside.patience()
         if self.clock.outside.may_wake_a_task():
             return RECHECK
         return math.inf if _a_task_waits_for_a_descriptor() else 0
 
+
+# The task of trio that runs what other threads have asked for.
+_MESSAGES = "<TrioToken.run_sync_soon task>"
 
 _running: trio.lowlevel.RunVar[_Run] = trio.lowlevel.RunVar("within virtual time")
 
@@ -163,6 +177,11 @@ def _tasks() -> Iterator[trio.lowlevel.Task]:
             nurseries += task.child_nurseries
 
 
+def _named_tasks() -> Iterator[tuple[str, Any]]:
+    for task in _tasks():
+        yield task.name, task.coro
+
+
 def _lower_shields() -> None:
     """Let a cancellation reach every task: one that hangs in a shield hangs for good.
 
@@ -187,6 +206,14 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
         with _running.get().clock.guard(end):
             return await function(*args, **kw)
     raise AssertionError("the guard raises if the scope was cancelled")
+
+
+def run(function: Callable[..., Awaitable[T]], *args: Any, start: float) -> T:
+    """Run a coroutine function in virtual time.
+
+    ``anyio.run()`` has passed its options on to trio only since anyio 4.14.
+    """
+    return trio.run(guarded, function, *args, clock=VirtualTrioClock(start))
 
 
 def running_clock() -> RunClock | None:

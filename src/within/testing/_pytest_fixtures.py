@@ -1,0 +1,158 @@
+"""Async fixtures of tests in virtual time: each is set up on the loop of its test (V7)."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio import pytest_plugin
+
+from ._pytest_loops import loop_of
+from ._runs import VirtualTime
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    Fixture = pytest.FixtureDef[Any]
+
+
+def virtual_options(backend: Any) -> VirtualTime | None:
+    """The options of a backend for anyio, if they start a loop in virtual time."""
+    match backend:
+        case (str(), VirtualTime() as options):
+            return options
+        case _:
+            return None
+
+
+def virtual_options_of(item: pytest.Item) -> VirtualTime | None:
+    params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return virtual_options(params.get("anyio_backend"))
+
+
+def async_fixtures(item: pytest.Function) -> list[Fixture]:
+    """All async fixtures that a test uses, directly or not."""
+    info: Any = getattr(item, "_fixtureinfo", None)  # anyio's plugin reads it as well
+    if info is None:
+        return []
+    return [x for defs in info.name2fixturedefs.values() for x in defs if _is_async(x)]
+
+
+def _is_async(fixture: Fixture) -> bool:
+    return iscoroutinefunction(fixture.func) or isasyncgenfunction(fixture.func)
+
+
+@dataclass
+class _Open:
+    """A fixture that is open, and the loop on which it was set up."""
+
+    fixture: Fixture
+    options: VirtualTime | None  # of its loop; None is real time
+    backend: object = None  # the fixture `anyio_backend`, unless it is a parameter
+
+    def is_of_another_time(self, item: pytest.Function) -> bool:
+        """Whether the fixture is useless for a test, by what is known of the test."""
+        if "anyio_backend" in item.fixturenames and not _has_parameter(item):
+            # What `anyio_backend` will return is not known yet.
+            return self.options is not None and self.backend is not _backend_of(item)
+        return self.options is not virtual_options_of(item)
+
+
+_open: list[_Open] = []  # in the order in which they were set up
+
+
+def _has_parameter(item: pytest.Item) -> bool:
+    return "anyio_backend" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+def _backend_of(item: Any) -> object:
+    return item._fixtureinfo.name2fixturedefs.get("anyio_backend", [None])[-1]
+
+
+# `tryfirst`, so that a fixture is torn down before the test asks for it.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tear down fixtures of the test that are open in another time.
+
+    pytest does the same when the parameter of a fixture changes. They are set up again
+    for this test.
+    """
+    if not isinstance(item, pytest.Function):
+        return
+    needed = async_fixtures(item)
+    for found in _open.copy():
+        if found.fixture in needed and found.is_of_another_time(item):
+            _tear_down(found, item)
+
+
+def _tear_down(wrong: _Open, item: Any) -> None:
+    # All fixtures of a loop run in one task, so their cancel scopes and task groups
+    # have to be left in the reverse order.
+    if wrong in _open:
+        for later in reversed(_open[_open.index(wrong) :]):
+            if later.options is wrong.options:
+                later.fixture.finish(item._request)
+
+
+def pytest_fixture_post_finalizer(fixturedef: Fixture) -> None:
+    _open[:] = [found for found in _open if found.fixture is not fixturedef]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: Fixture, request: Any
+) -> Generator[None, Any, Any]:
+    """Set up an async fixture of a virtual test on the loop of the test.
+
+    anyio's plugin does the work, but here it comes before every other plugin.
+    """
+    if not _is_async(fixturedef):
+        return (yield)
+    opened = _about_to_open(fixturedef, request)
+    _open.append(opened)
+    options = opened.options
+    if options is None:
+        return (yield)
+    with _by_anyio(fixturedef, request):
+        fixture: Any = fixturedef  # `func` is final, but anyio replaces it as well
+        run = fixture.func
+
+        @functools.wraps(run)
+        def on_its_loop(**kwargs: Any) -> Any:
+            loop, steps = loop_of(options), run(**kwargs)
+            with loop.in_use():
+                value = next(steps)
+            yield value
+            with loop.in_use():
+                for _ in steps:
+                    raise AssertionError("anyio's generators yield once")
+
+        fixture.func = on_its_loop
+        return (yield)
+
+
+def _about_to_open(fixture: Fixture, request: Any) -> _Open:
+    item = request._pyfuncitem
+    if "anyio_backend" not in item.fixturenames or _has_parameter(item):
+        return _Open(fixture, virtual_options_of(item))
+    try:
+        options = virtual_options(request.getfixturevalue("anyio_backend"))
+    except pytest.fail.Exception:  # a narrower scope, of which anyio's plugin will tell
+        options = None
+    return _Open(fixture, options, _backend_of(item))
+
+
+@contextmanager
+def _by_anyio(fixture: Fixture, request: Any) -> Generator[None]:
+    """While this is open, the fixture is a generator function of anyio's plugin."""
+    hook = pytest_plugin.pytest_fixture_setup(fixture, request)
+    next(hook)
+    try:
+        yield
+    finally:
+        for _ in hook:
+            raise AssertionError("a hook wrapper yields once")

@@ -1,0 +1,102 @@
+"""Other plugins that would run a test in real time: their tests are taken or refused.
+
+A test that asks for virtual time and gets real time would pass without testing what it
+claims to test (V6).
+"""
+
+from __future__ import annotations
+
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import Any
+from unittest import TestCase
+
+import pytest
+
+_PLUGINS = {"asyncio": "pytest-asyncio", "trio": "pytest-trio"}  # by their marks
+
+
+def as_written(obj: Any) -> Any:
+    """The test function itself: Hypothesis puts another one around it."""
+    return obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
+
+
+def plain_item(item: Any) -> Any:
+    """An item of pytest-asyncio as an ordinary item of pytest.
+
+    In auto mode, pytest-asyncio replaces the item of every async test by one that runs
+    the test on a loop of its own, in real time.
+    """
+    if type(item).__module__.partition(".")[0] != "pytest_asyncio":
+        return item
+    kind: Any = pytest.Function
+    plain = kind.from_parent(
+        item.parent,
+        name=item.name,
+        callspec=getattr(item, "callspec", None),
+        callobj=item.obj,
+        fixtureinfo=item._fixtureinfo,
+        keywords=item.keywords,
+        originalname=item.originalname,
+    )
+    plain.own_markers[:] = [x for x in item.own_markers if x.name != "asyncio"]
+    return plain
+
+
+def drop_automatic_marks(item: pytest.Item) -> None:
+    """Remove the mark that pytest-trio adds to every async test if `trio_mode` is on."""
+    item.own_markers[:] = [x for x in item.own_markers if x.name != "trio"]
+
+
+def reason_for_refusal(item: pytest.Item, has_virtual_loop: bool) -> str | None:
+    """Why a test marked ``virtual_time`` cannot run in virtual time; None if it can."""
+    obj = getattr(item, "obj", None)
+    if (mark := _other_mark(item, obj)) is not None:
+        return (
+            f"marked virtual_time and {mark}, so that {_PLUGINS[mark]} would run it in "
+            f"real time: remove the mark {mark!r} from the test, its class or its module"
+        )
+    if has_virtual_loop:
+        return None
+    test = as_written(obj)
+    if not iscoroutinefunction(test) and not isasyncgenfunction(test):
+        if not any(x.name == "virtual_time" for x in getattr(obj, "pytestmark", ())):
+            return None  # the mark is on the class or the module, for its async tests
+        return (
+            "marked virtual_time, but not async, so that no loop runs it: remove the "
+            "mark, write 'async def', or call within.testing.run(..., "
+            "virtual_time=True) in the test"
+        )
+    if isinstance(getattr(item, "instance", None), TestCase) or _is_unittest(item):
+        return (
+            "marked virtual_time, but unittest runs it on a loop of its own, in real "
+            "time: write it as a function, or in a class that is not a TestCase"
+        )
+    return (
+        "marked virtual_time, but anyio's pytest plugin, which would run it, is "
+        "disabled: enable it (no '-p no:anyio')"
+    )
+
+
+def _is_unittest(item: pytest.Item) -> bool:
+    kind = getattr(item.parent, "obj", None)
+    return isinstance(kind, type) and issubclass(kind, TestCase)
+
+
+def _other_mark(item: pytest.Item, obj: Any) -> str | None:
+    """The mark of another plugin, unless that plugin has added it by itself."""
+    by_hand = {mark.name for mark in getattr(obj, "pytestmark", ())}
+    for node in item.listchain()[:-1]:
+        by_hand |= {mark.name for mark in node.own_markers}
+    found = [name for name in _PLUGINS if name in by_hand]
+    return found[0] if found else None
+
+
+def unexpected_runner(item: pytest.Item) -> str:
+    """The message for a test that a plugin unknown to us has taken over."""
+    kind = type(item)
+    return (
+        f"{item.nodeid}: marked virtual_time, but {kind.__module__}.{kind.__qualname__} "
+        "is about to run it in real time: disable the plugin that takes over async "
+        "tests for this one, or run the test with within.testing.run(..., "
+        "virtual_time=True)"
+    )
