@@ -7,7 +7,12 @@ that both kinds of test use is set up again where the time changes.
 from __future__ import annotations
 
 import pytest
+import trio
+from anyio import pytest_plugin
 from pytest_runs import run_pytest
+from trio._core._run import GLOBAL_RUN_CONTEXT
+
+from within.testing._pytest_loops import NO_LOOP
 
 pytestmark = pytest.mark.timeout(600)  # each test starts one pytest
 
@@ -229,3 +234,13 @@ def test_v7_a_session_fixture_serves_the_virtual_tests_of_all_modules(
     pytester.makeconftest(CONFTEST)
     outcome = run_pytest(pytester, {"one": MODULES, "two": MODULES})
     assert len(outcome.passed) == 8
+
+
+def test_v7_private_names_of_anyios_plugin_and_of_trio_have_not_moved() -> None:
+    assert vars(pytest_plugin).keys() >= NO_LOOP.keys()
+    assert vars(GLOBAL_RUN_CONTEXT) == {}
+
+    async def main() -> bool:
+        return "runner" in vars(GLOBAL_RUN_CONTEXT)
+
+    assert trio.run(main)
