@@ -136,7 +136,8 @@ def _forget(directory: Path) -> None:
 
 
 def _run_suite(directory: Path) -> None:
-    options = ["-W", "error", "-p", "no:cacheprovider", "--timeout=120"]
+    plugins = ["no:cacheprovider", "no:asyncio", "no:trio"]
+    options = ["-W", "error", *(f"-p{name}" for name in plugins), "--timeout=120"]
     done = _run([sys.executable, "-m", "pytest", *options], cwd=directory)
     assert done.returncode == 0, done.stdout
 

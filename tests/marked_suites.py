@@ -40,14 +40,6 @@ MARKS: dict[str, tuple[str, list[str]]] = {
         """,
         ["TestIt::test_a[asyncio]", "TestIt::test_a[trio]"],
     ),
-    "sync": (
-        """\
-        @pytest.mark.virtual_time
-        def test_a():
-            pass
-        """,
-        ["test_a"],
-    ),
     "names": (
         """\
         pytestmark = pytest.mark.virtual_time

@@ -7,7 +7,7 @@ import time
 
 import anyio
 import pytest
-from deadlock_reports import Main, deadlock, waits
+from deadlock_programs import Main, deadlock, waits
 from virtual_runs import each_loop, virtually, wait_for_passes, waker
 
 import within

@@ -6,10 +6,13 @@ that both kinds of test use is set up again where the time changes.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+import trio
+from anyio import pytest_plugin
 from pytest_runs import run_pytest
+from trio._core._run import GLOBAL_RUN_CONTEXT
+
+from within.testing._pytest_loops import NO_LOOP
 
 pytestmark = pytest.mark.timeout(600)  # each test starts one pytest
 
@@ -89,9 +92,9 @@ def modules(source: str, loop: str, autouse: str = "") -> dict[str, str]:
 
 @each_loop
 def test_v7_a_fixture_open_in_real_time_leaves_virtual_tests_alone(
-    tmp_path: Path, loop: str
+    pytester: pytest.Pytester, loop: str
 ) -> None:
-    outcome = run_pytest(tmp_path, modules(BESIDE, loop))
+    outcome = run_pytest(pytester, modules(BESIDE, loop))
     assert len(outcome.passed) == 8 * len(SCOPES)
 
 
@@ -123,9 +126,9 @@ SHARED = (
 @each_loop
 @pytest.mark.parametrize("autouse", ["", ", autouse=True"], ids=["", "autouse"])
 def test_v7_a_fixture_of_both_kinds_of_test_is_set_up_in_the_time_of_each(
-    tmp_path: Path, loop: str, autouse: str
+    pytester: pytest.Pytester, loop: str, autouse: str
 ) -> None:
-    outcome = run_pytest(tmp_path, modules(SHARED, loop, autouse))
+    outcome = run_pytest(pytester, modules(SHARED, loop, autouse))
     assert len(outcome.passed) == 6 * len(SCOPES)
 
 
@@ -157,9 +160,9 @@ VIRTUAL = """\
 
 
 def test_v7_a_fixture_open_in_virtual_time_leaves_real_tests_alone(
-    tmp_path: Path,
+    pytester: pytest.Pytester,
 ) -> None:
-    outcome = run_pytest(tmp_path, modules(VIRTUAL, ""))
+    outcome = run_pytest(pytester, modules(VIRTUAL, ""))
     assert len(outcome.passed) == 7 * len(SCOPES)
 
 
@@ -191,10 +194,10 @@ FIXTURE_WITHOUT_PARAMETERS = """\
 
 @pytest.mark.parametrize("number", [0, 1], ids=["asyncio", "trio"])
 def test_v7_a_backend_without_parameters_keeps_its_fixtures_open(
-    tmp_path: Path, number: int
+    pytester: pytest.Pytester, number: int
 ) -> None:
     source = FIXTURE_WITHOUT_PARAMETERS.replace("NUMBER", str(number))
-    assert len(run_pytest(tmp_path, source).passed) == 5
+    assert len(run_pytest(pytester, source).passed) == 5
 
 
 MODULES = """\
@@ -226,8 +229,18 @@ def check():
 
 
 def test_v7_a_session_fixture_serves_the_virtual_tests_of_all_modules(
-    tmp_path: Path,
+    pytester: pytest.Pytester,
 ) -> None:
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    outcome = run_pytest(tmp_path, {"one": MODULES, "two": MODULES})
+    pytester.makeconftest(CONFTEST)
+    outcome = run_pytest(pytester, {"one": MODULES, "two": MODULES})
     assert len(outcome.passed) == 8
+
+
+def test_v7_private_names_of_anyios_plugin_and_of_trio_have_not_moved() -> None:
+    assert vars(pytest_plugin).keys() >= NO_LOOP.keys()
+    assert vars(GLOBAL_RUN_CONTEXT) == {}
+
+    async def main() -> bool:
+        return "runner" in vars(GLOBAL_RUN_CONTEXT)
+
+    assert trio.run(main)

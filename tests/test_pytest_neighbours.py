@@ -7,7 +7,6 @@ names the plugin and the way out. It never runs in real time.
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -65,11 +64,11 @@ TAKEN_OVER = """\
 
 @each_setup
 def test_v6_another_plugin_does_not_get_a_virtual_test(
-    tmp_path: Path, setup: str
+    pytester: pytest.Pytester, setup: str
 ) -> None:
     plugins, options = SETUPS[setup]
     need(*plugins)
-    outcome = run_pytest(tmp_path, TAKEN_OVER, *options, plugins=plugins)
+    outcome = run_pytest(pytester, TAKEN_OVER, *options, plugins=plugins)
     assert sorted(outcome.passed) == [
         "TestIt::test_c[trio]",
         "test_a[asyncio]",
@@ -97,9 +96,9 @@ BESIDE = """\
 """
 
 
-def test_v6_tests_of_pytest_asyncio_stay_with_it(tmp_path: Path) -> None:
+def test_v6_tests_of_pytest_asyncio_stay_with_it(pytester: pytest.Pytester) -> None:
     need("asyncio")
-    outcome = run_pytest(tmp_path, BESIDE, *AUTO, plugins=("asyncio",))
+    outcome = run_pytest(pytester, BESIDE, *AUTO, plugins=("asyncio",))
     assert sorted(outcome.passed) == ["test_a", "test_b[asyncio]", "test_c"]
 
 
@@ -171,28 +170,28 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_v6_a_test_that_would_run_in_real_time_is_refused(
-    tmp_path: Path, case: str
+    pytester: pytest.Pytester, case: str
 ) -> None:
     plugins, source, reason = REFUSED[case]
     need(*plugins)
     options = STRICT if "asyncio" in plugins else ()
-    outcome = run_pytest(tmp_path, source, *options, plugins=plugins)
+    outcome = run_pytest(pytester, source, *options, plugins=plugins)
     assert reason in " ".join(outcome.text.split())
     assert outcome.tests == []
     assert outcome.status not in (0, 1)
 
 
-def test_v6_a_refusal_reaches_the_user_of_xdist(tmp_path: Path) -> None:
+def test_v6_a_refusal_reaches_the_user_of_xdist(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     _, source, reason = REFUSED["a synchronous test"]
-    outcome = run_pytest(tmp_path, source, "-n1", plugins=("xdist",))
+    outcome = run_pytest(pytester, source, "-n1", plugins=("xdist",))
     assert reason in " ".join(outcome.text.split())
     assert outcome.status != 0
 
 
 @pytest.mark.parametrize("neighbour", ["xdist", "randomly", "timeout"])
 def test_v5_virtual_tests_run_under_plugins_that_order_or_watch_tests(
-    tmp_path: Path, neighbour: str
+    pytester: pytest.Pytester, neighbour: str
 ) -> None:
     pytest.importorskip("xdist" if neighbour == "xdist" else f"pytest_{neighbour}")
     options = {
@@ -200,14 +199,16 @@ def test_v5_virtual_tests_run_under_plugins_that_order_or_watch_tests(
         "randomly": [],
         "timeout": ["--timeout=60", "--timeout-method=thread"],
     }[neighbour]
-    outcome = run_pytest(tmp_path, TAKEN_OVER, *options, plugins=(neighbour,))
+    outcome = run_pytest(pytester, TAKEN_OVER, *options, plugins=(neighbour,))
     assert outcome.status == 0, outcome.text
     assert "5 passed" in outcome.text
 
 
-def test_v6_without_anyios_plugin_a_virtual_test_is_refused(tmp_path: Path) -> None:
+def test_v6_without_anyios_plugin_a_virtual_test_is_refused(
+    pytester: pytest.Pytester,
+) -> None:
     source = "@pytest.mark.virtual_time\nasync def test_a(): pass"
-    outcome = run_pytest(tmp_path, source, "-p", "no:anyio")
+    outcome = run_pytest(pytester, source, "-p", "no:anyio")
     assert "anyio's pytest plugin, which would run it, is disabled" in outcome.text
     assert outcome.status not in (0, 1)
 
@@ -227,19 +228,59 @@ UNKNOWN = """\
 """
 
 
-def test_v6_a_plugin_that_nobody_knows_makes_the_test_fail(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text(dedent(UNKNOWN))
+def test_v6_a_plugin_that_nobody_knows_makes_the_test_fail(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(dedent(UNKNOWN))
     source = """\
         @pytest.mark.virtual_time("asyncio")
         async def test_a():
             pass
     """
-    outcome = run_pytest(tmp_path, source)
+    outcome = run_pytest(pytester, source)
     assert outcome.tests == [("test_a[asyncio]", "FAILED")]
     assert "Runner is about to run it in real time" in outcome.text
 
 
-def test_v6_a_marked_module_may_have_synchronous_tests(tmp_path: Path) -> None:
+OLD_ANYIO = """\
+    import pytest
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(pyfuncitem):
+        try:
+            return (yield)
+        finally:
+            test = pyfuncitem.obj.hypothesis.inner_test
+            if hasattr(test, "_anyio_original_func"):
+                del test._anyio_original_func
+"""
+
+
+def test_v6_a_hypothesis_test_that_an_old_anyio_would_run_in_real_time_fails(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(dedent(OLD_ANYIO))
+    source = """\
+        from hypothesis import given, settings, strategies as st
+        both = [("asyncio", {}), *within.testing.backends(virtual_time=True)]
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("anyio_backend", both, ids=["real", "v1", "v2"])
+        @settings(max_examples=2, database=None, deadline=None)
+        @given(n=st.integers())
+        async def test_a(anyio_backend, n):
+            pass
+    """
+    outcome = run_pytest(pytester, source)
+    assert outcome.tests == [
+        ("test_a[real]", "PASSED"),
+        ("test_a[v1]", "FAILED"),
+        ("test_a[v2]", "FAILED"),
+    ]
+    assert "before anyio 4.16, anyio's plugin runs" in outcome.text
+
+
+def test_v6_a_marked_module_may_have_synchronous_tests(
+    pytester: pytest.Pytester,
+) -> None:
     source = """\
         import unittest
         pytestmark = pytest.mark.virtual_time
@@ -249,4 +290,4 @@ def test_v6_a_marked_module_may_have_synchronous_tests(tmp_path: Path) -> None:
             def test_b(self):
                 pass
     """
-    assert run_pytest(tmp_path, source).passed == ["test_a", "TestIt::test_b"]
+    assert run_pytest(pytester, source).passed == ["test_a", "TestIt::test_b"]

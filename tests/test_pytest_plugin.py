@@ -53,7 +53,13 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         for name, text in sources.items():
             pytester.makepyfile(**{f"test_{name}": HEADER + dedent(text)})
         how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
-        plugins = ["no:cacheprovider", "no:randomly", "no:xdist"]
+        plugins = [
+            "no:cacheprovider",
+            "no:randomly",
+            "no:xdist",
+            "no:asyncio",
+            "no:trio",
+        ]
         options = ("-v", *(f"-p{name}" for name in plugins), "--timeout=120", *options)
         return pytester.run(sys.executable, *how, *options)
 

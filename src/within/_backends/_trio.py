@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
+from .._errors import members
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -59,22 +61,27 @@ class TrioBackend:
         block.when = scope.deadline
 
     def exit(self, block: Block, exc: BaseException | None) -> BaseException | None:
-        scope: trio.CancelScope = block.cancel_scope
-        if (error := self._take_out(block, scope)) is not None:
-            block.cancel_scope = None
-            if isinstance(exc, GeneratorExit):
-                return exc  # its coroutine or generator was dropped: nobody to tell
-            raise error from exc
+        scope: Any = block.cancel_scope
+        running: Any = None
+        try:
+            running = _current_task()
+            in_place = scope._cancel_status is running._cancel_status
+        except (AttributeError, RuntimeError):  # trio has moved it, or no task runs
+            in_place = True
+        if not in_place and scope._cancel_status is not None:
+            self._take_out(block, scope, running, exc)
+            return exc
         try:
             caught = scope.__exit__(None if exc is None else type(exc), exc, None)
         except BaseException as error:
-            is_group = isinstance(error, BaseExceptionGroup)
-            if not (scope.cancelled_caught or is_group):
+            if not (scope.cancelled_caught or members(error)):
                 raise  # an exception out of a signal handler (T23)
             self._note_end(block, scope)
             # The rest of a group, without the cancellations in it.
-            return cast("BaseException", error) if scope.cancelled_caught else exc
-        self._note_end(block, scope)
+            return error if scope.cancelled_caught else exc
+        block.cancel_scope = None
+        if scope.cancel_called:
+            block.has_expired = True
         return None if caught else exc
 
     def _note_end(self, block: Block, scope: trio.CancelScope) -> None:
@@ -141,43 +148,43 @@ class TrioBackend:
                 "callback of the host loop?): enter it in a task"
             ) from error
 
-    def _take_out(self, block: Block, scope: Any) -> RuntimeError | None:
-        """T13: the error for a scope that is not the innermost one of this task.
+    def _take_out(
+        self, block: Block, scope: Any, running: Any, exc: BaseException | None
+    ) -> None:
+        """T13: take a scope that is not the innermost one out of trio's tree.
 
         trio would close all scopes inside it, or report that its own state is corrupt.
-        The scope is taken out of trio's tree instead: what is inside it moves to its
-        parent. This reads private state of trio; where a release has moved that, trio
-        itself speaks up.
+        What is inside it moves to its parent. This reads private state of trio; where a
+        release has moved that, we do not get here, and trio itself speaks up.
         """
-        try:
-            status: Any = scope._cancel_status
-            running: Any = trio.lowlevel.current_task()
-            around = running._cancel_status
-            if status is around or status is None:
-                return None
-            nursery: Any = running.parent_nursery
-            was_started_inside = status.encloses(nursery._cancel_status)
-            is_here: bool = status.encloses(around) and not was_started_inside
-            parent, inner, tasks = status.parent, status.children, status.tasks
-        except (AttributeError, RuntimeError):
-            return None
+        status: Any = scope._cancel_status
+        is_here = status.encloses(running._cancel_status)
+        nursery: Any = running.parent_nursery
+        was_started_inside = status.encloses(nursery._cancel_status)
         with scope._might_change_registered_deadline():
             scope._cancel_status = None
-        for one in list(inner):
-            one.parent = parent
-        for task in list(tasks):
-            task._activate_cancel_status(parent)
+        for inner in list(status.children):
+            inner.parent = status.parent
+        for task in list(status.tasks):
+            task._activate_cancel_status(status.parent)
         status.close()
-        if is_here:
-            return RuntimeError(
+        self._note_end(block, scope)
+        if isinstance(exc, GeneratorExit):
+            return  # its coroutine or generator was dropped: there is nobody to tell
+        if is_here and not was_started_inside:
+            raise RuntimeError(
                 f"{block!r} was left before a block that was entered inside it: leave "
                 "blocks in the reverse order of entering them"
-            )
-        return RuntimeError(
+            ) from exc
+        raise RuntimeError(
             f"{block!r} was left in another task than it was entered in: enter and "
             "leave it in the same task (a generator that yields inside the block does "
             "not)"
-        )
+        ) from exc
+
+
+# Bound here, because every exit calls it.
+_current_task = trio.lowlevel.current_task
 
 
 class _RealTime:

@@ -344,10 +344,12 @@ class AsyncioBackend:
 
 def running_backend() -> AsyncioBackend | None:
     loop: Any = asyncio._get_running_loop()
+    if loop is None:
+        return None
     try:
         backend: AsyncioBackend = loop._within_backend
     except AttributeError:
-        return None if loop is None else _make_backend(loop)
+        backend = _make_backend(loop)
     return backend
 
 
