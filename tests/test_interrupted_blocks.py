@@ -64,13 +64,13 @@ def interrupt(which: Callable[[FrameType], bool], at: int) -> Iterator[list[str]
 
 
 def is_in_backend(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__", "").startswith("within._backends._")
+    name: str = frame.f_globals.get("__name__", "")
+    return name.startswith("within._backends._")
 
 
 def is_in_timeouts(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__", "").startswith(
-        ("within._backends", "within._timeouts", "within._core")
-    )
+    name: str = frame.f_globals.get("__name__", "")
+    return name.startswith(("within._backends", "within._timeouts", "within._core"))
 
 
 def known_bug(backend: str, reason: str) -> Any:

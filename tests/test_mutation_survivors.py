@@ -10,6 +10,7 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -293,5 +294,41 @@ def test_t2_t22_a_nested_loop_costs_few_passes_and_no_delay() -> None:
             await asyncio.sleep(NEVER)
         assert passes < 200
         assert loop.time() - ended < LIMIT / 50
+
+    virtually(main)
+
+
+# -- T16: a task that reacts, but does not end ----------------------------------------
+
+
+async def swallows(times: int) -> list[float]:
+    """Swallow so many cancellations. Returns when they came."""
+    came = []
+    for _ in range(times):
+        try:
+            await asyncio.sleep(NEVER)
+        except asyncio.CancelledError:
+            came.append(within.current_time())
+    return came
+
+
+def test_t16_a_task_that_reacts_is_cancelled_again_within_a_second() -> None:
+    async def main() -> None:
+        with within.Timeout(LIMIT, level=True, quiet=True):
+            came = await swallows(130)
+        pauses = [after - before for before, after in pairwise(came)]
+        assert max(pauses) == 1.0
+
+    virtually(main)
+
+
+def test_t16_a_task_that_refused_is_cancelled_when_its_waiter_is_done() -> None:
+    async def main() -> None:
+        with within.Timeout(LIMIT, level=True, quiet=True) as limit:
+            last = (await swallows(130))[-1]
+            await asyncio.sleep(0.1)
+            await asyncio.sleep(NEVER)
+        assert limit.cancelled_caught
+        assert within.current_time() == pytest.approx(last + 0.1)
 
     virtually(main)

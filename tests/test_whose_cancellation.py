@@ -17,6 +17,7 @@ import within
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_t7_a_limit_on_the_clean_up_ends_only_the_clean_up(backend: str) -> None:
     async def main() -> None:
+        start = within.current_time()
         with pytest.raises(within.DeadlineExceeded) as raised:
             with within.timeout(LIMIT) as outer:
                 try:
@@ -28,13 +29,7 @@ def test_t7_a_limit_on_the_clean_up_ends_only_the_clean_up(backend: str) -> None
                     assert within.current_time() == start + 2 * LIMIT
         assert raised.value.scope is outer
 
-    async def with_start() -> None:
-        nonlocal start
-        start = within.current_time()
-        await main()
-
-    start = 0.0
-    virtually(with_start, backend)
+    virtually(main, backend)
 
 
 def test_t7_a_limit_without_a_shield_ends_only_the_clean_up_on_asyncio() -> None:
@@ -182,9 +177,11 @@ def test_t6_t15_a_cancelled_scope_outside_a_shield_takes_nothing_over() -> None:
             scope.cancel()
             with within.move_on_after(LIMIT) as limit:
                 await asyncio.sleep(NEVER)
-            assert limit.cancelled_caught
+            caught.append(limit.cancelled_caught)
+        assert caught == [True]
         assert within.current_time() == LIMIT
 
+    caught: list[bool] = []
     virtually(main)
 
 
@@ -262,8 +259,8 @@ def test_t6_a_foreign_cancellation_in_the_pass_of_the_deadline_comes_alone() -> 
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        loop.call_at(loop.time() + LIMIT, lambda: task.cancel())
         task = asyncio.create_task(worker())
+        loop.call_at(loop.time() + LIMIT, task.cancel)
         with pytest.raises(asyncio.CancelledError):
             await task
         assert reached == [2 * LIMIT]
@@ -272,19 +269,8 @@ def test_t6_a_foreign_cancellation_in_the_pass_of_the_deadline_comes_alone() -> 
     virtually(main)
 
 
-@pytest.mark.parametrize(
-    ("what", "passes"),
-    [
-        ("future", 0),
-        ("task", 0),
-        ("task", 1),
-        ("task behind a task", 0),
-        ("task behind a task", 1),
-    ],
-)
-def test_t4_what_another_deadline_has_cancelled_cancels_nobody_twice(
-    what: str, passes: int
-) -> None:
+@pytest.mark.parametrize("what", ["future", "task", "task behind a task"])
+def test_t4_what_another_deadline_has_cancelled_cancels_nobody_twice(what: str) -> None:
     async def passes_on(shared: asyncio.Future[Any]) -> None:
         await shared
 
@@ -294,28 +280,73 @@ def test_t4_what_another_deadline_has_cancelled_cancels_nobody_twice(
                 shared = asyncio.create_task(passes_on(shared))
             await shared
 
-    async def second(shared: asyncio.Future[Any], limit: within.Timeout) -> None:
-        with limit:
+    async def second(shared: asyncio.Future[Any]) -> None:
+        with within.move_on_after(LIMIT) as limit:
             try:
                 await shared
             finally:
                 await asyncio.sleep(LIMIT)
                 reached.append(within.current_time())
+        assert limit.cancelled_caught
 
     async def main() -> None:
         shared: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if what != "future":
             shared = asyncio.create_task(asyncio.sleep(NEVER))
-        limit = within.move_on_after(NEVER)
-        tasks = [asyncio.create_task(first(shared))]
-        tasks.append(asyncio.create_task(second(shared, limit)))
-        await asyncio.sleep(LIMIT)
-        for _ in range(passes):
-            await asyncio.sleep(0)
-        limit.cancel()
-        await asyncio.gather(*tasks)
-        assert limit.cancelled_caught
+        await asyncio.gather(first(shared), second(shared))
         assert reached == [2 * LIMIT]
 
     reached: list[float] = []
+    virtually(main)
+
+
+# -- T4, T22: what a task waits for -----------------------------------------------------
+
+
+def test_t4_an_exception_on_its_way_ends_a_wait_for_the_first_exception() -> None:
+    async def fails(future: asyncio.Future[None]) -> None:
+        await future
+        raise ConnectionError
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        never = asyncio.create_task(asyncio.sleep(NEVER))
+        failing = asyncio.create_task(fails(future))
+        loop.call_at(loop.time() + LIMIT, future.set_exception, ConnectionError())
+        done: list[Any] = []
+        with within.move_on_after(LIMIT) as limit:
+            done += (
+                await asyncio.wait(
+                    [future, failing, never], return_when=asyncio.FIRST_EXCEPTION
+                )
+            )[0]
+            await asyncio.sleep(NEVER)
+        assert limit.cancelled_caught
+        assert future in done
+        never.cancel()
+        await asyncio.wait([never, failing])
+        assert failing.exception() is future.exception()
+
+    virtually(main)
+
+
+def test_t2_gather_is_not_waited_for_while_one_of_its_tasks_has_no_result() -> None:
+    """A chain of tasks is given many passes, but only if it ends all that is awaited."""
+
+    async def deep(future: asyncio.Future[int], depth: int) -> int:
+        if depth:
+            return await asyncio.create_task(deep(future, depth - 1))
+        return await future
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        chain = asyncio.create_task(deep(future, 5))
+        loop.call_at(loop.time() + LIMIT, future.set_result, 1)
+        with within.move_on_after(LIMIT):
+            await asyncio.gather(chain, asyncio.sleep(NEVER))
+        await asyncio.sleep(LIMIT)
+        assert chain.cancelled()
+
     virtually(main)
