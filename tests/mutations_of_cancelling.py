@@ -372,11 +372,4 @@ PURSUITS = [
         "return not group._exiting",
         only_before=(3, 13),
     ),
-    Mutation(
-        "T22: watch a TaskGroup that has been left",
-        GROUPS,
-        "return not group._exiting or group._on_completed_fut is not None",
-        "return True",
-        only_before=(3, 13),
-    ),
 ]

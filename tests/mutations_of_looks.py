@@ -104,12 +104,6 @@ LOOKS = [
         "if id(future) in on_path:\n            return False",
     ),
     Mutation(
-        "T22: follow each of the ways to a task that others share",
-        WAITING,
-        "if future is None or id(future) in done:",
-        "if future is None:",
-    ),
-    Mutation(
         "T6: overlook a Task.cancel() that has not been delivered",
         WAITING,
         'if getattr(task, "_must_cancel", False):',
