@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from public_attributes import public_attributes
 
 import within
 
@@ -39,10 +40,11 @@ def test_every_public_name_is_used(module: str, files: list[str]) -> None:
     assert not set(names) - used_in(*files)
 
 
-@pytest.mark.parametrize("kind", [within.Timeout, within.Process, within.Stop])
+@pytest.mark.parametrize(
+    "kind", [within.Timeout, within.DeadlineExceeded, within.Process, within.Stop]
+)
 def test_every_attribute_is_used(kind: type) -> None:
-    names = {name for name in vars(kind) if not name.startswith("_")}
-    assert not names - used_in("blocks.py", "commands.py")
+    assert not public_attributes(kind) - used_in("blocks.py", "commands.py")
 
 
 def test_the_package_is_marked_as_typed() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from datetime import timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 import within
 
@@ -39,7 +39,9 @@ def every_way_to_create_a_block() -> None:
         assert_type(limit.name, str | None)
         assert_type(limit.reschedule(within.current_time() + 60), None)
         assert_type(limit.reschedule(None), None)
+        assert_type(limit.restart(), None)
         assert_type(limit.cancel(), None)
+        assert_type(limit.interrupted, within.Completed[Any] | None)
         limit.deadline = None
         limit.deadline = timedelta(seconds=5)
 
@@ -108,6 +110,32 @@ async def after_move_on_with_a_second_return() -> str | None:
     return None
 
 
+# -- as a decorator ------------------------------------------------------------
+
+
+@within.timeout(5)
+async def decorated(url: str, *, retries: int = 3) -> bytes:
+    return b""
+
+
+@within.move_on_after(5, name="fetch")
+async def quietly_decorated(url: str) -> None: ...
+
+
+async def decorated_functions_keep_their_types() -> None:
+    assert_type(await decorated("url", retries=1), bytes)
+    assert_type(await quietly_decorated("url"), None)
+    await decorated(5)  # type: ignore[arg-type]
+    await decorated("url", tries=1)  # type: ignore[call-arg]
+
+
+def only_coroutine_functions_have_limits() -> None:
+    def plain() -> bytes:
+        return b""
+
+    within.timeout(5)(plain)  # type: ignore[arg-type]
+
+
 # -- in an except clause -------------------------------------------------------
 
 
@@ -120,6 +148,7 @@ async def which_limit_was_it(connection: socket.socket) -> str:
             assert_type(error, within.DeadlineExceeded)
             assert_type(error.scope, within.Timeout)
             assert_type(error.scope is request, bool)
+            assert_type(error.interrupted, within.Completed[Any] | None)
             return error.scope.name or str(error)
         except TimeoutError as error:
             error.scope  # type: ignore[attr-defined]  # noqa: B018

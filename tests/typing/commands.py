@@ -31,6 +31,10 @@ async def the_result_of_run(either: bool) -> None:
     text = await within.run("cat", input="words", text=True)
     assert_type(text, within.Completed[str])
     assert_type(text.stdout, str)
+    latin = await within.run("cat", input="words", encoding="latin-1")
+    assert_type(latin, within.Completed[str])
+    lenient = await within.run("cat", text=True, errors="replace")
+    assert_type(lenient, within.Completed[str])
     unknown = await within.run("ls", text=either)
     assert_type(unknown, within.Completed[bytes] | within.Completed[str])
     if raw.usage is not None:
@@ -173,6 +177,9 @@ def arguments_of_stop() -> None:
     assert_type(stop.signal, int)
     mixed = within.Stop(first="child", pause=0.2, linger=1)
     assert_type([mixed.pause, mixed.linger], list[float])
+    guarded = within.Stop(die_with_parent=True)
+    assert_type(guarded.die_with_parent, bool)
+    within.Stop(die_with_parent=None)  # type: ignore[arg-type]
     within.Stop(first="both")  # type: ignore[arg-type]
     within.Stop(tree="family")  # type: ignore[arg-type]
     within.Stop(5)  # type: ignore[call-arg]

@@ -1,0 +1,24 @@
+"""Which attributes of a class are public."""
+
+from __future__ import annotations
+
+from inspect import get_annotations
+
+import within
+from within._core import Block
+
+
+def public_attributes(kind: type) -> set[str]:
+    """The attributes that ``kind`` promises to its users.
+
+    Of the state that `Timeout` shares with the backends, only the name is public.
+    """
+    if issubclass(kind, within.Timeout):
+        classes = kind.__mro__[: kind.__mro__.index(Block)]
+        return {"name"}.union(*map(_defined_in, classes))
+    return _defined_in(kind)
+
+
+def _defined_in(kind: type) -> set[str]:
+    names = {*vars(kind), *get_annotations(kind)}
+    return {name for name in names if not name.startswith("_")}
