@@ -1,7 +1,4 @@
-"""T23: an exception out of a signal handler leaves no block half open.
-
-Each known bug is a strict xfail: take the mark away with the bug.
-"""
+"""T23: an exception out of a signal handler leaves no block half open."""
 
 from __future__ import annotations
 
@@ -73,10 +70,6 @@ def is_in_timeouts(frame: FrameType) -> bool:
     return name.startswith(("within._backends", "within._timeouts", "within._core"))
 
 
-def known_bug(backend: str, reason: str) -> Any:
-    return pytest.param(backend, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
 def sweep(attempt: Callable[[int], Coroutine[Any, Any, bool]], backend: str) -> int:
     """Make the attempt at each bytecode, each time on a loop of its own.
 
@@ -116,9 +109,7 @@ async def interrupted_exit(at: int) -> bool:
     return bool(places)
 
 
-@pytest.mark.parametrize(
-    "backend", ["asyncio", known_bug("trio", "another error replaces the exception")]
-)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_t23_interrupted_at_any_bytecode_of_its_entry_a_block_is_not_open(
     backend: str,
 ) -> None:
@@ -130,9 +121,7 @@ def test_t23_interrupted_at_any_bytecode_of_its_entry_a_block_is_not_open(
     assert sweep(attempt, backend) > 50
 
 
-@pytest.mark.parametrize(
-    "backend", ["asyncio", known_bug("trio", "the exception is swallowed")]
-)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_t23_interrupted_at_any_bytecode_of_its_exit_a_block_is_closed(
     backend: str,
 ) -> None:
@@ -144,9 +133,7 @@ def test_t23_interrupted_at_any_bytecode_of_its_exit_a_block_is_closed(
     assert sweep(attempt, backend) > 20
 
 
-@pytest.mark.parametrize(
-    "backend", [known_bug("asyncio", "the alarm takes itself for armed")]
-)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_t2_t23_after_an_interrupted_entry_later_deadlines_strike(backend: str) -> None:
     async def attempt(at: int) -> bool:
         was_there = await interrupted_entry(at)
@@ -170,18 +157,7 @@ def test_t23_interrupted_before_its_scope_is_left_a_block_on_trio_is_closed() ->
     virtually(main, "trio")
 
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        0,
-        pytest.param(
-            1,
-            marks=pytest.mark.xfail(
-                strict=True, reason="abandon() does nothing for a block that is closed"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("at", [0, 1])
 def test_t8_t23_a_block_that_has_cancelled_its_task_takes_that_back(at: int) -> None:
     """Interrupted at the start of its exit, and of the part that settles what it owes."""
 

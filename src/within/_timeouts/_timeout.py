@@ -129,10 +129,10 @@ class Timeout(Deadline):
             # handler runs between that and our return.
             self._backend = backend
             self._state = ENTERED
+            return self
         except BaseException:
             backend.abandon(self)
             raise
-        return self
 
     @try_begins_at_once
     def __exit__(
