@@ -177,6 +177,25 @@ async def test_p10_a_carriage_return_before_what_is_no_text_ends_its_line() -> N
     assert await lines_before_error([b"one\r", b"\xff"], "utf-8") == ["one\n"]
 
 
+async def test_p22_a_line_that_ends_with_a_carriage_return_is_given_at_once() -> None:
+    """A program that shows its progress so may be silent for long after it."""
+    with wire() as pipe:
+        lines = pipe.lines()
+        for said, expected in (
+            (b"10%\r", "10%\n"),
+            (b"20%\r\n", "20%\n"),
+            (b"30%\r", "30%\n"),
+            (b"\n40%\r", "40%\n"),  # the end of the last, of which we have the "\r"
+            (b"\r", "\n"),
+            (b"\n\n", "\n"),
+        ):
+            pipe.write(said)
+            with anyio.fail_after(60):
+                assert await anext(lines) == expected
+        pipe.hang_up()
+        assert [found async for found in lines] == []
+
+
 async def test_p10_what_is_no_text_does_not_turn_the_bytes_around() -> None:
     before = codecs.BOM_UTF16_BE + "on".encode("utf-16-be")
     after = "e\n".encode("utf-16-be") + b"\xdc\x00\xdc\x00"

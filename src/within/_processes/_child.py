@@ -132,6 +132,7 @@ class Child:
                 guard.started(self._guarded, self.pid, self._tree)
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:
+            files.failed()
             self.end_now()
             raise
         files.started()
