@@ -104,9 +104,10 @@ signal.signal(signal.SIGALRM, handler)
 warnings.simplefilter("ignore")
 sys.unraisablehook = lambda args: None
 within.testing.run(main, backend=sys.argv[1])  # everything is imported by now
+over = threading.Event()
 if sys.argv[2] == "threads":  # the kernel may give the signal to any of them
     for _ in range(3):
-        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        threading.Thread(target=over.wait).start()
 for n in range(int(sys.argv[3])):
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0003, 0.005), 0.003)
@@ -118,6 +119,7 @@ for n in range(int(sys.argv[3])):
     except BaseException:
         hits += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
+over.set()
 """
 
 

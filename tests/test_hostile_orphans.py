@@ -16,7 +16,7 @@ from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _orphans, _tree
+from within._processes import _lost, _tree
 
 LOOPS = ["asyncio", "uvloop", "trio"]
 
@@ -182,7 +182,7 @@ async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
     with within.timeout(60):
         while alive(child.pid):
             pass
-    _orphans.reap_kept()
+    _lost.look_after()
     with pytest.raises(ChildProcessError):
         os.waitpid(child.pid, os.WNOHANG)
 

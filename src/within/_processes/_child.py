@@ -19,8 +19,9 @@ from ._exit import open_exit
 from ._files import Files
 from ._fork import start_program
 from ._guard import guard
+from ._lost import forget, keep_for_later, look_after, look_after_all, record
 from ._marks import marked, new_mark
-from ._orphans import Orphans, keep_for_later, reap_kept
+from ._orphans import Orphans
 from ._results import Usage
 from ._tree import (
     bearers,
@@ -82,6 +83,7 @@ class Child:
         self._orphans = Orphans()
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
+        self._record = record(self, self._pids, self._waited)
         self._began = time.monotonic()
         self._ended: float | None = None
         self._lost = False  # reaped by somebody else
@@ -98,11 +100,12 @@ class Child:
         return f"child {self.pid} {' '.join(map(str, self.args))!r}"
 
     def __del__(self) -> None:
-        self.drop()
+        if hasattr(self, "_released"):  # else it was interrupted while it was made
+            self.drop()
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
-        reap_kept()
+        look_after()
         if self._mark is not None and not can_search():
             warnings.warn(
                 'tree="all" finds only the process group here: there is no /proc, or it '
@@ -274,6 +277,7 @@ class Child:
         census.forget(self.pid)
         self.held.close_all()
         self._released = True
+        forget(self._record)
         _open.discard(self)
 
     def is_refused(self) -> bool:
@@ -377,5 +381,8 @@ _open: WeakSet[Child] = WeakSet()
 
 @atexit.register
 def _drop_all() -> None:
-    for child in tuple(_open):
-        child.drop()
+    try:
+        for child in tuple(_open):
+            child.drop()
+    finally:
+        look_after_all()

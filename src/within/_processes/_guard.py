@@ -23,7 +23,7 @@ from pathlib import Path
 from ._command import Command
 from ._descriptors import Descriptors
 from ._fork import start_program
-from ._orphans import keep_for_later
+from ._lost import keep_for_later
 from ._tree import can_search
 
 # What the guard runs. It does not run within/__init__.py: a few small modules will do.
