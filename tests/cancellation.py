@@ -49,14 +49,14 @@ class Run:
         self.loop = loop
         self.strike: Callable[[], object] = lambda: None
         self.again = 0.0  # at how many suspensions more
-        self.is_prompt = True  # who is struck does not go on before it hears of it
+        self.is_prompt = True  # a task that is struck hears of it before it goes on
         self.suspensions = 0
         self.completed = self.cancelled = False
         self.problems: list[str] = []
         self._at = at
         self._moment = moment
         self._struck: list[int] = []
-        # Who of the child's tree is alive holds this pipe open.
+        # A process of the child's tree that is alive holds this pipe open.
         self._alive, self._held = os.pipe()
         self._coroutine = self._body(scenario)
 
@@ -94,7 +94,7 @@ class Run:
             else:
                 asyncio.get_running_loop().call_soon(self._strike)
         elif asyncio.isfuture(awaited):
-            # It is done then, but the task has not heard: its own callback is later.
+            # It is done then, but the task does not know yet: its own callback is later.
             awaited.add_done_callback(lambda _: self._strike())
         else:
             return True
@@ -106,18 +106,18 @@ class Run:
             self.strike()
 
     def complain(self, loop: object, context: dict[str, Any]) -> None:
-        """The loop has something to report that nobody else will hear."""
+        """The loop reports something that would otherwise be lost."""
         self.problems.append(f"{context}")
 
     def close(self) -> None:
-        """Judge how it has ended, and who is alive."""
+        """Judge how it has ended, and what is alive."""
         if self.completed and self.cancelled:
             self.problems.append("both completed and cancelled")
         if not self.completed and not self.cancelled:
             self.problems.append("neither completed nor cancelled")
         if self.cancelled and not self._struck:
             self.problems.append("cancelled by nobody")
-        # Done is done (T3): only who has suspended again has missed it.
+        # Done is done (T3): only a scenario that suspended again has missed it.
         heard = not self._struck or self._struck[0] == self.suspensions
         if self.completed and self.is_prompt and not heard:
             self.problems.append("the cancellation was lost")
@@ -126,7 +126,7 @@ class Run:
         try:
             os.read(self._alive, 1)
         except BlockingIOError:
-            self.problems.append("somebody of the child's tree is alive")
+            self.problems.append("a process of the child's tree is alive")
         os.close(self._alive)
 
 
@@ -174,7 +174,7 @@ def sweep(
     """Cancel it at each suspension: how often by which means, and what was wrong."""
     warm_up(loop)
     gc.collect()
-    gc.freeze()  # what was there before is none of ours, and long to look through
+    gc.freeze()  # nothing of before is ours, and it is long to look through
     counts: Counter[str] = Counter()
     leaks: list[str] = []
     try:

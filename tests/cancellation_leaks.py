@@ -1,4 +1,4 @@
-"""What may be left of a run that was cancelled: nothing (P14)."""
+"""Checks that a cancelled run has left nothing (P14)."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ async def trio_scope(run: Run) -> None:
 
 
 async def trio_sibling(run: Run) -> None:
-    """Somebody else fails, and the nursery comes down around the run."""
+    """A sibling task fails, and the nursery is cancelled around the run."""
     reached = trio.Event()
     run.strike, run.is_prompt = reached.set, False
 
@@ -92,12 +92,12 @@ async def cancel_twice(run: Run) -> None:
 
 
 async def cancel_always(run: Run) -> None:
-    """By somebody who knows no mercy: at each suspension from here on."""
+    """Again at each suspension from here on."""
     await task_cancel(run, again=math.inf)
 
 
 def shutdown(run: Run) -> None:
-    """Main returns, and the runner cancels who is left."""
+    """Main returns, and the runner cancels the tasks that are left."""
 
     async def main() -> asyncio.Task[None]:
         reached = asyncio.Event()
@@ -113,7 +113,7 @@ def shutdown(run: Run) -> None:
 
 
 def dropped(run: Run, *, closed: bool = False) -> None:
-    """The loop stops in the middle, and nobody is there to await anything."""
+    """The loop stops in the middle, and nothing can be awaited any more."""
     loop = _factory(run.loop)()
     run.strike = loop.stop
     coroutine = _whole(run)

@@ -1,4 +1,4 @@
-"""What is cancelled everywhere (P14): each way to use a child, in a few lines.
+"""The scenarios that are cancelled everywhere (P14): each way to use a child.
 
 The children are cheap to start, and each scenario ends by itself.
 """

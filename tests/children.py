@@ -1,7 +1,7 @@
-"""What the tests of processes have in common.
+"""Helpers that the tests of processes share.
 
-None of them waits on a delay: a test hears from its child through a pipe, and
-learns that one is gone by asking the kernel for its number.
+No test waits for a delay: it hears from its child through a pipe, and asks the kernel
+whether a process is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def line(child: within.Process) -> str:
     raise EOFError
 
 
-# One that starts two of its own, and tells the numbers of all three.
+# A child that starts two of its own, and prints the pids of all three.
 FAMILY = f"sleep {FOREVER} & echo $!; sleep {FOREVER} & echo $!; echo $$; wait"
 
 

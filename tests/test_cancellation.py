@@ -96,7 +96,7 @@ def _unraisable(held: int) -> Iterator[None]:
 LEFT: list[tuple[Callable[[int], Any], str]] = [
     (_descriptor, "descriptors"),
     (_child, "child: none before, alive after"),
-    (_child, "somebody of the child's tree is alive"),
+    (_child, "a process of the child's tree is alive"),
     (_zombie, "reaped by nobody"),
     (_thread, "threads"),
     (_unraisable, "in __del__"),

@@ -1,4 +1,4 @@
-"""Who is in a group, asked of a kernel that is made up: every birth is counted."""
+"""The census of a group, checked against a simulated kernel: every birth is counted."""
 
 from __future__ import annotations
 
@@ -155,13 +155,13 @@ class Births(RuleBasedStateMachine):
         self.kernel.reap(leader)
 
     @invariant()
-    def nothing_is_kept_of_who_is_done_with(self) -> None:
+    def nothing_is_kept_of_a_group_that_was_forgotten(self) -> None:
         assert set(self.census._groups) == self.watched
         assert self.census._unsure <= self.watched
 
 
 Births.TestCase.settings = settings(max_examples=300)
-test_p15_each_birth_is_counted_and_none_twice = Births.TestCase
+test_p15_each_birth_is_counted_once = Births.TestCase
 
 
 @pytest.mark.timeout(10)

@@ -185,7 +185,7 @@ def guards() -> list[int]:
             return found
 
 
-# -- what the guard is told --------------------------------------------------------
+# -- the messages to the guard --------------------------------------------------------
 
 
 def test_p19_messages_may_come_in_pieces() -> None:

@@ -1,4 +1,4 @@
-"""Kernels, surroundings and children that do not do as they should (P15, P16)."""
+"""Kernels and surroundings that misbehave (P15, P16)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_p15_without_pidfd_a_thread_waits(
 
 
 def join_waiting_threads() -> None:
-    """Each ends with its child, but closes its pipe when it comes to that."""
+    """Each ends with its child, but takes a moment to close its pipe."""
     for thread in threading.enumerate():
         if thread.name.startswith("within-wait"):
             thread.join()
@@ -97,7 +97,7 @@ async def test_p16_sigchld_is_ignored_and_it_was_gone_before_we_looked(
 
 
 async def test_p16_descriptors_run_out_while_it_runs() -> None:
-    """There is no politeness without descriptors; but nobody survives either."""
+    """Without descriptors there is no time for politeness, but no process survives."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     hog: list[int] = []
     script = f"sleep {FOREVER} & echo $!; read x"

@@ -1,4 +1,4 @@
-"""Children that do not do as they should (P3, P4, P6, P7, P16)."""
+"""Children that misbehave (P3, P4, P6, P7, P16)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENT = Stop(grace=60)
 
 
 def state(pid: int) -> str:
-    """As in /proc: T is stopped, Z a zombie."""
+    """As in /proc: T for stopped, Z for a zombie."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
@@ -32,7 +32,7 @@ async def until_stopped(pid: int) -> None:
 
 
 class Told:
-    """A pipe beside the three, by which a child tells what its output may not."""
+    """A pipe beside the usual three, for what a child must not write to its output."""
 
     def __init__(self) -> None:
         self._reading, self.fd = os.pipe()
@@ -44,7 +44,7 @@ class Told:
         return os.read(self._reading, 100).decode().strip()
 
     def is_held(self) -> bool:
-        """Whether anybody who has inherited it lives."""
+        """Whether a process that has inherited it is alive."""
         os.close(self.fd)
         self.fd = -1
         os.set_blocking(self._reading, False)
@@ -71,7 +71,7 @@ def told() -> Iterator[Told]:
 async def cancelled_run(
     script: str, told: Told, stop: Stop, *, when_stopped: bool = False
 ) -> int:
-    """Cancel a run as soon as it has told a number, and return that."""
+    """Cancel a run as soon as it has reported a pid, and return that."""
     pid = -1
 
     async def cancel() -> None:
@@ -128,7 +128,7 @@ async def test_p16_run_waits_for_one_that_closes_its_output_and_lives_on(
 
 
 async def test_p16_one_that_closes_its_output_and_lives_on_has_its_grace() -> None:
-    """It might be on its way out (P4); if it is not, it is told to be."""
+    """It might be about to exit (P4); if it is not, it gets the signal."""
     script = f"exec >&-; exec sleep {FOREVER}"
     async with process("sh", "-c", script, stop=QUICK) as child:
         assert [found async for found in child] == []
@@ -139,17 +139,17 @@ async def test_p16_one_that_closes_its_output_and_lives_on_has_its_grace() -> No
 # -- its signals -----------------------------------------------------------------
 
 
-# Not as fast as yes(1), for what run() is told to keep it keeps.
+# Slower than yes(1), because run() keeps all of it.
 FLOOD = "while :; do echo flood; done"
 
 
 @pytest.mark.parametrize("end", [FLOOD, f"({FLOOD}) >&2", f"sleep {FOREVER} & wait"])
-async def test_p16_run_ends_one_that_ignores_sigterm(end: str, told: Told) -> None:
+async def test_p16_run_ends_a_child_that_ignores_sigterm(end: str, told: Told) -> None:
     script = f"trap '' TERM; echo $$ >{told.path}; {end}"
     assert not alive(await cancelled_run(script, told, QUICK))
 
 
-async def test_p3_who_stays_when_the_leader_goes_is_killed_after_the_grace() -> None:
+async def test_p3_a_member_that_outlives_the_leader_is_killed_after_the_grace() -> None:
     script = f"(trap '' TERM; echo ready; exec sleep {FOREVER}) & echo $!; wait; exit 4"
     async with process("sh", "-c", script, stop=QUICK) as child:
         words = {await line(child), await line(child)}
@@ -159,7 +159,7 @@ async def test_p3_who_stays_when_the_leader_goes_is_killed_after_the_grace() -> 
 
 
 async def test_p3_run_ends_a_flood_that_its_child_has_left_behind(told: Told) -> None:
-    """It is stubborn too, and shares the pipe whose end nobody waits for (P6)."""
+    """The flood ignores SIGTERM too, and its end of the pipe is not waited for (P6)."""
     script = (
         f"(trap '' TERM; echo >{told.path}; {FLOOD}) & pid=$!; read -r word;"
         "echo $pid >&2; exit 4"
@@ -218,7 +218,7 @@ async def test_p4_one_that_is_stopped_and_stubborn_is_killed(tree: Any) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
-async def test_p4_run_ends_one_that_has_stopped_itself(told: Told) -> None:
+async def test_p4_run_ends_a_child_that_has_stopped_itself(told: Told) -> None:
     script = (
         f"trap 'echo bye >{told.path}; exit' TERM; echo $$ >{told.path};"
         "kill -STOP $$; while :; do sleep 0.01; done"
@@ -231,7 +231,7 @@ async def test_p4_run_ends_one_that_has_stopped_itself(told: Told) -> None:
 async def test_p4_a_stopped_member_of_the_tree_is_continued_too(
     tree: Any, told: Told
 ) -> None:
-    """It says good-bye, which only one can who runs and hears the signal.
+    """It says bye, which only a process that runs and gets the signal can do.
 
     (A SIGHUP may come first: the kernel's, to a stopped group whose leader dies.)
     """
@@ -259,7 +259,7 @@ DAEMON = f"(setsid sh -c 'trap \"\" TERM HUP; echo $$; exec sleep {FOREVER}' &)"
 
 
 async def test_p16_a_daemon_survives_the_group() -> None:
-    """As it says of tree="group": who has left it is not ended."""
+    """As documented for tree="group": a process that left the group is not ended."""
     async with process("sh", "-c", f"{DAEMON}; wait", stop=QUICK) as child:
         pid = int(await line(child))
     try:
@@ -287,7 +287,7 @@ async def test_p7_a_daemon_does_not_survive_the_whole_tree(
     assert not alive(pid)
 
 
-async def test_p16_who_forks_twice_but_stays_in_the_group_goes_with_it() -> None:
+async def test_p16_a_daemon_that_stays_in_the_group_is_ended_with_it() -> None:
     script = f"(sh -c 'trap \"\" TERM; echo $$; exec sleep {FOREVER}' &); exec cat"
     async with process("sh", "-c", script, stop=QUICK) as child:
         pid = int(await line(child))
@@ -295,7 +295,7 @@ async def test_p16_who_forks_twice_but_stays_in_the_group_goes_with_it() -> None
     assert not alive(pid)
 
 
-async def test_p7_who_is_born_when_the_signal_comes_is_ended_too(told: Told) -> None:
+async def test_p7_a_process_born_when_the_signal_comes_is_ended_too(told: Told) -> None:
     """The child's last act is to start a daemon, which is stubborn like all here."""
     script = 'trap "$DAEMON; exit 3" TERM; echo $$; while :; do sleep 0.01; done'
     async with process(

@@ -63,7 +63,7 @@ async def closes(child: within.Process, spare: int) -> bool:
 
 
 async def until_dead(*pids: int) -> None:
-    """Who was killed is dead in a moment; who was not is an error, and killed."""
+    """A killed process is dead in a moment. One that was not is an error, and killed."""
     try:
         with within.timeout(3):
             while any(map(alive, pids)):
@@ -122,7 +122,7 @@ async def test_p16_a_run_fails_at_each_descriptor_that_is_missing(tree: Any) -> 
 async def test_p16_its_end_is_the_same_with_any_number_of_descriptors(
     tree: Any,
 ) -> None:
-    """There is less politeness with few of them, but nobody survives."""
+    """With few of them there is less politeness, but no process survives."""
     stop = Stop(tree=tree, grace=0.05)
     script = f"trap '' TERM; sleep {FOREVER} & echo $!; wait; exit"
     for spare in range(100):
@@ -146,7 +146,7 @@ async def test_p16_a_run_is_ended_with_any_number_of_descriptors() -> None:
 
 
 async def run_and_cancel(spare: int) -> list[int]:
-    """Cancel a run that has no more than these; return who ran."""
+    """Cancel a run that has only so many descriptors; return its pids."""
     done = anyio.Event()
     reading, writing = os.pipe()
 
@@ -188,7 +188,7 @@ async def test_p16_no_descriptor_is_left_to_wait_with(
                 pass
 
 
-async def test_p16_who_has_left_the_group_is_ended_without_descriptors() -> None:
+async def test_p16_a_process_that_left_the_group_is_ended_without_descriptors() -> None:
     """Those of its own pipes are free at the end, and suffice to look around."""
     script = f"setsid sh -c 'echo $$; exec sleep {FOREVER}' & read -r word"
     for spare in range(100):

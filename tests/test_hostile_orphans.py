@@ -16,7 +16,7 @@ from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _orphans, _tree
+from within._processes import _lost, _tree
 
 LOOPS = ["asyncio", "uvloop", "trio"]
 
@@ -69,7 +69,7 @@ async def main():
 
 @linux
 @pytest.mark.parametrize("loop", LOOPS)
-def test_p14_as_a_subreaper_we_reap_the_dead_of_our_trees_and_nobody_elses(
+def test_p14_a_subreaper_reaps_the_dead_of_its_trees_and_no_other_child(
     loop: str,
 ) -> None:
     zombies, status = script(SUBREAPER, loop).splitlines()
@@ -145,7 +145,7 @@ async def main():
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts another user's")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv(1)")
 @pytest.mark.parametrize("loop", LOOPS)
-def test_p16_a_child_that_we_may_not_kill_is_told_at_once(loop: str) -> None:
+def test_p16_a_child_that_we_may_not_kill_is_reported_at_once(loop: str) -> None:
     setpriv = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
     said = script(REFUSED, loop, *setpriv).splitlines()
     assert said[0] == "None True"
@@ -182,7 +182,7 @@ async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
     with within.timeout(60):
         while alive(child.pid):
             pass
-    _orphans.reap_kept()
+    _lost.look_after()
     with pytest.raises(ChildProcessError):
         os.waitpid(child.pid, os.WNOHANG)
 

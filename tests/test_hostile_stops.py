@@ -1,4 +1,4 @@
-"""Stops that take their time: what they cost, and who may cancel them (P3, P4)."""
+"""Stops that take their time: what they cost, and how they are cancelled (P3, P4)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 GRACE = 0.4  # seconds
 STUBBORN = f"trap '' TERM; echo ready; exec sleep {FOREVER}"
 
-# Who does not go: the child itself, one of its group, one who has left that.
+# The process that does not exit: the child, a member of its group, one that left it.
 WHO = {
     "child": STUBBORN,
     "member": f"({STUBBORN}) & read -r word",
@@ -47,7 +47,7 @@ def next_to_no_cpu() -> Iterator[None]:
         elapsed = time.monotonic() - began
         assert GRACE <= elapsed < GRACE + 10  # a bound for any load
         # Polling without a pause takes all of it. What the stop itself does, some looks
-        # at every process, is dearer where the machine is busy.
+        # at every process, costs more where the machine is busy.
         assert time.process_time() - used < 0.6 * GRACE
 
 
@@ -120,7 +120,7 @@ def test_p3_cancelled_at_every_pass_the_sequence_is_the_same(loop: str) -> None:
 
 @pytest.mark.parametrize("flood", ["yes", "yes >&2", "yes & yes >&2"])
 async def test_p4_a_stubborn_flood_is_ended_in_a_scope_that_cancels(flood: str) -> None:
-    """It never waits for us, nor we for it; and nobody else gets a turn too few."""
+    """It never waits for us nor we for it, and other tasks get their turns."""
     script = f"trap '' TERM; echo $$; {flood}"
     turns = 0
 
@@ -147,7 +147,7 @@ async def test_p4_a_stubborn_flood_is_ended_in_a_scope_that_cancels(flood: str) 
 
 
 async def test_p4_the_whole_sequence_has_an_end() -> None:
-    """Each step takes its time, and no more, from one who waits for none of them."""
+    """Each step takes its time and no more, in a task that waits for none of them."""
     script = f"trap '' TERM INT; echo ready; exec sleep {FOREVER}"
     stop = Stop(close_stdin=0.1, signal=signal.SIGINT, grace=0.2)
     sent: list[int] = []

@@ -1,4 +1,4 @@
-"""A child on every loop: how it is asked for, and what it tells of itself."""
+"""A child on every loop: how it is started, and what it reports."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_p1_awaited_and_then_entered() -> None:
     assert child.returncode == -signal.SIGTERM
 
 
-async def test_p1_twice_and_never_are_told_plainly() -> None:
+async def test_p1_awaiting_twice_or_never_is_an_error_that_says_so() -> None:
     opening = process("true")
     async with opening:
         pass
@@ -76,7 +76,7 @@ BAD_COMMANDS: list[Any] = [
 
 
 @pytest.mark.parametrize(("command", "kind", "words"), BAD_COMMANDS)
-async def test_p2_a_bad_command_is_told_before_anything_starts(
+async def test_p2_a_bad_command_is_refused_before_anything_starts(
     command: tuple[Any, ...], kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
@@ -85,7 +85,7 @@ async def test_p2_a_bad_command_is_told_before_anything_starts(
         await run(*command)
 
 
-async def test_p2_where_there_are_no_processes_it_says_so(
+async def test_p2_a_platform_without_processes_is_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "waitid")
@@ -98,7 +98,7 @@ async def test_p2_where_there_are_no_processes_it_says_so(
 
 
 @pytest.mark.parametrize("start", [process, run])
-async def test_p2_what_cannot_be_started_is_the_kernels_error(
+async def test_p2_a_failed_start_raises_the_kernels_error(
     start: Any, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain"
@@ -130,13 +130,13 @@ async def test_p2_options_that_make_no_sense_are_refused_by_name(
             await start("true", **{option: value})
 
 
-async def test_p2_what_run_alone_has_is_refused_with_the_way_out() -> None:
+async def test_p2_options_of_run_alone_are_refused_with_the_way_out() -> None:
     for option, words in (("timeout", "within.timeout"), ("check", "returncode")):
         with pytest.raises(TypeError, match=f"{option}=.*{words}"):
             await process("true", **{option: 1})  # type: ignore[arg-type]
 
 
-async def test_p2_a_whole_command_line_as_the_program_is_told_the_way_out() -> None:
+async def test_p2_a_command_line_in_one_string_gets_a_note_with_the_way_out() -> None:
     for start in (process, run):
         with pytest.raises(FileNotFoundError) as raised:
             await start("ls -l")  # type: ignore[operator]
@@ -145,7 +145,7 @@ async def test_p2_a_whole_command_line_as_the_program_is_told_the_way_out() -> N
         assert '"sh", "-c", \'ls -l\'' in note
 
 
-async def test_p2_setsid_in_a_preexec_fn_is_told_the_way_out() -> None:
+async def test_p2_setsid_in_a_preexec_fn_is_an_error_with_the_way_out() -> None:
     for start in (process, run):
         with pytest.raises(subprocess.SubprocessError, match="start_new_session=True"):
             await start("true", preexec_fn=os.setsid)  # type: ignore[operator]
@@ -162,7 +162,7 @@ async def test_p2_setsid_in_a_preexec_fn_is_told_the_way_out() -> None:
         ({"stderr": True}, TypeError, "stderr is True"),
     ],
 )
-async def test_p2_what_can_be_no_file_is_told_before_anything_starts(
+async def test_p2_a_bad_file_is_refused_before_anything_starts(
     files: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     for start in (process, run):
@@ -181,7 +181,7 @@ async def test_p2_pipes_have_the_size_that_was_asked_for() -> None:
             await run("cat", pipesize=size)
 
 
-async def test_p2_an_encoding_that_cannot_be_is_told_before_anything_starts() -> None:
+async def test_p2_an_unknown_encoding_is_refused_before_anything_starts() -> None:
     for encoding, errors in (("no-such", "strict"), ("shift_jis", None)):
         with pytest.raises((LookupError, TypeError)):
             await process("sleep", FOREVER, encoding=encoding, errors=errors)  # type: ignore[arg-type]
@@ -208,7 +208,7 @@ async def test_p2_options_that_make_sense_are_passed_on(tmp_path: Path) -> None:
     assert len(set(done.stdout.split())) == 1
 
 
-async def test_p2_who_is_cancelled_starts_nothing(tmp_path: Path) -> None:
+async def test_p2_a_cancelled_task_starts_nothing(tmp_path: Path) -> None:
     made = tmp_path / "made"
     for _ in range(10):
         with within.move_on_after(0):

@@ -25,12 +25,12 @@ async def test_p8_three_pipes_at_once() -> None:
     assert (done.stdout == data, done.stderr == data) == (True, True)
 
 
-async def test_p8_input_that_nobody_reads() -> None:
+async def test_p8_input_that_the_child_does_not_read() -> None:
     done = await run("sh", "-c", "exec <&-; echo done", input=bytes(1_000_000))
     assert done.stdout == b"done\n"
 
 
-async def test_p9_what_came_before_the_limit_is_kept() -> None:
+async def test_p9_output_from_before_the_limit_is_kept() -> None:
     script = f"echo out; echo err >&2; echo $$; sleep {FOREVER} & wait"
     with pytest.raises(within.ProcessTimeout) as raised:
         await run("sh", "-c", script, timeout=1, stop=QUICK)
@@ -47,7 +47,7 @@ async def test_p9_what_came_before_the_limit_is_kept() -> None:
     assert not alive(int(error.stdout.split()[1]))
 
 
-async def test_p9_what_it_says_on_its_way_out_is_kept_too() -> None:
+async def test_p9_output_written_after_the_polite_signal_is_kept() -> None:
     script = "trap 'echo bye; exit' TERM; echo hi; while :; do sleep 0.01; done"
     with pytest.raises(within.ProcessTimeout) as raised:
         await run("sh", "-c", script, timeout=1, text=True)
@@ -73,13 +73,13 @@ async def test_p9_a_failure_carries_the_end_of_stderr() -> None:
     assert (await run("sh", "-c", script, check=False)).returncode == 3
 
 
-async def test_p9_output_that_is_no_text_does_not_hide_a_failure() -> None:
+async def test_p9_output_that_cannot_be_decoded_does_not_hide_a_failure() -> None:
     with pytest.raises(subprocess.CalledProcessError) as raised:
         await run("sh", "-c", "printf 'a\\377'; exit 3", text=True)
     assert (raised.value.returncode, raised.value.stdout) == (3, "a\ufffd")
 
 
-async def test_p9_a_success_that_is_no_text_says_which_command_and_keeps_it() -> None:
+async def test_p9_a_decoding_error_names_the_command_and_keeps_the_bytes() -> None:
     with pytest.raises(UnicodeDecodeError) as raised:
         await run("sh", "-c", "printf 'a\\377'; echo err >&2", text=True)
     error = raised.value

@@ -66,7 +66,7 @@ async def test_p3_p4_a_stubborn_family_that_floods_its_output_is_killed() -> Non
 
 
 async def test_p4_the_polite_signal_comes_first_and_output_is_drained() -> None:
-    """It writes far more than a pipe holds before it goes: nobody else reads it."""
+    """Before it exits it writes far more than a pipe holds, and no task reads it."""
     script = "trap 'head -c 1000000 /dev/zero; exit 7' TERM; echo ready; while :; do sleep 0.01; done"
     async with process("sh", "-c", script) as child:
         assert await line(child) == "ready"
@@ -88,7 +88,7 @@ async def test_p4_without_time_for_it_the_end_of_stdin_is_no_race(n: int) -> Non
 
 
 async def test_p4_stdin_is_closed_after_the_signal_as_well() -> None:
-    """Who heeds no signal may still heed the end of its input."""
+    """A child that ignores the signal may still end with its input."""
     script = "trap '' TERM; echo ready; cat; exit 3"
     async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
         assert await line(child) == "ready"
@@ -224,7 +224,7 @@ def test_p3_a_loop_that_is_dropped_in_the_middle() -> None:
     assert not alive(children[0].pid)
 
 
-async def test_p3_dropped_while_open_it_is_killed_and_said() -> None:
+async def test_p3_a_child_dropped_while_open_is_killed_with_a_warning() -> None:
     child = await process("sleep", FOREVER)
     pid = child.pid
     with pytest.warns(ResourceWarning, match=f"sleep {FOREVER}.*dropped while open"):
@@ -233,10 +233,10 @@ async def test_p3_dropped_while_open_it_is_killed_and_said() -> None:
     assert not alive(pid)
 
 
-async def test_p3_cancelled_on_the_way_out_nobody_is_left_waiting(
+async def test_p3_a_reader_wakes_when_the_block_is_cancelled_on_the_way_out(
     on_asyncio: bool,
 ) -> None:
-    """Who reads is told, and the descriptor's number is free for the next child."""
+    """The reader gets an error, and the next child can have the descriptor's number."""
     script = "trap '' TERM; echo ready; while :; do sleep 0.01; done"
     told = []
 
@@ -315,7 +315,7 @@ async def test_p5_the_number_is_kept_until_the_group_is_gone() -> None:
     async with process("sh", "-c", f"sleep {FOREVER} & echo; exit 0") as child:
         await line(child)
         await child.wait()
-        # A zombie still: nobody else can have its number, or its group's.
+        # Still a zombie: no other process or group can get its number.
         state = (
             Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]
         )

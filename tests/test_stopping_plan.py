@@ -38,9 +38,9 @@ def test_stop_is_frozen() -> None:
         Stop().grace = 3  # type: ignore[misc]
 
 
-# -- P25: who is asked first -------------------------------------------------------
+# -- P25: what gets the polite signal first -------------------------------------------------------
 
-# A master that drains its worker, which dies at once if it is told itself.
+# A master that drains its worker; the worker dies at once if it is signalled itself.
 MASTER = (
     "trap 'kill -USR1 $w; wait $w; echo drained $?; exit 0' TERM; "
     "sh -c 'trap \"exit 7\" USR1; echo; while :; do sleep 0.01; done' & w=$!; "

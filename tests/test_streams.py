@@ -81,7 +81,7 @@ async def test_p10_max_line_bounds_them() -> None:
         process("true", max_line=0)
 
 
-async def test_p10_what_cannot_be_decoded_is_told_after_what_can() -> None:
+async def test_p10_good_lines_come_before_the_decoding_error() -> None:
     async with process("printf", "one\ntwo\n\\377bad\nthree\n") as p:
         got = []
         for _ in range(2):
@@ -248,7 +248,7 @@ async def test_p17_the_end_of_a_stream_comes_again_and_again() -> None:
 
 
 async def test_p17_two_users_on_two_streams_at_once() -> None:
-    """Three, with the one who writes; each pipe is filled many times over."""
+    """Three with the writer; each pipe is filled many times over."""
     data = bytes(range(256)) * 8000
     got: dict[str, bytes] = {}
 
@@ -266,7 +266,9 @@ async def test_p17_two_users_on_two_streams_at_once() -> None:
     assert got["stderr"] == data
 
 
-async def test_p17_two_users_of_one_stream_are_told_and_the_first_goes_on() -> None:
+async def test_p17_a_second_user_of_a_stream_gets_an_error_and_the_first_goes_on() -> (
+    None
+):
     got: list[str] = []
 
     async def read() -> None:
@@ -314,7 +316,7 @@ async def test_p17_lines_of_a_stream_that_is_closed_while_they_are_read() -> Non
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 def test_p17_a_loop_that_ends_while_a_task_reads(loop: str) -> None:
-    """Nobody but the loop itself cancels the reader, and then the child ends."""
+    """Only the loop itself cancels the reader, and then the child ends."""
     told: list[type[BaseException]] = []
     children: list[within.Process] = []
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 async def test_p12_a_flood_past_max_output_is_stopped_stubborn_as_it_is(
     script: str,
 ) -> None:
-    """And what it says while it is being stopped is not kept either."""
+    """Its output while it is being stopped is not kept either."""
     with pytest.raises(subprocess.CalledProcessError) as raised:
         await run("sh", "-c", f"trap '' TERM; {script}", max_output=1001, stop=QUICK)
     error = raised.value
@@ -55,7 +55,7 @@ async def test_p12_max_output_may_cut_a_character() -> None:
 
 
 async def test_p12_a_child_goes_no_further_than_its_pipe_until_it_is_read() -> None:
-    """A pipe holds so much and no more; the rest is the child's to keep."""
+    """A pipe holds only so much; the child keeps the rest."""
     async with process("sh", "-c", "head -c 1000000 /dev/zero") as child:
         assert child.stdout is not None
         descriptor = child.stdout.fileno()  # type: ignore[attr-defined]

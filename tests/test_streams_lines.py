@@ -91,7 +91,7 @@ async def read_cut(
 
 
 def pipe_holds(pipe: Wire) -> bool:
-    """Whether bytes are in it that nobody has read."""
+    """Whether it holds bytes that were not read yet."""
     import array
     import fcntl
     import termios
@@ -122,7 +122,7 @@ async def test_p10_a_character_may_be_cut_at_each_of_its_bytes(encoding: str) ->
         assert await read_cut(data, [cut], encoding) == translated(TEXT)
 
 
-async def test_p10_bytes_in_the_other_order_are_told_by_their_mark() -> None:
+async def test_p10_the_byte_order_mark_is_obeyed() -> None:
     data = codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be")
     assert await read_cut(data, [1, 3, 9], "utf-16") == translated(TEXT)
 
@@ -136,7 +136,7 @@ async def test_p10_bytes_in_the_other_order_are_told_by_their_mark() -> None:
     ).map(b"".join),
     cuts=st.lists(st.integers(1, 30), max_size=8),
 )
-async def test_p10_what_is_no_text_is_replaced_wherever_it_is_cut(
+async def test_p10_invalid_bytes_are_replaced_wherever_they_are_cut(
     data: bytes, cuts: list[int]
 ) -> None:
     edges = sorted({cut for cut in cuts if cut < len(data)})
@@ -145,7 +145,7 @@ async def test_p10_what_is_no_text_is_replaced_wherever_it_is_cut(
 
 
 async def lines_before_error(pieces: list[bytes], encoding: str) -> list[str]:
-    """The lines up to the first byte that is no text; then the error, each time."""
+    """The lines up to the first invalid byte; then the error, each time."""
     got: list[str] = []
     with wire() as pipe:
         lines = pipe.lines(encoding)
@@ -166,18 +166,37 @@ async def lines_before_error(pieces: list[bytes], encoding: str) -> list[str]:
 
 
 @pytest.mark.parametrize("cut", [0, 3, 4, 5])
-async def test_p10_a_line_before_what_is_no_text_is_given_first(cut: int) -> None:
+async def test_p10_a_line_before_invalid_bytes_is_given_first(cut: int) -> None:
     data = b"one\n\xff"
     pieces = [piece for piece in (data[:cut], data[cut:]) if piece]
     assert await lines_before_error(pieces, "utf-8") == ["one\n"]
 
 
-async def test_p10_a_carriage_return_before_what_is_no_text_ends_its_line() -> None:
-    """It was kept back, for a line feed might have followed."""
+async def test_p10_a_carriage_return_before_invalid_bytes_ends_its_line() -> None:
+    """The decoder holds it back, because a line feed might follow."""
     assert await lines_before_error([b"one\r", b"\xff"], "utf-8") == ["one\n"]
 
 
-async def test_p10_what_is_no_text_does_not_turn_the_bytes_around() -> None:
+async def test_p22_a_line_that_ends_with_a_carriage_return_is_given_at_once() -> None:
+    """A program that shows its progress so may be silent for long after it."""
+    with wire() as pipe:
+        lines = pipe.lines()
+        for said, expected in (
+            (b"10%\r", "10%\n"),
+            (b"20%\r\n", "20%\n"),
+            (b"30%\r", "30%\n"),
+            (b"\n40%\r", "40%\n"),  # the end of the last, of which we have the "\r"
+            (b"\r", "\n"),
+            (b"\n\n", "\n"),
+        ):
+            pipe.write(said)
+            with anyio.fail_after(60):
+                assert await anext(lines) == expected
+        pipe.hang_up()
+        assert [found async for found in lines] == []
+
+
+async def test_p10_invalid_bytes_do_not_change_the_byte_order() -> None:
     before = codecs.BOM_UTF16_BE + "on".encode("utf-16-be")
     after = "e\n".encode("utf-16-be") + b"\xdc\x00\xdc\x00"
     assert await lines_before_error([before, after], "utf-16") == ["one\n"]
@@ -220,7 +239,7 @@ async def test_p10_max_line_is_the_same_however_the_line_is_cut(cut: int) -> Non
 
 
 async def test_p10_after_a_line_beyond_max_line_the_bytes_are_still_to_be_had() -> None:
-    """As the error says: the pipe can be read in pieces from there."""
+    """As the error says, the pipe can be read in pieces from there."""
     async with process("sh", "-c", "echo much too long; cat", max_line=5) as child:
         for _ in range(2):
             with pytest.raises(ValueError, match="max_line=5"):

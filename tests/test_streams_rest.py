@@ -138,7 +138,7 @@ async def test_p6_output_without_a_reader_is_not_waited_for() -> None:
 # -- what was written while the child was being stopped -------------------------
 
 
-async def test_p9_what_it_says_on_its_way_out_can_still_be_read() -> None:
+async def test_p9_output_written_after_the_polite_signal_can_still_be_read() -> None:
     script = (
         "trap 'echo bye; printf left >&2; exit' TERM; echo ready; "
         "while :; do sleep 0.01; done"
@@ -160,7 +160,7 @@ async def test_p9_a_line_that_has_not_ended_is_given_after_the_block() -> None:
     assert [found async for found in child] == ["Password:"]
 
 
-async def test_p9_only_so_much_is_kept_of_what_nobody_has_read() -> None:
+async def test_p9_at_most_a_mebibyte_of_unread_output_is_kept() -> None:
     script = "trap 'head -c 9000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
     async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
         await line(child)

@@ -1,4 +1,4 @@
-"""Who belongs to a child, wherever it went and whatever it does (P3, P7)."""
+"""The processes of a tree are found wherever they went (P3, P7)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PYTHON = [sys.executable, "-S", "-E", "-c"]
 
 @contextmanager
 def held_by_nobody() -> Iterator[int]:
-    """A descriptor for children to inherit, which nobody holds afterwards."""
+    """A descriptor for children to inherit. No process may hold it afterwards."""
     readable, writable = os.pipe()
     try:
         yield writable
@@ -32,14 +32,14 @@ def held_by_nobody() -> Iterator[int]:
         writable = -1
         poll = select.poll()
         poll.register(readable, select.POLLHUP)
-        assert poll.poll(0), "somebody has it open still"
+        assert poll.poll(0), "a process still has it open"
     finally:
         os.close(readable)
         if writable >= 0:
             os.close(writable)
 
 
-async def test_p7_who_has_left_the_group_is_ended_too() -> None:
+async def test_p7_a_process_that_left_the_group_is_ended_too() -> None:
     script = f"setsid sh -c 'trap \"\" TERM; echo $$; exec sleep {FOREVER}' & wait"
     async with process("sh", "-c", script, stop=ALL) as child:
         pid = int(await line(child))
@@ -125,7 +125,9 @@ while True:
 
 
 @pytest.mark.parametrize("link", ["0.005", "0.0005", "0"])
-async def test_p7_who_forks_and_exits_again_and_again_is_caught(link: str) -> None:
+async def test_p7_a_process_that_forks_and_exits_again_and_again_is_caught(
+    link: str,
+) -> None:
     with held_by_nobody() as fd:
         async with process(*PYTHON, CHAIN, link, stop=ALL, pass_fds=[fd]) as child:
             assert await line(child) == "begun"
@@ -157,7 +159,7 @@ ctypes.CDLL(None).syscall(sys_exit, 0)
 
 @pytest.mark.skipif(platform.machine() not in SYS_EXIT, reason="number not known")
 @pytest.mark.parametrize("own_session", [False, True])
-async def test_p3_p7_one_whose_first_thread_has_ended_is_alive(
+async def test_p3_p7_a_process_whose_first_thread_has_ended_is_alive(
     own_session: bool,
 ) -> None:
     script = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"
@@ -176,7 +178,7 @@ async def test_p3_p7_one_whose_first_thread_has_ended_is_alive(
 async def test_p7_births_elsewhere_do_not_make_it_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Whoever is born is looked at, but not without end: here somebody always is.
+    # New processes are looked at, but not without end: here there is always one more.
     monkeypatch.setattr(_tree, "_CHASE", 100)
     newest = _tree.newest_pid()
 

@@ -20,8 +20,9 @@ from ._exit import open_exit
 from ._files import Files
 from ._fork import start_program
 from ._guard import guard
+from ._lost import forget, keep_for_later, look_after, look_after_all, record
 from ._marks import marked, new_mark
-from ._orphans import Orphans, keep_for_later, reap_kept
+from ._orphans import Orphans
 from ._tree import (
     bearers,
     can_search,
@@ -81,6 +82,7 @@ class Child:
         self._orphans = Orphans()
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
+        self._record = record(self, self._pids, self._waited)
         self._began = time.monotonic()
         self._ended: float | None = None
         self._lost = False  # reaped by somebody else
@@ -97,11 +99,12 @@ class Child:
         return f"child {self.pid} {' '.join(map(str, self.args))!r}"
 
     def __del__(self) -> None:
-        self.drop()
+        if hasattr(self, "_released"):  # else it was interrupted while it was made
+            self.drop()
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
-        reap_kept()
+        look_after()
         if self._mark is not None and not can_search():
             warnings.warn(
                 'tree="all" finds only the process group here: there is no /proc, or it '
@@ -132,6 +135,7 @@ class Child:
                 guard.started(self._guarded, self.pid, self._tree, self._groups())
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:
+            files.failed()
             self.end_now()
             raise
         files.started()
@@ -286,6 +290,7 @@ class Child:
             census.forget(group)
         self.held.close_all()
         self._released = True
+        forget(self._record)
         _open.discard(self)
 
     def is_refused(self) -> bool:
@@ -396,5 +401,8 @@ _open: WeakSet[Child] = WeakSet()
 
 @atexit.register
 def _drop_all() -> None:
-    for child in tuple(_open):
-        child.drop()
+    try:
+        for child in tuple(_open):
+            child.drop()
+    finally:
+        look_after_all()

@@ -42,6 +42,7 @@ class Output:
         fd: The descriptor; -1 once it is closed.
         at_end: Nothing more will come: every writer has closed the pipe, or what the
             child left behind has had its time (P6).
+        was_read: Something was read, or its end was seen.
         sink: Where a pump puts the bytes. By default they wait here for a reader.
     """
 
@@ -55,6 +56,7 @@ class Output:
     ) -> None:
         self.fd = fd
         self.at_end = False
+        self.was_read = False
         self.sink = sink
         self._rest = rest
         self._close = close
@@ -136,6 +138,7 @@ class Output:
             self.at_end = True
 
     def _note(self, data: bytes) -> None:
+        self.was_read = True
         if not data:
             self.at_end = True
         elif self._rest is not None and self._rest.has_begun:

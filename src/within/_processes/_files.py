@@ -32,11 +32,20 @@ class Files:
         self._held = held
         self._size = size  # of the pipes, in bytes, where the system offers a choice
         self._theirs: list[int] = []
+        self._handed_over: list[Any] = []  # streams of other children
         self.stdin: int | None = None
         self.stdout: int | None = None
         self.stderr: int | None = None
+        try:
+            given = self._open(stdin, stdout, stderr)
+        except BaseException:
+            self.failed()
+            raise
+        self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
+
+    def _open(self, *targets: Any) -> list[int]:
         given: list[int] = []
-        for name, target in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+        for name, target in zip(("stdin", "stdout", "stderr"), targets, strict=True):
             if target == subprocess.PIPE:
                 theirs, ours = self._pipe(reading=name != "stdin")
                 setattr(self, name, ours)
@@ -45,12 +54,19 @@ class Files:
                 given.append(_our_stdout() if given[1] == _OURS else given[1])
             else:
                 given.append(self._plain(target))
-        self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
+        return given
 
     def started(self) -> None:
         """The child has its ends now: close our copies of them."""
         for fd in self._theirs:
             self._held.close(fd)
+        for stream in self._handed_over:
+            stream.close()
+
+    def failed(self) -> None:
+        """The child was not started: give streams of other children back."""
+        for stream in self._handed_over:
+            stream.take_back()
 
     def _plain(self, target: Any) -> int:
         if target is None:
@@ -59,6 +75,9 @@ class Files:
             fd = self._held.open(os.open, os.devnull, os.O_RDWR)
             self._theirs.append(fd)
             return fd
+        if hasattr(target, "hand_over"):  # P20: the output of another child
+            self._handed_over.append(target)
+            return int(target.hand_over())
         fd = target if isinstance(target, int) else target.fileno()
         return int(fd)
 

@@ -8,6 +8,7 @@ otherwise leave a child behind that nobody knows (P14).
 from __future__ import annotations
 
 import builtins
+import errno
 import os
 import select
 import signal as signals
@@ -205,8 +206,10 @@ def _error(report: bytes, program: Any, cwd: Any) -> BaseException:
     if not issubclass(error, OSError):
         return error(message)
     code = int(number, 16)
-    if message == "noexec:chdir":
+    # Before 3.13 a plain "noexec" may mean chdir() as well as setuid() and the like.
+    is_of_cwd = cwd is not None and code in (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+    if message == "noexec:chdir" or (message == "noexec" and is_of_cwd):
         return error(code, os.strerror(code), cwd)
-    if message == "noexec":  # it failed before exec(): setuid(), for one
+    if message == "noexec":
         return error(code, os.strerror(code))
     return error(code, os.strerror(code), program)

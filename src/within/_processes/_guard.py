@@ -17,9 +17,13 @@ import os
 import select
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+from ._command import Command
 from ._descriptors import Descriptors
+from ._fork import start_program
+from ._lost import keep_for_later
 from ._tree import can_search
 
 # What the guard runs. It does not run within/__init__.py: a few small modules will do.
@@ -70,8 +74,9 @@ class Guard:
 
     def forget(self, mark: str) -> None:
         """The tree has been ended."""
-        if self._trees.pop(mark, None) is not None:
-            self._write(f"- {mark}")
+        if self._trees.pop(mark, None) is not None and self._fd >= 0:
+            with suppress(BrokenPipeError):  # the next tree has another guard started
+                self._send(f"- {mark}\n".encode())
 
     def forked(self) -> None:
         """We are a fork. The guard is our parent's, and must see the parent's end."""
@@ -105,8 +110,6 @@ class Guard:
                     raise RuntimeError("the guard process does not read") from None
 
     def _start(self) -> None:
-        import subprocess
-
         if not sys.executable:
             raise RuntimeError(
                 "die_with_parent=True runs a small guard with sys.executable, which is "
@@ -115,18 +118,25 @@ class Guard:
         self._held.close_all()  # of a start that was interrupted
         package = str(Path(__file__).parent.parent)
         reading, writing = self._held.pipe()
-        # The shell ends at once, so that the guard is no child of ours: a program
-        # that waits for all of its children would wait for it.
         python = [sys.executable, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
-        subprocess.run(
-            ["/bin/sh", "-c", _IN_BACKGROUND, "sh", *python],
-            stdin=reading,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,  # no Ctrl-C, and no signal to our group, reaches it
-            check=True,
+        null = self._held.open(os.open, os.devnull, os.O_RDWR)
+        # The shell ends at once, so that the guard is no child of ours: a program that
+        # waits for all of its children would wait for it. In a session of its own, no
+        # Ctrl-C and no signal to our group reaches it.
+        command = Command(
+            ("/bin/sh", "-c", _IN_BACKGROUND, "sh", *python),
+            {"cwd": "/", "start_new_session": True},
         )
+        pids: list[int] = []
+        try:
+            start_program(pids, command, (reading, null, null), None, -1)
+            with suppress(ChildProcessError):  # SIGCHLD is ignored
+                os.waitpid(pids[0], 0)
+        except BaseException:  # interrupted, by a signal handler (P14)
+            for pid in pids:
+                keep_for_later(pid)
+            raise
+        self._held.close(null)
         self._held.close(reading)
         os.set_blocking(writing, False)
         self._fd = writing

@@ -37,6 +37,7 @@ class Lines:
         self._held = 0  # characters in the pieces
         self._at_end = False
         self._too_long = False
+        self._gave_return = False  # a line was given at its "\r"
         self._error: UnicodeError | None = None
 
     def __aiter__(self) -> Lines:
@@ -101,7 +102,7 @@ class Lines:
     def _decode(self, data: bytes) -> str:
         state = self._decoder.getstate()
         try:
-            return self._decoder.decode(data, final=self._at_end)
+            text = self._decoder.decode(data, final=self._at_end)
         except UnicodeError as error:
             # The text before it is good and is given first. Then comes the error,
             # each time, for nobody knows where the text goes on.
@@ -111,8 +112,16 @@ class Lines:
                 good = len(data) - (len(error.object) - error.start)
             self._decoder.setstate(state)
             text = self._decoder.decode(data[: max(0, good)])
-            held_back = self._decoder.getstate()[1] & 1  # a "\r" that ends a line
-            return text + "\n" * held_back
+        # The decoder holds a "\r" back, for a "\n" may follow. But it ends a line in
+        # any case, and a program that shows its progress in this way may be silent
+        # for long: give the line now, and drop the end that the decoder gives later.
+        if self._gave_return and text:
+            text = text[1:]
+            self._gave_return = False
+        if not self._gave_return and self._decoder.getstate()[1] & 1:
+            self._gave_return = True
+            text += "\n"
+        return text
 
 
 def _split(text: str) -> tuple[list[str], str]:

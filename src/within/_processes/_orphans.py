@@ -12,9 +12,6 @@ from contextlib import suppress
 
 from ._tree import is_our_zombie, started_at
 
-# Children that could not be ended.
-_kept: list[int] = []
-
 
 class Orphans:
     """The processes of one tree that may be left to us."""
@@ -40,19 +37,3 @@ class Orphans:
             if is_our_zombie(pid) and started_at(pid) == start:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-
-
-def keep_for_later(pid: int) -> None:
-    """A child of ours could not be ended. Reap it some day, or it stays a zombie."""
-    _kept.append(pid)
-
-
-def reap_kept() -> None:
-    """Reap those of them that have ended by now."""
-    for pid in tuple(_kept):
-        try:
-            ended = os.waitpid(pid, os.WNOHANG)[0]
-        except ChildProcessError:  # another wait() has it, or we are a fork
-            ended = pid
-        if ended:
-            _kept.remove(pid)

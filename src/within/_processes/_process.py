@@ -12,6 +12,7 @@ from .._backends import current
 from .._contexts import opening
 from ._child import Child
 from ._command import Command, check_command, check_files
+from ._descriptors import Descriptors
 from ._ends import Ends
 from ._plan import Stop, check_stop
 from ._pump import Pump
@@ -158,14 +159,12 @@ class Process:
                 "started it can wait for it"
             )
         if not child.has_exited():
-            # Each waiter has a copy: any number of tasks may wait, and another one
-            # may reap the child before we run again.
-            exit_fd = child.held.open(os.dup, child.exit_fd)
-            try:
+            # Each waiter has a copy of its own: there may be several, and another task
+            # may reap the child, and close everything that is its, before we run again.
+            with Descriptors() as own:
+                exit_fd = own.open(os.dup, child.exit_fd)
                 while not child.has_exited():
                     await current().wait_readable(exit_fd)
-            finally:
-                child.held.close(exit_fd)
         if not self._stopping and child.is_gone():
             child.reap()
         assert child.returncode is not None

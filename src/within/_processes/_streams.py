@@ -6,6 +6,7 @@ when a process is opened.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from anyio import (
@@ -35,6 +36,27 @@ class ReceiveStream(ByteReceiveStream):
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
         return self._source.fd
+
+    def hand_over(self) -> int:
+        """The descriptor, for another child to read from in our place (P20).
+
+        It is made blocking, as programs expect of their stdin.
+        """
+        if self._source.was_read:
+            raise ValueError(
+                f"{self!r} was read here, so another child would miss what we have of "
+                "it: hand it over before you read"
+            )
+        if self._source.fd < 0:
+            raise ValueError(f"{self!r} cannot be handed over: it is closed")
+        with self._guard:  # BusyResourceError while another task reads
+            os.set_blocking(self._source.fd, True)
+        return self._source.fd
+
+    def take_back(self) -> None:
+        """The other child was not started."""
+        if self._source.fd >= 0:
+            os.set_blocking(self._source.fd, False)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.

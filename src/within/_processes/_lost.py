@@ -1,0 +1,96 @@
+"""Children that were lost: interrupted again and again, nobody is left to end them.
+
+A signal handler may raise while a child is being ended, and again in the finalizer
+that makes up for it (P14). So its pid is also recorded here, and is looked after when
+the child object is gone: at the next start, or when the interpreter exits.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal as signals
+import time
+from contextlib import suppress
+from typing import Any
+from weakref import ref
+
+# What each child knows of its pid: [it] from the fork on, [status] once it is reaped.
+_records: dict[ref[Any], tuple[list[int], list[Any]]] = {}
+
+# Of the objects that are gone but not forgotten. Filled by a method written in C,
+# between whose call and return no handler runs.
+_lost: list[ref[Any]] = []
+
+# Children that were killed, or could not be killed, and are to be reaped.
+_kept: list[int] = []
+
+# How long the exit of the interpreter waits for those that were killed. In seconds.
+_PATIENCE = 2.0
+
+
+def record(child: object, pids: list[int], waited: list[Any]) -> ref[Any]:
+    """Look after a child from before its start on."""
+    key = ref(child, _lost.append)
+    _records[key] = (pids, waited)
+    return key
+
+
+def forget(key: ref[Any]) -> None:
+    """It has been ended, in whatever way."""
+    _records.pop(key, None)
+
+
+def keep_for_later(pid: int) -> None:
+    """An unreaped child of ours could not be ended now: reap it some day."""
+    _kept.append(pid)
+
+
+def look_after() -> None:
+    """End the children that were lost, and reap those that have ended by now."""
+    while _lost:
+        key = _lost[0]
+        pids, waited = _records.get(key, ([], []))
+        if pids and not waited:
+            _kill(pids[0])
+            keep_for_later(pids[0])
+        forget(key)
+        _lost.remove(key)
+    for pid in tuple(_kept):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0]
+        except ChildProcessError:  # another wait() has it
+            ended = pid
+        if ended and pid in _kept:
+            _kept.remove(pid)
+
+
+def look_after_all() -> None:
+    """The same when the interpreter exits: with some time for those that were killed."""
+    until = time.monotonic() + _PATIENCE
+    look_after()
+    while _kept and time.monotonic() < until:
+        select.select([], [], [], 0.001)
+        look_after()
+
+
+def _kill(pid: int) -> None:
+    try:  # unreaped, the pid is still its own (P5)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return
+    with suppress(OSError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signals.SIGKILL)
+    with suppress(OSError):
+        os.kill(pid, signals.SIGKILL)
+
+
+def _forget_all() -> None:
+    _records.clear()
+    _lost.clear()
+    _kept.clear()
+
+
+if hasattr(os, "register_at_fork"):  # they are not children of a fork
+    os.register_at_fork(after_in_child=_forget_all)
