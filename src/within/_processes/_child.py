@@ -10,14 +10,14 @@ import sys
 import time
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from .._results import Usage
 from ._census import census
 from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
-from ._files import Files
+from ._files import Closable, Files
 from ._fork import start_program
 from ._guard import guard
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
@@ -44,17 +44,9 @@ _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asy
 # PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
 _TO_GROUP = 4
 
-# The longest that we block where nothing can be awaited. In seconds.
-_BLOCKING = 2.0
+_BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-
-
-class Closable(Protocol):
-    """One of our ends of a pipe."""
-
-    def close(self) -> None:
-        """Close it at once."""
 
 
 class Child:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ._descriptors import Descriptors
 
 # What a file of the child is that it shares with us.
 _OURS = -1
+
+
+class Closable(Protocol):
+    """One of our ends of a pipe."""
+
+    def close(self) -> None:
+        """Close it at once."""
 
 
 class Files:
