@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dis
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -195,3 +197,19 @@ def test_t23_a_task_that_ends_while_it_leaves_a_block_leaves_no_trace() -> None:
 
     interrupted = interrupt(lambda frame: frame.f_code.co_name == "__exit__", 0)
     virtually(main)
+
+
+@pytest.mark.parametrize("form", ["with", "async with"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
+def test_t23_a_storm_of_signals_leaves_no_block_open(loop: str, form: str) -> None:
+    # In a process of its own, because pytest-timeout uses the same signal.
+    storm = Path(__file__).with_name("signal_storm.py")
+    done = subprocess.run(
+        [sys.executable, storm, loop, form, "1000"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    left_open, inside = map(int, done.stdout.split())
+    assert left_open == 0
+    assert inside > 20  # on trio most come in the code of trio

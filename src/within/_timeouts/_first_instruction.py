@@ -31,8 +31,8 @@ def try_begins_at_once(function: F) -> F:
     code = plain.__code__
     table: bytes = getattr(code, "co_exceptiontable", b"")
     start, _, target, depth = (*islice(_numbers(table), 4), -1, -1, -1, -1)[:4]
-    # In units of two bytes. RESUME is the first, and a NOP may follow.
-    if start in (1, 2) and depth in (0, 1):
+    # In units of two bytes. RESUME is the first, its cache (3.15) and a NOP may follow.
+    if start in (1, 2, 3) and depth in (0, 1):
         entry = bytes([_BEGIN, start, *_encoded(target), depth])
         plain.__code__ = code.replace(co_exceptiontable=entry + table)
     return function
