@@ -137,6 +137,8 @@ def _forget(directory: Path) -> None:
 
 def _run_suite(directory: Path) -> None:
     options = ["-W", "error", "-p", "no:cacheprovider", "--timeout=120"]
+    # Without it, pytest-asyncio warns that its default is going to change.
+    options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     done = _run([sys.executable, "-m", "pytest", *options], cwd=directory)
     assert done.returncode == 0, done.stdout
 
