@@ -5,8 +5,9 @@
 Each command has limits on its time, output, memory and CPU, an environment and a
 directory of its own, and no terminal. The report includes the output however the
 command ended. By then, everything that the command started is gone, even daemons.
-(A daemon that clears its environment is not found. If commands may be hostile and not
-only careless, run the harness in a container.) It works the same on every loop.
+(A daemon that changes both its environment and its resource limits is not found. If
+commands may be hostile and not only careless, run the harness in a container.) It works
+the same on every loop.
 """
 
 from __future__ import annotations

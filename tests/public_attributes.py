@@ -8,7 +8,7 @@ import within
 from within._core import Block
 
 
-def public_attributes(kind: type) -> set[str]:
+def public_attributes(kind: type[object]) -> set[str]:
     """The attributes that ``kind`` promises to its users.
 
     Of the state that `Timeout` shares with the backends, only the name is public.
@@ -19,6 +19,6 @@ def public_attributes(kind: type) -> set[str]:
     return _defined_in(kind)
 
 
-def _defined_in(kind: type) -> set[str]:
+def _defined_in(kind: type[object]) -> set[str]:
     names = {*vars(kind), *get_annotations(kind)}
     return {name for name in names if not name.startswith("_")}

@@ -32,7 +32,9 @@ class Storm:
         if not self.is_armed:
             return
         name = ""
-        while frame is not None and not name.startswith(("trio.", "within._", "__main")):
+        while frame is not None and not name.startswith(
+            ("trio.", "within._", "__main")
+        ):
             name = frame.f_globals.get("__name__", "")
             frame = frame.f_back
         self.is_armed = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,10 @@ trio.run(main)
 """
 
 
+@pytest.mark.skipif(
+    not find_spec("trio_asyncio") or sys.version_info >= (3, 14),
+    reason="trio-asyncio is not installed, or does not import here",
+)
 def test_trio_asyncio_in_both_directions() -> None:
     # In a process of its own, because the import replaces parts of asyncio for good.
     subprocess.run(

@@ -10,6 +10,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -182,6 +183,10 @@ async def play_on_trio_asyncio() -> None:
                 await play(name, way, True, aio_as_trio)
 
 
+@pytest.mark.skipif(
+    not find_spec("trio_asyncio") or sys.version_info >= (3, 14),
+    reason="trio-asyncio is not installed, or does not import here",
+)
 def test_t8_t21_with_trio_asyncio() -> None:
     # In a process of its own, because the import replaces parts of asyncio for good.
     code = "import test_neighbours as here, trio; trio.run(here.play_on_trio_asyncio)"

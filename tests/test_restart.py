@@ -1,143 +1,146 @@
-"""T26: a keep-alive with `restart()`, and a block around each call of a function."""
+"""`restart()`, and a block around each call of a function (T26)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterator, Coroutine
+import inspect
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given, strategies as st
-from virtual_runs import each_loop, virtually
 
 import within
 
-LIMIT = 8.0
+pytestmark = pytest.mark.virtual_time
+
+LIMIT = 2.0
 NEVER = 3600.0
 
 
-@each_loop
-@given(naps=st.lists(st.integers(1, 12), max_size=6))
-def test_t26_the_block_ends_after_the_first_silence_that_is_too_long(
-    loop: str, naps: list[int]
-) -> None:
-    async def main() -> tuple[float, bool]:
-        with within.move_on_after(LIMIT) as silence:
-            for nap in naps:
-                await anyio.sleep(nap - 0.5)  # never just as the deadline does
+# -- restart() -----------------------------------------------------------------
+
+
+async def test_t26_restart_counts_the_whole_delay_again() -> None:
+    began = within.current_time()
+    with pytest.raises(within.DeadlineExceeded) as raised:
+        async with within.timeout(LIMIT, name="silence") as silence:
+            for _ in range(3):
+                await anyio.sleep(0.75 * LIMIT)
                 silence.restart()
                 assert silence.remaining() == LIMIT
             await anyio.sleep(NEVER)
-        return within.current_time(), silence.cancelled_caught
-
-    expected = 0.0
-    for nap in naps:
-        if nap - 0.5 > LIMIT:
-            break
-        expected += nap - 0.5
-    assert virtually(loop, main) == (expected + LIMIT, True)
+    assert within.current_time() == began + 3.25 * LIMIT
+    assert str(raised.value) == (
+        f"'silence' exceeded its limit of {LIMIT:g} s (ended 0 s late)"
+    )
 
 
-@each_loop
-def test_t26_the_message_goes_on_naming_the_limit(loop: str) -> None:
-    async def main() -> None:
-        with within.timeout(LIMIT, name="silence") as limit:
-            limit.reschedule(within.current_time() + 1)
-            limit.restart()
-            await anyio.sleep(LIMIT / 2)
-            limit.restart()
-            await anyio.sleep(NEVER)
-
-    with pytest.raises(within.DeadlineExceeded, match="exceeded its limit of 8 s"):
-        virtually(loop, main)
-
-
-@each_loop
-def test_t26_before_entry_the_delay_counts_from_entry(loop: str) -> None:
-    async def main() -> float | None:
-        limit = within.timeout(LIMIT)
+async def test_t26_restart_brings_back_a_limit_that_was_taken_away() -> None:
+    with within.move_on_after(LIMIT) as limit:
+        limit.reschedule(None)
+        await anyio.sleep(2 * LIMIT)
         limit.restart()
-        await anyio.sleep(1)
-        with limit:
-            return limit.deadline
+        began = within.current_time()
+        await anyio.sleep(NEVER)
+    assert limit.cancelled_caught
+    assert within.current_time() == began + LIMIT
 
-    assert virtually(loop, main) == 1 + LIMIT
+
+async def test_t26_before_entry_restart_changes_nothing() -> None:
+    limit = within.move_on_after(LIMIT)
+    limit.restart()
+    await anyio.sleep(LIMIT / 2)
+    began = within.current_time()
+    with limit:
+        await anyio.sleep(NEVER)
+    assert within.current_time() == began + LIMIT
 
 
-@each_loop
-def test_t26_a_delay_of_none_stays_none_and_a_deadline_has_no_delay(loop: str) -> None:
-    async def main() -> None:
-        with (
-            within.timeout_at(math.inf) as fixed,
-            pytest.raises(RuntimeError, match="was given no delay"),
-        ):
-            fixed.restart()
-        with within.timeout(LIMIT) as limit:
-            limit.cancel()
-            with pytest.raises(RuntimeError, match="has expired already"):
-                limit.restart()
-            with pytest.raises(within.DeadlineExceeded):
-                raise within.DeadlineExceeded("for the sake of the block", limit)
-        with pytest.raises(RuntimeError, match="has been left"):
+async def test_t26_what_cannot_be_restarted_says_so() -> None:
+    with within.move_on_at(within.current_time() + LIMIT) as limit:
+        with pytest.raises(RuntimeError, match="no delay that could be counted again"):
             limit.restart()
-
-    virtually(loop, main)
-
-
-@each_loop
-def test_t26_each_call_of_a_decorated_function_has_a_block_of_its_own(
-    loop: str,
-) -> None:
-    @within.timeout(LIMIT)
-    async def nap(seconds: float) -> float:
-        await anyio.sleep(seconds)
-        return seconds
-
-    async def too_long() -> None:
-        with pytest.raises(within.DeadlineExceeded, match=r"nap' exceeded its limit"):
-            await nap(LIMIT + 1)
-
-    async def main() -> float:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(too_long)
-            await anyio.sleep(1)
-            tasks.start_soon(too_long)
-            assert await nap(LIMIT - 1) == LIMIT - 1
-        return within.current_time()
-
-    assert virtually(loop, main) == 1 + LIMIT
-    assert nap.__name__ == "nap"
+        deadline = limit.deadline
+    assert deadline == limit.deadline
+    with within.move_on_after(0) as limit:
+        with pytest.raises(RuntimeError, match="has expired already"):
+            limit.restart()
+        await anyio.sleep(NEVER)
+    with pytest.raises(RuntimeError, match="has been left"):
+        limit.restart()
 
 
-@each_loop
-def test_t26_a_quiet_block_makes_the_call_return_none(loop: str) -> None:
-    class Service:
-        @within.move_on_after(LIMIT, name="shut down")
-        async def stop(self) -> str:
-            await anyio.sleep(NEVER)
-            return "stopped"
-
-    async def main() -> str | None:
-        return await Service().stop()
-
-    assert virtually(loop, main) is None
+# -- as a decorator ------------------------------------------------------------
 
 
-async def generator() -> AsyncIterator[int]:
-    yield 1
+@within.timeout(LIMIT)
+async def sleep(seconds: float, *, answer: str = "slept") -> str:
+    """Sleep, and answer."""
+    await anyio.sleep(seconds)
+    return answer
 
 
-def plain() -> Coroutine[Any, Any, None]:
-    return anyio.sleep(1)
+async def test_t26_each_call_of_a_function_has_its_own_block() -> None:
+    for _ in range(3):
+        assert await sleep(0.75 * LIMIT) == "slept"
+    assert await sleep(0, answer="well") == "well"
+    with pytest.raises(within.DeadlineExceeded, match="'sleep' exceeded") as raised:
+        await sleep(NEVER)
+    with pytest.raises(within.DeadlineExceeded) as again:
+        await sleep(NEVER)
+    assert raised.value.scope is not again.value.scope
 
 
-@pytest.mark.parametrize(
-    ("function", "way_out"),
-    [(generator, "PEP 789"), (plain, "enter the block with"), (5, "enter the block")],
-)
-def test_t26_what_is_no_coroutine_function_is_refused(
-    function: Any, way_out: str
-) -> None:
-    with pytest.raises(TypeError, match=way_out):
-        within.timeout(LIMIT)(function)
+async def test_t26_the_delay_counts_from_the_moment_that_a_call_begins() -> None:
+    call = sleep(0.75 * LIMIT)
+    await anyio.sleep(LIMIT)
+    assert await call == "slept"
+
+
+async def test_t26_calls_at_the_same_time_do_not_share_a_block() -> None:
+    ended: list[float] = []
+
+    async def call(after: float) -> None:
+        await anyio.sleep(after)
+        with pytest.raises(within.DeadlineExceeded):
+            await sleep(NEVER)
+        ended.append(within.current_time() - began)
+
+    began = within.current_time()
+    async with anyio.create_task_group() as tasks:
+        for after in (0, 1):
+            tasks.start_soon(call, after)
+    assert ended == [LIMIT, LIMIT + 1]
+
+
+async def test_t26_every_option_of_the_block_applies_to_each_call() -> None:
+    deadline = within.current_time() + LIMIT
+
+    @within.Timeout(deadline=deadline, quiet=True, shield=True, name="named")
+    async def quiet() -> float:
+        effective = within.current_effective_deadline()
+        await anyio.sleep(0.75 * LIMIT)
+        return effective
+
+    with within.move_on_after(0):  # held off by the shield
+        assert await quiet() == deadline
+    assert await quiet() is None
+
+
+async def test_t26_a_decorated_function_keeps_its_signature() -> None:
+    assert inspect.iscoroutinefunction(sleep)
+    assert sleep.__doc__ == "Sleep, and answer."
+    assert list(inspect.signature(sleep).parameters) == ["seconds", "answer"]
+
+
+async def test_t26_only_coroutine_functions_can_be_decorated() -> None:
+    def plain() -> None: ...
+
+    async def generator() -> AsyncIterator[int]:
+        yield 1
+
+    decorate: Any = within.timeout(LIMIT)
+    with pytest.raises(TypeError, match="`with` or `async with` instead"):
+        decorate(plain)
+    with pytest.raises(TypeError, match="PEP 789"):
+        decorate(generator)
