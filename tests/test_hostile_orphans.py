@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -11,12 +12,13 @@ import time
 import warnings
 from typing import Any
 
+import anyio
 import pytest
 from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _lost, _tree
+from within._processes import _child, _lost, _tree
 
 LOOPS = ["asyncio", "uvloop", "trio"]
 
@@ -185,6 +187,25 @@ async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
     _lost.look_after()
     with pytest.raises(ChildProcessError):
         os.waitpid(child.pid, os.WNOHANG)
+
+
+@pytest.mark.anyio
+async def test_p14_a_child_whose_finalizer_was_interrupted_is_ended_later(
+    nothing_is_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"sleep {FOREVER} & echo $!; wait"
+    child = await process("sh", "-c", script, stdin=subprocess.DEVNULL)
+    pids = [child.pid, int(await line(child))]
+    with monkeypatch.context() as patched:
+        patched.setattr(_child.Child, "drop", lambda self: None)
+        del child
+        gc.collect()
+    assert all(map(alive, pids))
+    await run("true")  # any start looks after those that were lost
+    with within.timeout(60):
+        while any(map(alive, pids)):
+            await anyio.sleep(0)
+    _lost.look_after()
 
 
 # -- signals that our thread has blocked -------------------------------------------

@@ -44,7 +44,7 @@ def test_stop_is_frozen() -> None:
 MASTER = (
     "trap 'kill -USR1 $w; wait $w; echo drained $?; exit 0' TERM; "
     "sh -c 'trap \"exit 7\" USR1; echo; while :; do sleep 0.01; done' & w=$!; "
-    "while :; do sleep 0.01; done"
+    "echo; while :; do sleep 0.01; done"
 )
 
 
@@ -54,6 +54,7 @@ async def test_p25_the_child_alone_is_asked_first(
     first: Any, nothing_is_left: None
 ) -> None:
     async with process("sh", "-c", MASTER, stop=Stop(grace=60, first=first)) as child:
+        await line(child)  # of the worker, and of the master
         await line(child)
     drained = [found for found in [text async for text in child] if "drained" in found]
     assert drained == ["drained 7\n" if first == "child" else "drained 143\n"]

@@ -277,6 +277,11 @@ def process(
     ``async with process(...) as p`` ends the child with the block. After
     ``p = await process(...)`` it is yours to end with ``await p.aclose()``.
 
+    On a terminal, the child is in a process group in the background. The kernel stops
+    it if it asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has
+    no terminal, and such a command fails at once; with ``Stop(tree="child")`` it stays
+    in our group and can ask.
+
     Args:
         command: The program and its arguments, one by one; there is no shell.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
