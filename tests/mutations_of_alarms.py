@@ -42,6 +42,24 @@ ALARMS = [
         "earliest=now",
     ),
     Mutation(
+        "T23: note a timer before it is armed",
+        ALARM,
+        "handle = self._loop.call_at(",
+        "self.rings_at = deadline\n        handle = self._loop.call_at(",
+    ),
+    Mutation(
+        "T8: leave the old timer armed beside an earlier one",
+        ALARM,
+        "        if before is not None:\n            before.cancel()\n",
+        "",
+    ),
+    Mutation(
+        "T23: leave a second timer armed when the first one fires",
+        ALARM,
+        "        if handle is not None:\n            handle.cancel()\n        due",
+        "        due",
+    ),
+    Mutation(
         "T2: let uvloop round a timer down",
         ALARM,
         "self._slack = 0.0 if is_exact else _MILLISECOND / 2",
@@ -64,6 +82,12 @@ ALARMS = [
         BACKEND,
         "failed = error",
         "raise",
+    ),
+    Mutation(
+        "T22: look at a task once for each of its blocks",
+        BACKEND,
+        "for task in dict.fromkeys(block.task for block in blocks):",
+        "for task in [block.task for block in blocks]:",
     ),
     Mutation(
         "T2: age only the innermost block of a task",

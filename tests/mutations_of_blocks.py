@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutation_type import ANYIO, BACKEND, ERRORS, PURSUIT, TIMEOUT, TRIO, Mutation
+from mutation_type import BACKEND, PURSUIT, TIMEOUT, TRIO, Mutation
 
 EDGES = [
     Mutation(
@@ -38,8 +38,15 @@ EDGES = [
     Mutation(
         "T2: forget on trio that the block has expired",
         TRIO,
-        "if scope.cancel_called:\n            block.has_expired = True",
-        "if False:\n            block.has_expired = True",
+        "        if scope.cancel_called:\n            block.has_expired = True\n"
+        "        return None",
+        "        return None",
+    ),
+    Mutation(
+        "T2: forget on trio that a block with an error has expired",
+        TRIO,
+        "            block.has_expired = True\n\n    def abandon",
+        "            pass\n\n    def abandon",
     ),
     Mutation(
         "T13: let a block be entered twice",
@@ -80,8 +87,44 @@ EDGES = [
     Mutation(
         "T13: raise trio's own error for a block that was left wrongly",
         TRIO,
-        'if str(error).startswith("Cancel scope stack corrupted"):',
+        "if not in_place and scope._cancel_status is not None:",
         "if False:",
+    ),
+    Mutation(
+        "T13: leave the blocks inside one that was taken out in it on trio",
+        TRIO,
+        "            inner.parent = status.parent\n",
+        "            pass\n",
+    ),
+    Mutation(
+        "T13: leave the tasks inside a block that was taken out in it on trio",
+        TRIO,
+        "            task._activate_cancel_status(status.parent)\n",
+        "            pass\n",
+    ),
+    Mutation(
+        "T8: keep the deadline of a block that was taken out on trio",
+        TRIO,
+        "with scope._might_change_registered_deadline():",
+        "if True:",
+    ),
+    Mutation(
+        "T13: blame somebody on trio for a generator that was dropped",
+        TRIO,
+        "if isinstance(exc, GeneratorExit):",
+        "if False:",
+    ),
+    Mutation(
+        "T13: take another task for a wrong order on trio",
+        TRIO,
+        "if is_here and not was_started_inside:",
+        "if not was_started_inside:",
+    ),
+    Mutation(
+        "T13: take a child task for a wrong order on trio",
+        TRIO,
+        "if is_here and not was_started_inside:",
+        "if is_here:",
     ),
     Mutation(
         "T23: leave a block open whose entry was interrupted",
@@ -92,8 +135,45 @@ EDGES = [
     Mutation(
         "T23: leave a block open whose exit was interrupted",
         TIMEOUT,
-        "            backend.abandon(self)\n            self._backend = None",
-        "            self._backend = None",
+        "            self._abandon()\n            raise\n        self._backend",
+        "            raise\n        self._backend",
+    ),
+    Mutation(
+        "T23: leave a block open whose exit was interrupted before it began",
+        TIMEOUT,
+        "                self._abandon()  # if it was interrupted before "
+        "__exit__() began\n",
+        "",
+    ),
+    Mutation(
+        "T23: let a handler run in __exit__() before its try",
+        TIMEOUT,
+        "    @try_begins_at_once\n    def __exit__",
+        "    def __exit__",
+    ),
+    Mutation(
+        "T23: let a handler run in __aexit__() before its try",
+        TIMEOUT,
+        "        @try_begins_at_once\n        def __aexit__",
+        "        def __aexit__",
+    ),
+    Mutation(
+        "T23: do not close a block that was left interrupted",
+        TIMEOUT,
+        "            self._state = EXITED\n            backend.abandon(self)\n",
+        "            self._state = EXITED\n",
+    ),
+    Mutation(
+        "T23: take an error of a signal handler for the rest of a group on trio",
+        TRIO,
+        "if not (scope.cancelled_caught or members(error)):",
+        "if False:",
+    ),
+    Mutation(
+        "T23: forget a shield of anyio that an interrupted entry has opened",
+        BACKEND,
+        "if task is None and block.anyio_shield is not None:",
+        "if False:",
     ),
     Mutation(
         "T23: keep what an abandoned block had asked of the task",
@@ -149,173 +229,5 @@ EDGES = [
         "backend = AsyncioBackend(loop)\n",
         "backend = AsyncioBackend(loop)\n"
         "    asyncio.AbstractEventLoop._within_backend = backend\n",
-    ),
-]
-
-REST = [
-    Mutation(
-        "T9: leave the deadline out of the context of other exceptions",
-        ERRORS,
-        "last.__context__ = inserted",
-        "pass",
-    ),
-    Mutation(
-        "T9: follow a circular chain of contexts for ever",
-        ERRORS,
-        "if id(context) in seen:",
-        "if False:",
-    ),
-    Mutation(
-        "T9: explain the members of a group but not the group",
-        ERRORS,
-        "is_certain = explain(member, exceeded, cancelled) or is_certain",
-        "explain(member, exceeded, cancelled)",
-    ),
-    Mutation(
-        "T9: explain only what has a cancellation in its chain",
-        TIMEOUT,
-        "is_certain=left is not exc,",
-        "is_certain=False,",
-    ),
-    Mutation(
-        "T9: put the whole group into the context of its rest",
-        TIMEOUT,
-        "            left.__context__ = context\n",
-        "            pass\n",
-    ),
-    Mutation(
-        "T9: leave our cancellation in a group",
-        BACKEND,
-        "            return rest\n",
-        "            return group\n",
-    ),
-    Mutation(
-        "T9: do not look into groups",
-        BACKEND,
-        "if isinstance(exc, BaseExceptionGroup):  # T9",
-        "if False:",
-    ),
-    Mutation(
-        "T9: raise the rest of a group on trio as trio does, without the deadline",
-        TRIO,
-        "            caught, left = scope.cancelled_caught, error",
-        "            raise",
-    ),
-    Mutation(
-        "T10: raise for the wrong block",
-        TIMEOUT,
-        "DeadlineExceeded(message(self, backend.current_time()), self)",
-        "DeadlineExceeded(message(self, backend.current_time()), "
-        'getattr(self, "parent", None) or self)',
-    ),
-    Mutation(
-        "T10: leave the deadline out of the message of the cancellation",
-        PURSUIT,
-        "says = reason(target, self.loop.time())",
-        'says = Reason("")',
-    ),
-    Mutation(
-        "T14: ignore our shields",
-        PURSUIT,
-        "if block.is_shield:  # T14: holds off the blocks around it, not itself",
-        "if False:",
-    ),
-    Mutation(
-        "T14: forget the cancellation that a shield held off",
-        BACKEND,
-        "if self.pursuits.expired_blocks_reaching(task, even_if_held=True):",
-        "if False:",
-    ),
-    Mutation(
-        "T14: let a deadline outside a shield take over what ends the shield",
-        BACKEND,
-        "        if not block.is_shield:\n            outer",
-        "        if True:\n            outer",
-    ),
-    Mutation(
-        "T14: do not enter anyio's shield",
-        BACKEND,
-        "            if block.is_shield:\n                scope = ",
-        "            if False:\n                scope = ",
-    ),
-    Mutation(
-        "T14: ignore a shield's own deadline on trio",
-        TRIO,
-        "scope.shield = True\n",
-        "scope = trio.CancelScope(shield=True)\n",
-    ),
-    Mutation(
-        "T15: let a shield around the block hold it off",
-        ANYIO,
-        "while scope is not None and scope is not outer:\n        if scope.shield:",
-        "while scope is not None:\n        if scope.shield:",
-    ),
-    Mutation(
-        "T17: do not tell child tasks of the block",
-        BACKEND,
-        "_inherited.set(block)",
-        "pass",
-    ),
-    Mutation(
-        "T17: forget the block that the task was started in",
-        BACKEND,
-        "block = self.open_blocks.innermost(task) or self._inherited_by(\n"
-        "            task, _inherited.get()\n"
-        "        )",
-        "block = self.open_blocks.innermost(task)",
-    ),
-    Mutation(
-        "T17: look past shields",
-        BACKEND,
-        "                if block.is_shield:\n                    break\n",
-        "",
-    ),
-    Mutation(
-        "T17: report time left in a cancelled block",
-        BACKEND,
-        "if block.has_expired:\n                    return -math.inf",
-        "",
-    ),
-    Mutation(
-        "T17: ignore the deadlines of anyio",
-        BACKEND,
-        "else min(nearest, anyio.current_effective_deadline())",
-        "else nearest",
-    ),
-    Mutation(
-        "T17: ignore anyio's shields in child tasks",
-        BACKEND,
-        "if self.pursuits.is_held(block, task):",
-        "if block.task is task and self.pursuits.is_held(block, task):",
-    ),
-    Mutation(
-        "T24: take a block of another loop for the one around this one",
-        BACKEND,
-        "parent = self._inherited_by(task, parent)",
-        "pass",
-    ),
-    Mutation(
-        "T24: report the deadlines of another loop",
-        BACKEND,
-        "if owner is task or owner.get_loop() is not self._loop:",
-        "if owner is task:",
-    ),
-    Mutation(
-        "T24: inherit a block of the task itself",
-        BACKEND,
-        "if owner is task or owner.get_loop() is not self._loop:",
-        "if owner.get_loop() is not self._loop:",
-    ),
-    Mutation(
-        "T24: inherit the blocks of a task that shares the context",
-        BACKEND,
-        "return context_of is None or context_of(owner) is not context_of(task)",
-        "return True",
-    ),
-    Mutation(
-        "quiet: raise anyway",
-        TIMEOUT,
-        "if self._quiet:\n                return True",
-        "if False:\n                return True",
     ),
 ]

@@ -1,163 +1,10 @@
-"""Mutations of cancelling: when, how often, for which blocks, and for whom."""
+"""Mutations of cancelling: when and how often."""
 
 from __future__ import annotations
 
-from mutation_type import ANYIO, ATTRIBUTION, BACKEND, GROUPS, PURSUIT, Mutation
+from mutation_type import GROUPS, PURSUIT, STRIKES, Mutation
 
 PURSUITS = [
-    # -- whose cancellation it is -------------------------------------------
-    Mutation(
-        "T6: ignore foreign cancellation",
-        BACKEND,
-        "foreign = is_foreign(block, task, exc)",
-        "foreign = False",
-    ),
-    Mutation(
-        "T6: take a request from before entry for one from inside the block",
-        ATTRIBUTION,
-        "        return requests > block.cancelling_at_entry\n",
-        "        return requests >= block.cancelling_at_entry\n",
-    ),
-    Mutation(
-        "T6: take every CancelledError in an expired block for ours",
-        BACKEND,
-        "if not (block.was_told or is_ours(exc)):",
-        "if False:",
-    ),
-    Mutation(
-        "T6: do not know our cancellation by its message",
-        BACKEND,
-        "if not (block.was_told or is_ours(exc)):",
-        "if not block.was_told:",
-    ),
-    Mutation(
-        "T6: ignore a request that came after ours",
-        ATTRIBUTION,
-        "if not block.was_told or requests > block.cancelling_before:",
-        "if not block.was_told:",
-    ),
-    Mutation(
-        "T6: treat a request to an untold block as older than ours",
-        ATTRIBUTION,
-        "if not block.was_told or requests > block.cancelling_before:",
-        "if requests > block.cancelling_before:",
-    ),
-    Mutation(
-        "T6: let the limit hide a cancellation whose clean-up it interrupts",
-        ATTRIBUTION,
-        "return requests > block.cancelling_at_entry and _has_interrupted_another(exc)",
-        "return False",
-    ),
-    Mutation(
-        "T22: let a cancellation that was swallowed hide the limit",
-        ATTRIBUTION,
-        "return requests > block.cancelling_at_entry and _has_interrupted_another(exc)",
-        "return requests > block.cancelling_at_entry",
-    ),
-    Mutation(
-        "T22: take our own cancellation in the context for a foreign one",
-        ATTRIBUTION,
-        "isinstance(context, asyncio.CancelledError) and not is_ours(context)",
-        "isinstance(context, asyncio.CancelledError)",
-    ),
-    Mutation(
-        "T6: do not look into a group for an interrupted clean-up",
-        ATTRIBUTION,
-        "if any(map(_has_interrupted_another, members(exc))):",
-        "if False:",
-    ),
-    Mutation(
-        "T6: count an undelivered Task.cancel() as older than the block",
-        BACKEND,
-        'requests - getattr(task, "_must_cancel", False)',
-        "requests",
-    ),
-    Mutation(
-        "T6: count a Task.cancel() that is on its way as older than ours",
-        PURSUIT,
-        "self.tell(task, blocks, task.cancelling() - pending)",
-        "self.tell(task, blocks, task.cancelling())",
-    ),
-    Mutation(
-        "T6: count the requests of inner blocks of ours as foreign",
-        PURSUIT,
-        "cancelling -= block.owes_uncancel",
-        "pass",
-    ),
-    Mutation(
-        "T6: never hand a cancellation to the anyio scope that sent it",
-        BACKEND,
-        "if anyio is not None and anyio.claim(task, exc):",
-        "if False:",
-    ),
-    Mutation(
-        "T6: hand it over only if no Task.cancel() is pending",
-        BACKEND,
-        "if anyio is not None and anyio.claim(task, exc):",
-        "if not foreign and anyio is not None and anyio.claim(task, exc):",
-    ),
-    Mutation(
-        "T6: hand it to an anyio scope outside a shield",
-        ANYIO,
-        "scope = None if scope.shield else _parent(scope)",
-        "scope = _parent(scope)",
-    ),
-    # -- of several blocks, which one ---------------------------------------
-    Mutation(
-        "T7: forget the outer block",
-        BACKEND,
-        "if not foreign and any(takes_over(around, block) for around in outer):",
-        "if False:",
-    ),
-    Mutation(
-        "T7: cancel again for the outer block",
-        BACKEND,
-        "self.pursuits.tell(task, outer, task.cancelling())  # T7",
-        "pass",
-    ),
-    Mutation(
-        "T7: skip a clean-up that has a limit of its own",
-        ATTRIBUTION,
-        "return not outer.was_told or outer.is_level_triggered "
-        "or inner.was_told_from_outside",
-        "return True",
-    ),
-    Mutation(
-        "T7: let the inner block keep the cancellation of an untold outer one",
-        ATTRIBUTION,
-        "return not outer.was_told or outer",
-        "return outer",
-    ),
-    Mutation(
-        "T7: let a limit in the clean-up end a level-triggered block's cancelling",
-        ATTRIBUTION,
-        "outer.is_level_triggered or ",
-        "",
-    ),
-    Mutation(
-        "T7: let an inner block that was open when the outer one was told keep it",
-        ATTRIBUTION,
-        " or inner.was_told_from_outside",
-        "",
-    ),
-    Mutation(
-        "T7: do not note that an inner block was open",
-        PURSUIT,
-        "block.was_told_from_outside = True  # T7",
-        "pass",
-    ),
-    Mutation(
-        "T7: let one cancellation count for one block only",
-        PURSUIT,
-        "self.tell(task, blocks, task.cancelling() - pending)",
-        "self.tell(task, [target], task.cancelling() - pending)",
-    ),
-    Mutation(
-        "T10: cancel in the name of a block that has been told before",
-        PURSUIT,
-        "        if not block.was_told:\n            return block\n",
-        "        if False:\n            return block\n",
-    ),
     # -- at which moment ----------------------------------------------------
     Mutation(
         "T8: cancel a task that is running",
@@ -186,31 +33,31 @@ PURSUITS = [
     Mutation(
         "T4: wait for a waiter that was cancelled together with the task",
         PURSUIT,
-        "if is_cancelled and task.cancelling() > _target(blocks).cancelling_at_entry:",
-        "if False:",
+        "                is_cancelled\n                and task",
+        "                False\n                and task",
     ),
     Mutation(
         "T4: treat a future that we cancelled as completed",
-        PURSUIT,
-        "return isinstance(says, Reason) or future in self._cancelled",
-        "return future in self._cancelled",
+        STRIKES,
+        "if isinstance(says, Reason):",
+        "if False:",
     ),
     Mutation(
         "T4: treat a task that we cancelled as completed",
-        PURSUIT,
-        "return isinstance(says, Reason) or future in self._cancelled",
-        "return isinstance(says, Reason)",
+        STRIKES,
+        "return is_task(future) and future in self._cancelled",
+        "return False",
     ),
     Mutation(
         "T4: remember only the waiter itself, not what is cancelled behind it",
-        PURSUIT,
-        "for future in reached:",
-        "for future in reached[:1]:",
+        STRIKES,
+        "filter(is_task, reached)",
+        "filter(is_task, reached[:1])",
     ),
     Mutation(
         "T8: keep the tasks that we cancelled alive",
-        PURSUIT,
-        "self._cancelled: WeakSet[Task[Any]] = WeakSet()",
+        STRIKES,
+        "self._cancelled: WeakSet[Task] = WeakSet()",
         "self._cancelled: Any = set()",
     ),
     Mutation(
@@ -222,13 +69,13 @@ PURSUITS = [
     # -- shields, and again -------------------------------------------------
     Mutation(
         "T15: ignore anyio's shields when the block is left",
-        PURSUIT,
+        STRIKES,
         "if block.has_expired and (even_if_held or not self.is_held(block, task)):",
         "if block.has_expired:",
     ),
     Mutation(
         "T15: ignore anyio's shields when the task is cancelled",
-        PURSUIT,
+        STRIKES,
         "return [block for block in blocks if not self.is_held(block, task)]",
         "return blocks",
     ),
@@ -301,20 +148,20 @@ PURSUITS = [
     ),
     Mutation(
         "T8: count each repeated request",
-        PURSUIT,
+        STRIKES,
         "if target.owes_uncancel:\n",
         "if False:\n",
     ),
     # -- the limit holds ----------------------------------------------------
     Mutation(
         "T22: call cancel() in a circle of tasks",
-        PURSUIT,
+        STRIKES,
         "if is_circle:\n",
         "if False:\n",
     ),
     Mutation(
         "T22: leave the task alone when the cancel() of its waiter fails",
-        PURSUIT,
+        STRIKES,
         "            throw_cancellation(task, waiter, says)\n            raise\n",
         "            raise\n",
     ),
@@ -331,6 +178,18 @@ PURSUITS = [
         "            return\n",
     ),
     Mutation(
+        "T22: let a look that fails end the alarm",
+        PURSUIT,
+        "except Exception:  # noqa: BLE001",
+        "except ZeroDivisionError:  # noqa: BLE001",
+    ),
+    Mutation(
+        "T22: take a look that fails for a result on its way",
+        PURSUIT,
+        "anything may stand in for a future)\n            return False",
+        "anything may stand in for a future)\n            return True",
+    ),
+    Mutation(
         "T22: let a TaskGroup drop the cancellation",
         PURSUIT,
         "self._pursuits.take_back(self.task, self._told)",
@@ -339,9 +198,16 @@ PURSUITS = [
     ),
     Mutation(
         "T22: keep the request of a cancellation that a TaskGroup dropped",
-        PURSUIT,
+        STRIKES,
         "                if block.owes_uncancel:\n",
         "                if False:\n",
+        only_before=(3, 13),
+    ),
+    Mutation(
+        "T22: do not tell again what a TaskGroup dropped",
+        STRIKES,
+        "            if block.task is task:\n                block.was_told = False\n",
+        "            if block.task is task:\n",
         only_before=(3, 13),
     ),
     Mutation(
@@ -361,8 +227,8 @@ PURSUITS = [
     Mutation(
         "T22: watch the TaskGroups of other tasks",
         GROUPS,
-        "        and value._parent_task is task\n",
-        "",
+        "is_group and group._parent_task is task and is_open(group)",
+        "is_group and is_open(group)",
         only_before=(3, 13),
     ),
     Mutation(

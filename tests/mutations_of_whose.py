@@ -1,0 +1,217 @@
+"""Mutations of the question whose cancellation it is (T6, T7, T22)."""
+
+from __future__ import annotations
+
+from mutation_type import ANYIO, ATTRIBUTION, BACKEND, STRIKES, Mutation
+
+WHOSE = [
+    # -- whose cancellation it is -------------------------------------------
+    Mutation(
+        "T6: ignore foreign cancellation",
+        BACKEND,
+        "foreign = is_foreign(block, task, exc)",
+        "foreign = False",
+    ),
+    Mutation(
+        "T6: take a request from before entry for one from inside the block",
+        ATTRIBUTION,
+        "return task.cancelling() > before",
+        "return task.cancelling() >= before",
+    ),
+    Mutation(
+        "T6: take every CancelledError in an expired block for ours",
+        BACKEND,
+        "if not (block.was_told or is_ours(exc)):",
+        "if False:",
+    ),
+    Mutation(
+        "T6: do not know our cancellation by its message",
+        BACKEND,
+        "if not (block.was_told or is_ours(exc)):",
+        "if not block.was_told:",
+    ),
+    Mutation(
+        "T6: ignore a request that came after ours",
+        ATTRIBUTION,
+        "return task.cancelling() > before",
+        "return not was_told and task.cancelling() > before",
+    ),
+    Mutation(
+        "T6: treat a request to an untold block as older than ours",
+        ATTRIBUTION,
+        "block.cancelling_before if was_told else block.cancelling_at_entry",
+        "block.cancelling_before",
+    ),
+    Mutation(
+        "T6: measure a foreign cancellation by the moment of ours",
+        ATTRIBUTION,
+        "was_told = block.was_told and is_ours(exc)",
+        "was_told = block.was_told",
+    ),
+    Mutation(
+        "T6: let the limit hide a cancellation whose clean-up it interrupts",
+        ATTRIBUTION,
+        "        or _handles_a_cancellation(task)\n",
+        "",
+    ),
+    Mutation(
+        "T22: let a cancellation that was swallowed hide the limit",
+        STRIKES,
+        "is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)",
+        "pass",
+    ),
+    Mutation(
+        "T22: take our own cancellation in the context for a foreign one",
+        ATTRIBUTION,
+        "isinstance(error, asyncio.CancelledError) and not is_ours(error)",
+        "isinstance(error, asyncio.CancelledError)",
+    ),
+    Mutation(
+        "T6: do not look behind the exception that is handled",
+        ATTRIBUTION,
+        "            error = error.__context__\n",
+        "            error = None\n",
+    ),
+    Mutation(
+        "T22: follow a circular chain of contexts for ever",
+        ATTRIBUTION,
+        "while error is not None and id(error) not in seen:",
+        "while error is not None:",
+    ),
+    Mutation(
+        "T22: take what another deadline of ours cancelled for foreign",
+        ATTRIBUTION,
+        "any(_is_cancelled(future) and not by_us(future) for",
+        "any(_is_cancelled(future) for",
+    ),
+    Mutation(
+        "T6: count an undelivered Task.cancel() as older than the block",
+        BACKEND,
+        'requests - getattr(task, "_must_cancel", False)',
+        "requests",
+    ),
+    Mutation(
+        "T6: count a Task.cancel() that is on its way as older than ours",
+        STRIKES,
+        "at_entry if is_foreign else max(requests, at_entry)",
+        "max(requests, at_entry)",
+    ),
+    Mutation(
+        "T22: count a request that is over as one from inside",
+        STRIKES,
+        "at_entry if is_foreign else max(requests, at_entry)",
+        "at_entry",
+    ),
+    Mutation(
+        "T6: let an uncancel() from outside lower the count at entry",
+        STRIKES,
+        "max(requests, at_entry)",
+        "requests",
+    ),
+    Mutation(
+        "T6: count the requests of inner blocks of ours as older than ours",
+        STRIKES,
+        "requests -= block.owes_uncancel  #",
+        "pass  #",
+    ),
+    Mutation(
+        "T6: never hand a cancellation to the anyio scope that sent it",
+        BACKEND,
+        "if anyio is not None and anyio.claim(task, exc):",
+        "if False:",
+    ),
+    Mutation(
+        "T6: hand it over only if no Task.cancel() is pending",
+        BACKEND,
+        "if anyio is not None and anyio.claim(task, exc):",
+        "if not foreign and anyio is not None and anyio.claim(task, exc):",
+    ),
+    Mutation(
+        "T6: hand it to an anyio scope outside a shield",
+        ANYIO,
+        "scope = None if scope.shield else _parent(scope)",
+        "scope = _parent(scope)",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that has not been delivered",
+        ATTRIBUTION,
+        '        getattr(task, "_must_cancel", False)\n        or _h',
+        "        _h",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that waits for a future to be told",
+        ATTRIBUTION,
+        "        cancelled: bool = future.cancelled()\n        return cancelled\n",
+        "        return False\n",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that goes through another task",
+        ATTRIBUTION,
+        'return getattr(future, "_must_cancel", False) or '
+        "_handles_a_cancellation(future)",
+        "return _handles_a_cancellation(future)",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() that another task is handling",
+        ATTRIBUTION,
+        'return getattr(future, "_must_cancel", False) or '
+        "_handles_a_cancellation(future)",
+        'return getattr(future, "_must_cancel", False)',
+    ),
+    # -- of several blocks, which one ---------------------------------------
+    Mutation(
+        "T7: forget the outer block",
+        BACKEND,
+        "if not foreign and any(takes_over(around, block) for around in outer):",
+        "if False:",
+    ),
+    Mutation(
+        "T7: cancel again for the outer block",
+        BACKEND,
+        "self.pursuits.tell(task, outer)  # T7",
+        "pass",
+    ),
+    Mutation(
+        "T7: skip a clean-up that has a limit of its own",
+        ATTRIBUTION,
+        "return not outer.was_told or outer.is_level_triggered "
+        "or inner.was_told_from_outside",
+        "return True",
+    ),
+    Mutation(
+        "T7: let the inner block keep the cancellation of an untold outer one",
+        ATTRIBUTION,
+        "return not outer.was_told or outer",
+        "return outer",
+    ),
+    Mutation(
+        "T7: let a limit in the clean-up end a level-triggered block's cancelling",
+        ATTRIBUTION,
+        "outer.is_level_triggered or ",
+        "",
+    ),
+    Mutation(
+        "T7: let an inner block that was open when the outer one was told keep it",
+        ATTRIBUTION,
+        " or inner.was_told_from_outside",
+        "",
+    ),
+    Mutation(
+        "T7: do not note that an inner block was open",
+        STRIKES,
+        "block.was_told_from_outside = True  # T7",
+        "pass",
+    ),
+    Mutation(
+        "T7: let one cancellation count for one block only",
+        STRIKES,
+        "self.tell(task, blocks, is_foreign=is_foreign)",
+        "self.tell(task, [target], is_foreign=is_foreign)",
+    ),
+    Mutation(
+        "T10: cancel in the name of a block that has been told before",
+        STRIKES,
+        "        if not block.was_told:\n            return block\n",
+        "        if False:\n            return block\n",
+    ),
+]
