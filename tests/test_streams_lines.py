@@ -177,7 +177,7 @@ async def test_p10_a_carriage_return_before_invalid_bytes_ends_its_line() -> Non
     assert await lines_before_error([b"one\r", b"\xff"], "utf-8") == ["one\n"]
 
 
-async def test_p22_a_line_that_ends_with_a_carriage_return_is_given_at_once() -> None:
+async def test_p10_a_line_that_ends_with_a_carriage_return_is_given_at_once() -> None:
     """A program that shows its progress so may be silent for long after it."""
     with wire() as pipe:
         lines = pipe.lines()
