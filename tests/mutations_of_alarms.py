@@ -86,7 +86,7 @@ ALARMS = [
     Mutation(
         "T22: look at a task once for each of its blocks",
         BACKEND,
-        "for task in dict.fromkeys(block.task for block in blocks):",
+        "for task in dict.fromkeys([block.task for block in blocks]):",
         "for task in [block.task for block in blocks]:",
     ),
     Mutation(

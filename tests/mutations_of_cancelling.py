@@ -15,7 +15,7 @@ PURSUITS = [
     Mutation(
         "T22: look at a task that runs a nested loop in every pass",
         PURSUIT,
-        "if self._was_running:",
+        "if self.was_running:",
         "if False:",
     ),
     Mutation(
@@ -51,8 +51,8 @@ PURSUITS = [
     Mutation(
         "T4: remember only the waiter itself, not what is cancelled behind it",
         STRIKES,
-        "filter(is_task, reached)",
-        "filter(is_task, reached[:1])",
+        "for future in reached:",
+        "for future in reached[:1]:",
     ),
     Mutation(
         "T8: keep the tasks that we cancelled alive",

@@ -162,7 +162,7 @@ WHOSE = [
     Mutation(
         "T7: forget the outer block",
         BACKEND,
-        "if not foreign and any(takes_over(around, block) for around in outer):",
+        "if outer and not foreign and any(takes_over(x, block) for x in outer):",
         "if False:",
     ),
     Mutation(

@@ -22,6 +22,15 @@ EXITED: Final = "exited"
 class Deadline(Block):
     """The part of a :class:`within.Timeout` that does not concern entering and leaving."""
 
+    # The types of Block's attributes once more, for `pyright --verifytypes`.
+    delay: float | None
+    when: float
+    name: str | None
+    limit: float | None
+    was_cancelled: bool
+    task: Any
+    entry: list[Any] | None
+
     _caught = False
 
     def _begin(

@@ -28,9 +28,9 @@ def takes_over(outer: Block, inner: Block) -> bool:
 
 def is_ours(exc: BaseException) -> bool:
     """Whether the cancellation ``exc``, or one in a group, was sent for a block."""
-    return any(map(is_ours, members(exc))) or (
-        bool(exc.args) and isinstance(exc.args[0], Reason)
-    )
+    if exc.args and isinstance(exc.args[0], Reason):
+        return True
+    return any(map(is_ours, members(exc)))
 
 
 def is_foreign(block: Block, task: Task, exc: BaseException) -> bool:

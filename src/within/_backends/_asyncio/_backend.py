@@ -226,7 +226,7 @@ class AsyncioBackend:
         failed: BaseException | None = None
         # T4: once for each task, so that a pass counts once. Cancelling an earlier task
         # may close a block of a later one.
-        for task in dict.fromkeys(block.task for block in blocks):
+        for task in dict.fromkeys([block.task for block in blocks]):
             if task is not None:
                 try:
                     self.pursuits.begin(task)
@@ -280,7 +280,7 @@ class AsyncioBackend:
         foreign = is_foreign(block, task, exc)
         if not block.is_shield:
             outer = self.pursuits.expired_blocks_reaching(task)
-            if not foreign and any(takes_over(around, block) for around in outer):
+            if outer and not foreign and any(takes_over(x, block) for x in outer):
                 self.pursuits.tell(task, outer)  # T7
                 return False
             anyio = anyio_scopes()

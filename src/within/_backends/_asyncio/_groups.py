@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 Group = Any  # an asyncio.TaskGroup, of which we read private attributes
 
 
+GROUPS_SWALLOW = sys.version_info < (3, 13)
+
+
 def open_groups(task: asyncio.Task[Any]) -> list[Group]:
     """The groups around a suspended task that may drop a cancellation."""
-    if sys.version_info >= (3, 13):
-        return []
     found: dict[int, Group] = {}
     for held in held_by(task.get_coro()):
         # In the body it is the owner of a bound __aexit__, in the exit it is `self`.

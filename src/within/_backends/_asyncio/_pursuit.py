@@ -13,7 +13,7 @@ from contextvars import Context
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from ._groups import has_raised, is_open, open_groups, pending_child
+from ._groups import GROUPS_SWALLOW, has_raised, is_open, open_groups, pending_child
 from ._strikes import Strikes, target_of
 from ._waiting import is_running, passes_until_done, waiter_of
 
@@ -70,7 +70,8 @@ class Pursuits(Strikes):
         pursuit = self._by_task.get(task)
         if pursuit is None:
             pursuit = self._by_task[task] = _Pursuit(self, task)
-        pursuit.begin()
+        pursuit.was_running = False  # at least not in an earlier pass
+        pursuit.step()
 
     def end(self, task: Task[Any]) -> None:
         self._by_task.pop(task, None)
@@ -97,9 +98,9 @@ class _Pursuit:
         "_strikes",
         "_struck",
         "_told",
-        "_was_running",
         "_watched",
         "task",
+        "was_running",
     )
 
     def __init__(self, pursuits: Pursuits, task: Task[Any]) -> None:
@@ -115,14 +116,9 @@ class _Pursuit:
         self._watched: Any = None  # the waiter whose end calls us
         self._told: Sequence[Block] = ()  # by the last strike
         self._groups: Sequence[Any] = ()  # TaskGroups that may drop it
-        self._was_running = False
+        self.was_running = False
         self._is_striking = False
         self._must_look_again = False
-
-    def begin(self) -> None:
-        """Look at once: another block of the task has expired."""
-        self._was_running = False  # at least not in an earlier pass
-        self.step()
 
     def _on_turn(self) -> None:
         self._handle = None
@@ -225,7 +221,7 @@ class _Pursuit:
         self._passes = 0
         self._must_look_again = len(blocks) < len(due)
         self._told = blocks
-        self._groups = open_groups(self.task)
+        self._groups = open_groups(self.task) if GROUPS_SWALLOW else ()
         self._is_striking = True
         try:
             self._pursuits.strike(self.task, waiter, blocks)
@@ -257,11 +253,11 @@ class _Pursuit:
 
         A task runs for more than a pass if it runs the loop itself (nest_asyncio).
         """
-        if self._was_running:
+        if self.was_running:
             self._look_after_pause(_LONGEST_WHILE_RUNNING)
         else:
             self._look_in_next_pass()
-        self._was_running = is_running(self.task)
+        self.was_running = is_running(self.task)
 
     def _look_in_next_pass(self) -> None:
         """What the task is owed by now comes before it."""

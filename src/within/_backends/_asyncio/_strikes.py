@@ -83,7 +83,9 @@ class Strikes:
             is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)
         self.tell(task, blocks, is_foreign=is_foreign)
         # A plain future keeps the message by which we know it.
-        self._cancelled.update(filter(is_task, reached))
+        for future in reached:
+            if is_task(future):
+                self._cancelled.add(future)
         says = reason(target, self.loop.time())
         if is_circle:
             throw_cancellation(task, waiter, says)

@@ -181,7 +181,7 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
     """
     if waiter is None:
         return [], False
-    if not _passes_on(waiter):
+    if type(waiter) is asyncio.Future or not _passes_on(waiter):
         return [waiter], False
     reached: dict[int, Any] = {id(waiter): waiter}
     path: list[tuple[Any, Iterator[Any]]] = [(waiter, iter(_cancelled_with(waiter)))]
