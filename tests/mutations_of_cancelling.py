@@ -15,7 +15,7 @@ PURSUITS = [
     Mutation(
         "T22: look at a task that runs a nested loop in every pass",
         PURSUIT,
-        "if self.was_running:",
+        "if running and self.was_running:",
         "if False:",
     ),
     Mutation(

@@ -253,11 +253,12 @@ class _Pursuit:
 
         A task runs for more than a pass if it runs the loop itself (nest_asyncio).
         """
-        if self.was_running:
+        running = is_running(self.task)
+        if running and self.was_running:
             self._look_after_pause(_LONGEST_WHILE_RUNNING)
         else:
             self._look_in_next_pass()
-        self.was_running = is_running(self.task)
+        self.was_running = running
 
     def _look_in_next_pass(self) -> None:
         """What the task is owed by now comes before it."""
