@@ -205,10 +205,14 @@ def test_t22_a_future_that_cannot_be_looked_at_does_not_keep_the_limit_off() -> 
     virtually(main)
 
 
-def test_t4_an_error_that_is_on_its_way_through_gather_is_kept() -> None:
+def test_t4_t22_an_error_that_is_on_its_way_through_gather_does_not_hide_the_limit() -> (
+    None
+):
     async def victim(result: asyncio.Future[None]) -> None:
         with limit:
-            await asyncio.gather(result, asyncio.sleep(NEVER))
+            with pytest.raises(KeyError):
+                await asyncio.gather(result, asyncio.sleep(NEVER))
+            await asyncio.sleep(NEVER)
 
     async def main() -> None:
         result = asyncio.get_running_loop().create_future()
@@ -216,8 +220,9 @@ def test_t4_an_error_that_is_on_its_way_through_gather_is_kept() -> None:
         await asyncio.sleep(LIMIT)
         result.set_exception(KeyError())
         limit.cancel()
-        with pytest.raises(KeyError):
-            await task
+        await task
+        assert limit.cancelled_caught
+        assert within.current_time() == LIMIT
 
     limit = within.move_on_after(NEVER)
     virtually(main)
@@ -247,3 +252,36 @@ def test_t4_a_result_behind_a_task_group_of_anyio_is_kept() -> None:
     limit = within.move_on_after(NEVER)
     virtually(main)
     assert got == ["the end of the group"]
+
+
+@pytest.mark.parametrize("is_behind_another", [False, True])
+def test_t4_a_task_that_another_deadline_has_cancelled_brings_no_result(
+    is_behind_another: bool,
+) -> None:
+    async def child() -> None:
+        try:
+            await asyncio.sleep(NEVER)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError from None  # no longer ours by its message
+
+    async def wait_for(child: asyncio.Task[None]) -> None:
+        await child
+
+    async def victim(child: asyncio.Task[None]) -> None:
+        with limit:
+            await child
+
+    async def main() -> None:
+        shared = asyncio.create_task(child())
+        shared.add_done_callback(lambda _: limit.cancel())
+        task = asyncio.create_task(victim(shared))
+        with within.move_on_after(LIMIT):
+            await (wait_for(shared) if not is_behind_another else behind(shared))
+        with pytest.raises(within.DeadlineExceeded):
+            await task
+
+    async def behind(child: asyncio.Task[None]) -> None:
+        await asyncio.create_task(wait_for(child))
+
+    limit = within.timeout(NEVER)
+    virtually(main)
