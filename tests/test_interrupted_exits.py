@@ -20,7 +20,6 @@ from virtual_limits import LIMIT, NEVER, nothing_strikes, open_blocks, virtually
 
 import within
 
-
 # Until 3.11, what a trace function raises in the first instruction leaves the function
 # past each `try`, unlike what a signal handler raises there.
 FIRST = 1 if sys.version_info < (3, 12) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import anyio
@@ -284,4 +285,26 @@ def test_t4_a_task_that_another_deadline_has_cancelled_brings_no_result(
         await asyncio.create_task(wait_for(child))
 
     limit = within.timeout(NEVER)
+    virtually(main)
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_t6_t16_a_foreign_cancel_in_the_pass_of_a_level_triggered_block_wins(
+    is_first: bool,
+) -> None:
+    async def victim() -> None:
+        with limit:
+            await suspend()
+            await asyncio.sleep(NEVER)
+
+    async def main() -> None:
+        task = asyncio.create_task(victim())
+        await asyncio.sleep(LIMIT)
+        both: list[Callable[[], object]] = [task.cancel, limit.cancel]
+        for cancel in both if is_first else reversed(both):
+            cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    limit = within.Timeout(NEVER, level=True)
     virtually(main)
