@@ -17,7 +17,7 @@ def test_t4_t22_ten_blocks_give_a_result_as_much_time_as_one() -> None:
     async def main() -> None:
         result = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_at(LIMIT, result.set_result, "kept")
-        got = []
+        got: list[str] = []
         with ExitStack() as blocks:
             for _ in range(10):
                 blocks.enter_context(within.move_on_at(LIMIT))
@@ -33,7 +33,7 @@ def test_t7_a_cancelled_clean_up_block_does_not_keep_that_of_a_level_triggered_o
     None
 ):
     async def main() -> None:
-        reached = []
+        reached: list[str] = []
         with within.Timeout(LIMIT, quiet=True, level=True) as outer:
             try:
                 await asyncio.sleep(NEVER)
