@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
     chosen = [m for m in MUTATIONS if all(word in m.name for word in words)]
     if stale := list(describe_stale(chosen)):
         print(*stale, sep="\n")
-        print(f"{len(stale)} of {len(chosen)} no longer apply: edit mutation_list.py")
+        print(f"{len(stale)} of {len(chosen)} no longer apply: edit mutations_of_*.py")
         return 2
     needed = [m for m in chosen if sys.version_info < m.only_before]
     survived = 0

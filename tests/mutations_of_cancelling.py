@@ -197,13 +197,6 @@ PURSUITS = [
         only_before=(3, 13),
     ),
     Mutation(
-        "T22: keep the request of a cancellation that a TaskGroup dropped",
-        STRIKES,
-        "                if block.owes_uncancel:\n",
-        "                if False:\n",
-        only_before=(3, 13),
-    ),
-    Mutation(
         "T22: do not tell again what a TaskGroup dropped",
         STRIKES,
         "            if block.task is task:\n                block.was_told = False\n",

@@ -69,12 +69,6 @@ LOOKS = [
         "T4: lose a result behind a TaskGroup of anyio",
         WAITING,
         '("TaskGroup.__aexit__", "TaskGroup._aexit")',
-        '("TaskGroup.__aexit__",)',
-    ),
-    Mutation(
-        "T4: lose a result behind a TaskGroup of asyncio",
-        WAITING,
-        '("TaskGroup.__aexit__", "TaskGroup._aexit")',
         '("TaskGroup._aexit",)',
     ),
     Mutation(

@@ -92,12 +92,6 @@ SURROUNDINGS = [
         ":",
     ),
     Mutation(
-        "T24: inherit a block of the task itself",
-        BACKEND,
-        "if owner is task or owner",
-        "if owner",
-    ),
-    Mutation(
         "T17: inherit the block of a task that has ended",
         BACKEND,
         "owner.done() or ",

@@ -103,12 +103,6 @@ WHOSE = [
         "at_entry",
     ),
     Mutation(
-        "T6: let an uncancel() from outside lower the count at entry",
-        STRIKES,
-        "max(requests, at_entry)",
-        "requests",
-    ),
-    Mutation(
         "T6: count the requests of inner blocks of ours as older than ours",
         STRIKES,
         "requests -= block.owes_uncancel  #",
