@@ -59,7 +59,8 @@ def inside() -> dict[str, Any]:
     assert task is not None
     found["tasks"] = len(asyncio.all_tasks())
     found["cancelling"] = task.cancelling()
-    for name in ("_readers", "_writers", "_young", "_old", "_pursuits"):
-        found[name] = len(getattr(backend, name))
-    found["in the alarm"] = len(backend._alarm)
+    found["waits for descriptors"] = len(backend.descriptors)
+    found["blocks"] = len(backend.open_blocks.young) + len(backend.open_blocks.old)
+    found["pursuits"] = len(backend.pursuits)
+    found["in the alarm"] = len(backend.alarm)
     return found

@@ -308,3 +308,26 @@ def test_t6_t16_a_foreign_cancel_in_the_pass_of_a_level_triggered_block_wins(
 
     limit = within.Timeout(NEVER, level=True)
     virtually(main)
+
+
+def test_t6_a_foreign_cancel_after_an_uncancel_wins() -> None:
+    async def victim() -> None:
+        await suspend()
+        with limit:
+            task.uncancel()
+            await asyncio.sleep(NEVER)
+
+    async def main() -> None:
+        nonlocal task
+        task = asyncio.create_task(victim())
+        await asyncio.sleep(LIMIT)
+        task.cancel()
+        await asyncio.sleep(LIMIT)
+        limit.cancel()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    task: asyncio.Task[None]
+    limit = within.move_on_after(NEVER)
+    virtually(main)

@@ -109,7 +109,9 @@ def interrupted_by(error: BaseException | None) -> Completed[Any] | None:
             completed = getattr(found, "_within_interrupted", None)
             if completed is not None:
                 return cast("Completed[Any]", completed)
-            pending += [found.__context__, *members(found)]
+            pending += members(found)
+            if not hasattr(found, "interrupted"):  # the error of another block
+                pending.append(found.__context__)
     return None
 
 

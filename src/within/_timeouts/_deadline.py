@@ -111,6 +111,8 @@ class Deadline(Block):
         >>> asyncio.run(main())
         60
         """
+        if self._backend is not None:
+            self._check_loop(self._backend)
         delay = self.limit if self.delay is None else self.delay
         if delay is None:
             raise RuntimeError(

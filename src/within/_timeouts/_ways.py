@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ._timeout import Timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from .._seconds import Seconds
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Block(Timeout):
@@ -28,6 +34,9 @@ class _Quiet(_Block):
     if TYPE_CHECKING:  # `bool` tells type checkers that the code after it is reachable
 
         def __exit__(self, *exc: object) -> bool: ...
+        def __call__(  # type: ignore[override]
+            self, function: Callable[P, Coroutine[Any, Any, T]]
+        ) -> Callable[P, Coroutine[Any, Any, T | None]]: ...
         async def __aexit__(self, *exc: object) -> bool: ...
 
 

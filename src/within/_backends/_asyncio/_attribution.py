@@ -40,7 +40,9 @@ def is_foreign(block: Block, task: Task, exc: BaseException) -> bool:
     return task.cancelling() > before
 
 
-def is_being_cancelled(task: Task, reached: Iterable[Any], by_us: Any) -> bool:
+def is_being_cancelled(
+    task: Task, reached: Iterable[Any], by_us: Any, *, is_passed_on: bool
+) -> bool:
     """Whether a cancellation by somebody else is on its way to ``task``, or is being
     handled there, so that ours would interrupt it (T6).
 
@@ -52,30 +54,37 @@ def is_being_cancelled(task: Task, reached: Iterable[Any], by_us: Any) -> bool:
         task: A suspended task.
         reached: All that a cancellation of its waiter reaches.
         by_us: Whether a future was cancelled because of a deadline.
+        is_passed_on: A deadline of another task, which awaits this one, has cancelled
+            this one. To the blocks of this one that is somebody else.
     """
     return (
         getattr(task, "_must_cancel", False)
-        or _handles_a_cancellation(task)
-        or any(_is_cancelled(future) and not by_us(future) for future in reached)
+        or _handles_a_cancellation(task, is_passed_on)
+        or any(
+            _is_cancelled(future, is_passed_on) and (is_passed_on or not by_us(future))
+            for future in reached
+        )
     )
 
 
-def _is_cancelled(future: Any) -> bool:
+def _is_cancelled(future: Any, is_passed_on: bool) -> bool:
     if not is_task(future) or future.done():
         cancelled: bool = future.cancelled()
         return cancelled
-    return getattr(future, "_must_cancel", False) or _handles_a_cancellation(future)
+    must_cancel: bool = getattr(future, "_must_cancel", False)
+    return must_cancel or _handles_a_cancellation(future, is_passed_on)
 
 
-def _handles_a_cancellation(task: Task) -> bool:
+def _handles_a_cancellation(task: Task, is_passed_on: bool) -> bool:
     """Whether a coroutine of ``task`` is in a ``finally`` or ``except`` clause because
-    of a cancellation that is not ours.
+    of a cancellation that was not sent for a block of this task.
     """
     for found in held_by(task.get_coro()):
         seen: set[int] = set()
         error = found if isinstance(found, BaseException) else None
         while error is not None and id(error) not in seen:
-            if isinstance(error, asyncio.CancelledError) and not is_ours(error):
+            is_cancellation = isinstance(error, asyncio.CancelledError)
+            if is_cancellation and (is_passed_on or not is_ours(error)):
                 return True
             seen.add(id(error))
             error = error.__context__

@@ -211,7 +211,7 @@ class AsyncioBackend:
         T24: not if the context was copied into another loop. Nor if both tasks share
         one context: then nothing tells which of them was started first.
         """
-        if owner is task or owner.done() or owner.get_loop() is not self._loop:
+        if owner.done() or owner.get_loop() is not self._loop:
             return False
         context_of: Any = getattr(asyncio.Task, "get_context", None)  # since 3.12
         return context_of is None or context_of(owner) is not context_of(task)

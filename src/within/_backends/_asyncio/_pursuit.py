@@ -220,7 +220,9 @@ class _Pursuit:
     ) -> None:
         self._passes = 0
         self._must_look_again = len(blocks) < len(due)
-        self._told = blocks
+        # T22: a group that is still open may drop the earlier strikes, too.
+        before = self._told if self._groups else ()
+        self._told = [*dict.fromkeys([*before, *blocks])]
         self._groups = open_groups(self.task) if GROUPS_SWALLOW else ()
         self._is_striking = True
         try:

@@ -80,7 +80,12 @@ class Strikes:
         # T6: only if somebody else has cancelled the task, and seldom then.
         is_foreign = task.cancelling() > target.cancelling_at_entry
         if is_foreign:
-            is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)
+            is_foreign = is_being_cancelled(
+                task,
+                reached,
+                self.was_cancelled_by_us,
+                is_passed_on=task in self._cancelled,
+            )
         self.tell(task, blocks, is_foreign=is_foreign)
         # A plain future keeps the message by which we know it.
         for future in reached:
@@ -115,9 +120,7 @@ class Strikes:
             if id(block) in told and not block.was_told:
                 block.was_told = True
                 at_entry = block.cancelling_at_entry
-                block.cancelling_before = (
-                    at_entry if is_foreign else max(requests, at_entry)
-                )
+                block.cancelling_before = at_entry if is_foreign else requests
             if block is blocks[0]:
                 break
             block.was_told_from_outside = True  # T7

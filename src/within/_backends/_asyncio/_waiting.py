@@ -73,11 +73,12 @@ class _Look:
         self._brings_nothing = brings_nothing
         # Futures that have been looked at. Tasks may wait for one another in a circle.
         self._known: dict[int, int] = {}
+        self._depth = 0
 
     def into(self, task: Any) -> int:
         """Passes until the await of a suspended task completes; 0 if unknown."""
         waiter = waiter_of(task)
-        if waiter is None or len(self._known) > _DEPTH:
+        if waiter is None or self._depth > _DEPTH:
             return 0
         if waiter.done() or is_task(waiter):
             return self._until(waiter)
@@ -90,10 +91,12 @@ class _Look:
         if (known := self._known.get(id(future))) is not None:
             return known
         self._known[id(future)] = 0
+        self._depth += 1
         if is_task(future):
             behind = self.into(future)
         else:
             behind = self._until_awaited(future, None)
+        self._depth -= 1
         passes = self._known[id(future)] = _one_more(behind)
         return passes
 
