@@ -92,7 +92,7 @@ class Failure(Exception):
 
 
 class UsageError(Failure):
-    """The command line makes no sense."""
+    """The command line is invalid."""
 
     def __init__(self, words: str) -> None:
         super().__init__(FAILED, f"{words} (see within --help)")
@@ -122,7 +122,7 @@ class Options:
         Everything after ``--help`` or ``--version`` is ignored.
 
         Raises:
-            UsageError: If the command line makes no sense.
+            UsageError: If the command line is invalid.
         """
         options, rest = cls(), list(words)
         more_options = options._read(rest)

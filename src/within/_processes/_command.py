@@ -1,4 +1,4 @@
-"""What may be asked of a child, checked before anything is started (P2)."""
+"""The arguments and options for a child, checked before anything is started (P2)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
         raise NotImplementedError(
             "child processes need POSIX: on Windows, within has only its timeouts"
         )
-    if not hasattr(os, "waitid"):  # it tells of an exit without reaping
+    if not hasattr(os, "waitid"):  # it reports an exit without reaping
         raise NotImplementedError(
             f"child processes need os.waitid(), which this {sys.implementation.name} "
             f"{platform.python_version()} does not have (CPython has it, on macOS since "
@@ -110,7 +110,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
 
 
 def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:
-    """Add the way out, where a whole command line was given as the program."""
+    """Add a note with the way out, if a whole command line was given as the program."""
     program = os.fsdecode(args[0])
     if len(args) == 1 and " " in program.strip() and not os.path.exists(program):
         words = ", ".join(repr(word) for word in program.split())

@@ -21,8 +21,8 @@ from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Pids are given out in order. Up to this many births are looked at one by one; for
-# more, or after the pids have gone full circle, a listing is shorter.
+# Pids are given out in order. Up to this many new ones are looked at one by one; for
+# more, or after the pids have started again from the beginning, a listing is shorter.
 FEW_BIRTHS = 500
 
 # How much of such a file is read at once. In bytes.
@@ -32,13 +32,13 @@ _CHUNK = 65536
 # (BlockBuster) can tell.
 _READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
 
-# States of a process that runs no more, or does not exist.
+# States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")
 
 # A process flag: it is a thread of the kernel, and has no environment.
 _PF_KTHREAD = 0x00200000
 
-# Upper bound on births looked at in one search. There are hardly any as a rule.
+# How many new processes one search looks at, at most. As a rule there are hardly any.
 _CHASE = 10_000
 
 # A pid is given out some microseconds before its process can be found by it. One
@@ -53,8 +53,8 @@ _EXEC = 0.05
 class _Proc:
     """Whether there is a ``/proc``, and whether its pids are the ones that we know.
 
-    In a pid namespace of our own with the ``/proc`` of the host, every number in it
-    means another process.
+    If we are in a pid namespace of our own and see the ``/proc`` of the host, every
+    number in it means another process.
     """
 
     def __init__(self) -> None:
@@ -98,10 +98,9 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
     The pidfd is open until the next pair is asked for, and holds the pid for the
     bearer (P5).
 
-    A process that forks and exits, again and again, is on no list when its turn
-    comes. But as long as nothing is born while we look, nothing slips by. So
-    newborn processes are looked at as well, and first, before they can fork and
-    exit in turn.
+    A process that keeps forking and exiting is gone by the time that we get to it in a
+    list. But if nothing is forked while we look, nothing is missed. So we look at new
+    processes too, and at them first, before they can fork and exit in turn.
     """
     newest = newest_pid()
     pending = listed()
@@ -205,7 +204,7 @@ def is_our_zombie(pid: int) -> bool:
 
 
 def may_signal(pid: int) -> bool:
-    """Whether we have the permission: false for a set-uid program, as sudo is."""
+    """Whether we have the permission: false for a set-uid program, like sudo."""
     try:
         os.kill(pid, 0)
     except PermissionError:

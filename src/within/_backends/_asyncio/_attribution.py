@@ -34,14 +34,14 @@ def is_ours(exc: BaseException) -> bool:
 
 
 def is_foreign(block: Block, task: Task, exc: BaseException) -> bool:
-    """T6: whether somebody else cancelled the task while ``block`` was open."""
+    """T6: whether other code cancelled the task while ``block`` was open."""
     was_told = block.was_told and is_ours(exc)
     before = block.cancelling_before if was_told else block.cancelling_at_entry
     return task.cancelling() > before
 
 
 def is_being_cancelled(task: Task, reached: Iterable[Any], by_us: Any) -> bool:
-    """Whether a cancellation by somebody else is on its way to ``task``, or is being
+    """Whether a cancellation by other code is on its way to ``task``, or is being
     handled there, so that ours would interrupt it (T6).
 
     If not, the requests that ``Task.cancelling()`` still counts are over: their

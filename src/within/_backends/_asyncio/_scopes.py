@@ -1,4 +1,4 @@
-"""The way to anyio's cancel scopes, if there can be any."""
+"""Access to anyio's cancel scopes, if there can be any."""
 
 from __future__ import annotations
 
