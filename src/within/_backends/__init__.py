@@ -1,8 +1,8 @@
 """The choice of the backend: which event loop runs the caller?
 
 The room of a loop is loaded once the loop's library has been imported; a loop whose
-library has not been imported is not running. Two loops may be running in one thread, one inside
-the other:
+library has not been imported is not running. Two loops may be running in one thread,
+one inside the other:
 
 - in trio's guest mode on asyncio, trio's steps are callbacks of the host loop, and no
   asyncio task is current during them;

@@ -244,7 +244,7 @@ def duration(text: str) -> float:
             number = math.nan
     if match is None or math.isnan(number):
         raise UsageError(
-            f"invalid time interval {text!r}: give a number, with s, m, h or d if you like"
+            f"invalid time interval {text!r}: give a number, optionally with s, m, h or d"
         )
     return number * _UNITS[match[4]]
 

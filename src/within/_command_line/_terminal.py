@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Our controlling terminal, which the command gets while it wants it.
+    """Our controlling terminal, which the command gets while it needs it.
 
     Enter this block before the command is started, then call :meth:`watch`.
     """

@@ -71,7 +71,7 @@ class Capture:
         )
 
     def result(self, *, check: bool) -> Completed[Any]:
-        """The result of the child; raises the error if it has failed."""
+        """Return the result of the child, or raise the error that it ended with."""
         child = self.child
         assert child is not None
         returncode = child.returncode

@@ -85,7 +85,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     """Return the command that was asked for, or raise the error that says why not."""
     if sys.platform == "win32":
         raise NotImplementedError(
-            "child processes need POSIX: on Windows, within has only its timeouts"
+            "child processes need POSIX: on Windows, only timeouts are available"
         )
     if not hasattr(os, "waitid"):  # it reports an exit without reaping
         raise NotImplementedError(
@@ -124,7 +124,7 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
     """Raise the error for anything that cannot be a file of a child."""
     for name, file in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
         if file == subprocess.STDOUT and name != "stderr":
-            raise ValueError(f"{name}=STDOUT makes no sense: it is for stderr")
+            raise ValueError(f"{name}=STDOUT makes no sense: give it as stderr only")
         if isinstance(file, int) and not isinstance(file, bool):
             if file < subprocess.DEVNULL:
                 raise ValueError(f"{name} is {file!r}: there is no such descriptor")

@@ -2,7 +2,7 @@
 
 This does what ``subprocess.Popen`` does on POSIX, by the same C function, but stores
 the pid in the same step as the fork: a signal handler that raises just then would
-otherwise leave a child behind that nobody knows (P14).
+otherwise leave a child behind whose pid is lost (P14).
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _error(report: bytes, program: Any, cwd: Any) -> BaseException:
             "process group already, so give start_new_session=True instead)"
         )
     if not isinstance(error, type) or not issubclass(error, BaseException):
-        return subprocess.SubprocessError(f"the child said {report!r} of its start")
+        return subprocess.SubprocessError(f"the child reported {report!r} at its start")
     if not issubclass(error, OSError):
         return error(message)
     code = int(number, 16)

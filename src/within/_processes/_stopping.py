@@ -153,8 +153,8 @@ class _Stopping:
                 if self._child.is_refused():
                     why = "because we are not permitted to kill it (see kill(2), EPERM)"
                 warnings.warn(
-                    f"{self._child!r} or its tree is still there {why}; it is left to "
-                    "itself",
+                    f"{self._child!r} or its tree is still there {why}; it is left "
+                    "as it is",
                     ResourceWarning,
                     stacklevel=2,
                 )

@@ -28,8 +28,8 @@ FEW_BIRTHS = 500
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-# Nothing in /proc blocks. With the flag, tools that watch for blocking reads on a loop
-# (BlockBuster) can tell.
+# Nothing in /proc blocks. The flag shows that to tools that watch for blocking reads on
+# a loop (BlockBuster).
 _READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
@@ -45,8 +45,8 @@ _CHASE = 10_000
 # that was not found is looked for again for this long. In seconds.
 _MATURITY = 0.001
 
-# A process has no environment while it is in execve(), which takes longer on a busy
-# machine or from a cold disk. In seconds, at most.
+# How long a process may be in execve(), where it has no environment: longer on a busy
+# machine or from a cold disk. In seconds.
 _EXEC = 0.05
 
 
@@ -82,8 +82,8 @@ def can_search() -> bool:
 def mark_family(pid: int, mark: str) -> None:
     """Mark the limits of our unreaped child ``pid`` and of what it has forked by now.
 
-    It was just started, but on a busy machine it may have come far already. From here
-    on, what is forked inherits the mark.
+    It was just started, but on a busy machine it may have run for a while already. From
+    here on, whatever it forks inherits the mark.
     """
     pending = [pid]
     while pending:

@@ -3,8 +3,8 @@
 CPython runs signal handlers in the first instruction of a function, RESUME, which lies
 before any ``try``. An exception that a handler raises there would leave a block open. But
 CPython looks up RESUME in the function's exception table, as it does for any other
-instruction, and the table can say that the first ``try`` begins there. See "Exception handling" in
-CPython's InternalDocs for the format.
+instruction, and the table can say that the first ``try`` begins there. See "Exception
+handling" in CPython's InternalDocs for the format.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .._seconds import Seconds
     from ._deadlock import Deadlock
 
-# How often a guarded call is cancelled again, where it swallows the cancellation or
-# hangs in its clean-up.
+# How often a guarded call is cancelled again, if it swallows the cancellation or hangs
+# in its clean-up.
 _ATTEMPTS = 10
 
 
-# Passes of the loop at one instant after which a task counts as polling: some seconds
-# of real time, and more than programs make without sleeping.
+# After so many passes of the loop at one instant, a task counts as polling. They take
+# some seconds of real time, and programs that do not poll make fewer.
 MANY_PASSES = 200_000
 _LAST_MESSAGE = 10  # passes in which it arrives
 

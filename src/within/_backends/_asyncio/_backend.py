@@ -241,7 +241,7 @@ class AsyncioBackend:
     def _settle(
         self, block: Block, task: Task, exc: BaseException | None
     ) -> BaseException | None:
-        """Close a block that may have been cancelled or left wrongly."""
+        """Close a block that has expired, is a shield, or is in an anyio scope."""
         try:
             if block.is_shield:
                 self._lower_shield(block, task, exc)

@@ -2,9 +2,9 @@
 
 A group whose child fails raises that error, and drops a cancellation of its parent that
 arrived in the meantime, whether in the group's body or in its exit. From 3.13 on it
-cancels the parent once more. For older versions this module tells which groups a task is in, and
-whether one of them has dropped a cancellation. It reads private state of ``TaskGroup``,
-which does not change any more in those versions.
+cancels the parent once more. For older versions, this module tells which groups a task
+is in, and whether one of them has dropped a cancellation. It reads private state of
+``TaskGroup``, which does not change any more in those versions.
 """
 
 from __future__ import annotations
