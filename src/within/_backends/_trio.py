@@ -178,9 +178,9 @@ class TrioBackend:
                 "blocks in the reverse order of entering them"
             ) from exc
         raise RuntimeError(
-            f"{block!r} was left in another task than it was entered in: enter and "
-            "leave it in the same task (a generator that yields inside the block does "
-            "not)"
+            f"{block!r} was left in another task, not in the one that entered it: enter "
+            "and leave it in the same task (a generator that yields inside the block "
+            "does not)"
         ) from exc
 
 

@@ -1,8 +1,9 @@
 """Lost children: we were interrupted so often that nothing is left to end them.
 
 A signal handler may raise while a child is being ended, and again in the finalizer
-that makes up for it (P14). So its pid is also recorded here, and is looked after when
-the child object is gone: at the next start, or when the interpreter exits.
+that makes up for it (P14). So the pid of each child is also recorded here. If the child
+object is gone without having ended the child, we do it here: at the next start, or when
+the interpreter exits.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def record(child: object, pids: list[int], waited: list[Any]) -> ref[Any]:
 
 
 def forget(key: ref[Any]) -> None:
-    """It has been ended, in whatever way."""
+    """The child has been ended, so it needs no looking after any more."""
     _records.pop(key, None)
 
 

@@ -35,9 +35,9 @@ class Stop:
             environment and in their resource limits. This looks at every process on
             the machine. It misses a process that changes both, and one that a daemon
             outside the tree starts on request.
-        first: What gets ``signal``. ``"tree"``: everything that is ended. ``"child"``:
-            the child alone, for a program that ends its own workers; when it has
-            exited, the rest gets SIGKILL.
+        first: What ``signal`` is sent to. ``"tree"``: everything that will be ended.
+            ``"child"``: only the child, for a program that ends its own workers; when it
+            has exited, the rest gets SIGKILL.
         die_with_parent: End the tree with SIGKILL if this program itself is killed. A
             small guard process, started when it is first needed, waits for that. (Linux
             only. The guard cannot kill a set-uid program.)

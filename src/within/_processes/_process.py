@@ -286,7 +286,7 @@ def process(
         command: The program and its arguments, one by one; there is no shell.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
         cwd: The directory to run it in.
-        env: Its whole environment; ``None`` for ours.
+        env: Its whole environment; ``None`` to inherit ours.
         stop: How to end it.
         encoding, errors: For decoding the lines of stdout.
         max_line: The longest line to accept, in characters; ``None`` for any length.

@@ -117,7 +117,7 @@ async def run(
             child that writes more is stopped.
         stop: How to stop it.
         cwd: The directory to run it in.
-        env: Its whole environment; ``None`` for ours.
+        env: Its whole environment; ``None`` to inherit ours.
         popen_options: As for :func:`process`.
 
     Raises:

@@ -51,8 +51,8 @@ class VirtualClock:
     def advance(self, seconds: Seconds) -> None:
         """Let time pass while nothing else can run, as slow synchronous code would.
 
-        Whatever falls due in between is due at once, at the next suspension. To give
-        the other tasks their turns meanwhile, sleep instead.
+        Everything that falls due in between happens at the next suspension. To let
+        other tasks run in the meantime, sleep instead.
 
         Args:
             seconds: How far to move the clock; a ``timedelta`` is accepted too.

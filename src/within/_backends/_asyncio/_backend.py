@@ -331,7 +331,7 @@ class AsyncioBackend:
             return  # its coroutine or generator was dropped: there is nobody to tell
         if current_task() is not task:
             raise RuntimeError(
-                f"{block!r} was left in another task than it was entered in "
+                f"{block!r} was left in another task, not in the one that entered it "
                 f"({task!r}): enter and leave it in the same task (a generator that "
                 "yields inside the block does not)"
             ) from exc
