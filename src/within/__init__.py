@@ -1,6 +1,6 @@
 """Time limits and child processes that live within a block.
 
-The same on asyncio, uvloop and trio; see the README for the tour and the
+They work the same on asyncio, uvloop and trio. See the README for a tour, and the
 docstrings for the rest. ``within.testing`` is imported on its own.
 """
 
@@ -41,7 +41,7 @@ __all__ = [
     "timeout_at",
 ]
 
-# Where they are found is where they say they are from: in tracebacks, in repr()
-# and in pickles.
+# Tracebacks, repr() and pickles give the module from which users import a name, not
+# the private one that defines it.
 for _name in __all__:
     globals()[_name].__module__ = __name__

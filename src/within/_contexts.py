@@ -1,4 +1,4 @@
-"""The small ones: running, opening. No loop is needed for them."""
+"""Two small helpers, running and opening. They need no event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound="MutableMapping[Any, Any]")
 
 
-class running(Generic[M]):  # noqa: N801  # it is used as a function is
+class running(Generic[M]):  # noqa: N801  # it is used like a function
     """``item[key]`` is true inside the block and false after it (R1).
 
     Works as ``with`` and as ``async with``, and may be entered again.
@@ -65,9 +65,9 @@ class running(Generic[M]):  # noqa: N801  # it is used as a function is
 class Opening(Generic[T]):
     """A resource about to be opened: await it or enter it, once.
 
-    Awaited, it is the caller's to close. Entered, the block closes it: by the
-    resource's own ``__aexit__`` if it has one, else by ``aclose()``, else by
-    ``close()``, awaited if that asks for it.
+    If it is awaited, the caller closes the resource. If it is entered, the block closes
+    it: with the resource's own ``__aexit__`` if it has one, else with ``aclose()``, else
+    with ``close()``. A result that is awaitable is awaited.
     """
 
     __slots__ = ("__weakref__", "_coroutine", "_resource", "_what")
@@ -121,7 +121,7 @@ class Opening(Generic[T]):
 def opening(
     function: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Opening[T]]:
-    """Make a call that opens a resource one that can be awaited or entered (R2).
+    """Let callers either await or enter a function that opens a resource (R2).
 
     Args:
         function: A coroutine function that returns what it has opened.
@@ -153,7 +153,7 @@ def opening(
 
     def call(*args: P.args, **kwargs: P.kwargs) -> Opening[T]:
         coroutine = function(*args, **kwargs)
-        # For the warning of Python's own, should it never be awaited.
+        # Python names it in the warning about a coroutine that was never awaited.
         coroutine.__qualname__ = function.__qualname__  # type: ignore[attr-defined]
         return Opening(coroutine, what)
 

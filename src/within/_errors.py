@@ -1,4 +1,4 @@
-"""What the end of a block says, and where it says it.
+"""The messages of expired blocks, and how they are attached to exceptions.
 
 This module is told the time and the state of the block. It asks neither the clock nor
 a backend.
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Reason(str):
     """The message of a cancellation that we requested.
 
-    asyncio passes the object on unchanged, so that its type tells our cancellations
-    from everybody else's.
+    asyncio passes the object on unchanged, so its type tells our cancellations from
+    all others.
     """
 
     __slots__ = ()
@@ -78,7 +78,7 @@ def explain(
     context = last.__context__
     while context is not None and not isinstance(context, cancelled):
         if id(context) in seen:
-            return is_certain  # the chain was made circular by somebody else
+            return is_certain  # other code has made the chain circular
         seen.add(id(context))
         last, context = context, context.__context__
     if context is None and not is_certain:
@@ -92,8 +92,8 @@ def explain(
 def note_interrupted(cancellation: BaseException, completed: Completed[Any]) -> None:
     """Attach what a command had done when ``cancellation`` cut it short (T25).
 
-    It travels with the exception to the block that ends: no loop, and no other task,
-    has to know of it.
+    It travels with the exception to the block that ends, so neither the loop nor any
+    other task has to know about it.
     """
     cancellation._within_interrupted = completed  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""What a finished command has left: its output, its status, and what it used."""
+"""The result of a finished command: its output, its status, and what it used."""
 
 from __future__ import annotations
 

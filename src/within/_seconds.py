@@ -1,4 +1,4 @@
-"""What counts as a number of seconds (T5)."""
+"""Which values are accepted as a number of seconds (T5)."""
 
 from __future__ import annotations
 

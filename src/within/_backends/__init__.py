@@ -1,8 +1,8 @@
 """The choice of the backend: which event loop runs the caller?
 
-The room of a loop is loaded once somebody has imported the loop's library; a loop that
-nobody has imported is not running. Two loops may be running in one thread, one inside
-the other:
+The room of a loop is loaded once the loop's library has been imported; a loop whose
+library has not been imported is not running. Two loops may be running in one thread,
+one inside the other:
 
 - in trio's guest mode on asyncio, trio's steps are callbacks of the host loop, and no
   asyncio task is current during them;
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "Room", "current", "register"]
 
-# By the library that is imported where the loop may be running. All three keep the
+# Keyed by the library that is imported if the loop may be running. All three keep the
 # order of registration, and are replaced rather than changed: other threads read them.
 _registered: dict[str, str] = {}
 _not_loaded: tuple[str, ...] = ()
@@ -94,8 +94,8 @@ def _rooms() -> list[Room]:
 def _innermost() -> Backend:
     """Of several running loops, the one whose task is nearest on the stack.
 
-    If the stack does not tell, the loop that was registered last: asyncio's loop is
-    running all the while when trio is its guest, but trio is not running in between.
+    If the stack does not tell, this is the loop that was registered last: when trio is a
+    guest of asyncio, asyncio's loop runs all the time, and trio only during its steps.
     """
     running = [
         (backend, room.running_frame())

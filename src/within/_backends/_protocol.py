@@ -60,7 +60,7 @@ class Backend(Protocol):
             a group if it was one of several exceptions.
 
         Raises:
-            RuntimeError: In another task than the one that entered it, or out of order.
+            RuntimeError: In a task other than the one that entered it, or out of order.
         """
         ...
 

@@ -45,7 +45,7 @@ class TrioBackend:
         if delay is None:
             scope = trio.CancelScope(deadline=block.when)
         elif delay >= 0:
-            # In this way trio reads the clock once, and in any other twice.
+            # Any other way of doing this makes trio read the clock twice.
             scope = trio.CancelScope(relative_deadline=delay)
         else:
             scope = trio.CancelScope(deadline=trio.current_time() + delay)
@@ -156,7 +156,7 @@ class TrioBackend:
 
         trio would close all scopes inside it, or report that its own state is corrupt.
         What is inside it moves to its parent. This reads private state of trio; where a
-        release has moved that, we do not get here, and trio itself speaks up.
+        release has moved that, we do not get here, and trio itself reports the error.
         """
         status: Any = scope._cancel_status
         is_here = status.encloses(running._cancel_status)
@@ -178,9 +178,9 @@ class TrioBackend:
                 "blocks in the reverse order of entering them"
             ) from exc
         raise RuntimeError(
-            f"{block!r} was left in another task than it was entered in: enter and "
-            "leave it in the same task (a generator that yields inside the block does "
-            "not)"
+            f"{block!r} was left in another task, not in the one that entered it: enter "
+            "and leave it in the same task (a generator that yields inside the block "
+            "does not)"
         ) from exc
 
 
@@ -189,7 +189,7 @@ _current_task = trio.lowlevel.current_task
 
 
 class _RealTime:
-    """Holds a clock that jumps while a child is awaited, which takes real time."""
+    """Stops a clock that jumps, while a child is awaited: that takes real time."""
 
     # The number of waiting tasks, and the threshold to restore after the last one.
     _held: trio.lowlevel.RunVar[tuple[int, float]] = trio.lowlevel.RunVar(
@@ -213,7 +213,7 @@ class _RealTime:
 
 
 class _InTrio:
-    """Replaces trio's mark where sniffio no longer carries it."""
+    """Stands in for trio's mark where sniffio no longer carries it."""
 
     @property
     def name(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Exit statuses, as timeout(1) of coreutils and of POSIX.1-2024 has them."""
+"""Exit statuses, the same as those of timeout(1) in coreutils and POSIX.1-2024."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def die_of(number: int, target: int) -> int:
 
     Args:
         number: The signal that ended the command.
-        target: What to send it to: our pid, or 0 for our process group.
+        target: Where to send it: our pid, or 0 for our process group.
 
     Returns:
         The exit status that a shell would show, if the signal does not end us.

@@ -58,13 +58,13 @@ def _print(answer: str) -> int:
 
 
 def _run(options: Options) -> int:
-    """Run the command; a negative result is a signal that we are to die of."""
+    """Run the command; a negative result means that this signal is to end us."""
     if sys.platform == "win32":
         raise Failure(FAILED, "the within command needs POSIX process groups")
     import anyio
 
     _occupy_standard_descriptors()
-    # If SIGCHLD is ignored, as we may have inherited it, exit statuses are lost.
+    # We may have inherited SIGCHLD as ignored, and then exit statuses are lost.
     signals.signal(signals.SIGCHLD, signals.SIG_DFL)
     try:
         __import__(options.backend)
@@ -76,7 +76,7 @@ def _run(options: Options) -> int:
     loop = "trio" if options.backend == "trio" else "asyncio"
     own: dict[str, Any] = {"use_uvloop": True} if options.backend == "uvloop" else {}
     try:
-        # The group is made before the loop: a fork of a running loop is trouble.
+        # The group is made before the loop: forking inside a running loop is unsafe.
         with nullcontext(0) if options.foreground else process_group() as group:
             return anyio.run(
                 supervise, options, group, backend=loop, backend_options=own

@@ -23,7 +23,7 @@ def unstopped() -> Generator[None, None, None]:
     """Use the terminal from the background without being stopped for it.
 
     The kernel lets a process that blocks SIGTTOU go ahead. A handler does not help:
-    the call would be interrupted and restarted for ever.
+    the call would be interrupted and restarted forever.
     """
     if sys.platform == "win32":
         yield

@@ -92,7 +92,7 @@ class Failure(Exception):
 
 
 class UsageError(Failure):
-    """The command line makes no sense."""
+    """The command line is invalid."""
 
     def __init__(self, words: str) -> None:
         super().__init__(FAILED, f"{words} (see within --help)")
@@ -122,7 +122,7 @@ class Options:
         Everything after ``--help`` or ``--version`` is ignored.
 
         Raises:
-            UsageError: If the command line makes no sense.
+            UsageError: If the command line is invalid.
         """
         options, rest = cls(), list(words)
         more_options = options._read(rest)
@@ -244,7 +244,7 @@ def duration(text: str) -> float:
             number = math.nan
     if match is None or math.isnan(number):
         raise UsageError(
-            f"invalid time interval {text!r}: give a number, with s, m, h or d if you like"
+            f"invalid time interval {text!r}: give a number, optionally with s, m, h or d"
         )
     return number * _UNITS[match[4]]
 

@@ -31,11 +31,12 @@ _OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 def process_group() -> Generator[int, None, None]:
     """A process group for the command, which is not its leader.
 
-    The leader of a group cannot call setsid(2). So setsid(1) forks in a leader, and
-    what it starts escapes; a daemon that calls it without a fork fails.
+    The leader of a group cannot call setsid(2). If the command were the leader,
+    setsid(1) would fork and what it starts would escape, and a daemon that calls
+    setsid(2) without forking would fail.
 
     The leader is a process that exits at once. It stays a zombie until the end of this
-    block, so that the number of the group cannot be reused before (P5).
+    block, so that the number of the group cannot be reused earlier (P5).
     """
     with warnings.catch_warnings():
         # A fork is dangerous in a program with threads, but not in a child that only
@@ -69,11 +70,11 @@ async def start_command(
         on_signal: What to call with each signal that stops it.
 
     Raises:
-        Failure: If it cannot be started, with the exit status that tells why.
+        Failure: If it cannot be started; the exit status tells why.
     """
     program, *arguments = command
     options: dict[str, Any] = {
-        # Those that we have opened ourselves are closed by exec.
+        # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
         "env": {**_inherited_environment(), **environment},
     }
@@ -117,7 +118,7 @@ def _status_for(error: OSError) -> int:
 
 
 def _find(program: str) -> str:
-    """The path at which execvp(3) finds it; Popen skips scripts without ``#!``."""
+    """The path at which execvp(3) finds it. Popen would skip scripts without ``#!``."""
     if "/" not in program:
         for folder in os.get_exec_path():
             path = os.path.join(folder or ".", program)

@@ -32,11 +32,12 @@ _ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 _FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO")
 
 # This variable tells the command how many seconds it has between the first signal and
-# KILL. A `within` inside must kill its own group before that: KILL does not reach it.
+# KILL. A nested `within` must kill its own group before that, since KILL does not reach
+# that group.
 _KILL_AFTER = "WITHIN_KILL_AFTER"
-_SHARE = 0.8  # of our own grace, so that the inner `within` is done in time
+_SHARE = 0.8  # of our own grace, so that a nested `within` is done in time
 
-# How long the rest of the group may go on after the exit of the command. In seconds.
+# How long the rest of the group may run after the exit of the command. In seconds.
 _LINGER = 1.0
 
 
@@ -44,7 +45,7 @@ async def supervise(options: Options, group: int) -> int:
     """Run the command of ``options`` in the process group ``group``; 0 for ours.
 
     Returns:
-        The exit status for ``within``, or minus the signal that it is to die of.
+        The exit status for ``within``, or minus the signal that is to end it.
     """
     return await _Supervision(options, group).run()
 
@@ -111,8 +112,8 @@ class _Supervision:
             )
         assert returncode is not None
         if terminal.was_lent and returncode in (-signals.SIGINT, -signals.SIGQUIT):
-            # The keyboard sent this signal to the command's group alone. Without us,
-            # a script around us would be in that group and end, too.
+            # The keyboard sent this signal to the command's group alone. Without us, the
+            # script that called us would be in that group, and would have ended too.
             die_of(-returncode, 0)
         if self._limit.cancelled_caught:
             return after_timeout(returncode, preserve=options.preserve_status)
@@ -121,7 +122,7 @@ class _Supervision:
     # -- signals ---------------------------------------------------------------
 
     async def _forward(self, tasks: TaskGroup, received: Any, command: Process) -> None:
-        """Send the tree each signal that we get; some of them ask us to end, too."""
+        """Send the tree each signal that we get; some of them also ask us to end."""
         ending = {getattr(signals, name) for name in _ENDING} | {self._stop.signal}
         async for number in received:
             if number == signals.SIGALRM:  # timeout(1) uses it to wake itself
@@ -164,7 +165,7 @@ def _forwarded_signals() -> list[Any]:
 
 
 def _time_given() -> float:
-    """Seconds that a `within` around us leaves us once it has asked us to end."""
+    """Seconds that an enclosing `within` gives us once it has asked us to end."""
     try:
         return duration(os.environ.get(_KILL_AFTER, "inf"))
     except UsageError:

@@ -6,7 +6,7 @@ SIGTTOU. We take this as a request for the terminal: if the terminal is ours to 
 we make the command's group the foreground group and continue it.
 
 All of this happens in signal handlers, because that works the same on every loop;
-uvloop, for one, does not let anybody else listen to SIGCHLD.
+uvloop, for one, does not let other code listen to SIGCHLD.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """Our controlling terminal, which the command gets while it wants it.
+    """Our controlling terminal, which the command gets while it needs it.
 
     Enter this block before the command is started, then call :meth:`watch`.
     """
@@ -80,7 +80,7 @@ class Terminal:
     # -- the command wants the terminal, or has to be stopped with us ------------
 
     def _on_child(self, *_: object) -> None:
-        """A child has stopped, perhaps; exits are handled elsewhere."""
+        """A child may have stopped. Exits are handled elsewhere."""
         command = self._command
         try:
             stop = command and os.waitid(

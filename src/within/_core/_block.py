@@ -32,11 +32,11 @@ class Block:
     limit: float | None = None
     """The delay of a block that was rescheduled, for ``restart()`` (T26)."""
     has_expired = False
-    """Its cancellation has been requested. Never reset."""
+    """Whether its cancellation has been requested. Never reset."""
     was_cancelled = False
     """It expired through ``cancel()`` and not through its deadline."""
     cancel_scope: Any = None
-    """On trio, the scope that the block is. On asyncio, anyio's scope around it."""
+    """On trio, the block's cancel scope. On asyncio, the anyio scope around it."""
 
     # -- asyncio only ------------------------------------------------------
     # Kept here and not in an object of its own, which would cost an allocation for

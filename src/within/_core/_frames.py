@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # An asynchronous generator, and the `__await__` of a coroutine, are awaited through
-# objects of these types, which do not tell what they await. Python has no names for
+# objects of these types, which do not reveal what they await. Python has no names for
 # the types.
 _STEPS = {
     "anext_awaitable",

@@ -3,9 +3,9 @@
 From the bottom up:
 
 - ``_plan`` (:class:`Stop`), ``_results`` and ``_errors`` say what is asked for and
-  what comes of it; they do nothing.
+  what comes of it; they only hold data.
 - ``_command`` checks a command, ``_fork`` starts it, ``_files`` makes its pipes,
-  ``_exit`` tells of its exit, ``_census`` and ``_tree`` find the rest of its tree;
+  ``_exit`` reports its exit, ``_census`` and ``_tree`` find the rest of its tree;
   ``_child`` holds all of that for one child.
 - ``_pump`` waits for descriptors, ``_ends`` reads and writes the pipes, ``_rest`` says
   how long to wait after the exit, ``_stopping`` ends the child.

@@ -1,4 +1,4 @@
-"""What comes out of a child's pipes while a command runs, and what it is made into."""
+"""The output of a command while it runs, and the result that is made from it."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Capture:
         return lambda data: kept.write(self._fitting(data))
 
     def completed(self, *, strictly: bool = False) -> Completed[Any]:
-        """All there is so far.
+        """The result so far.
 
-        Text may be cut within a character, and what cannot be decoded is replaced:
-        unless ``strictly``, which is for the output of a success.
+        Text may be cut within a character, and bytes that cannot be decoded are replaced,
+        unless ``strictly`` is set, as it is for the output of a successful command.
         """
         errors = self._text.errors if self._text and strictly else "replace"
         child = self.child
@@ -71,7 +71,7 @@ class Capture:
         )
 
     def result(self, *, check: bool) -> Completed[Any]:
-        """What the child has completed, or the error that it ended with."""
+        """Return the result of the child, or raise the error that it ended with."""
         child = self.child
         assert child is not None
         returncode = child.returncode

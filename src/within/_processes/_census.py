@@ -1,9 +1,9 @@
-"""The members of our children's groups, at the price of one look at each birth.
+"""The members of our children's groups, found with one look at each new process.
 
-Listing every process whenever a child exits would cost the square of their number
-when a thousand are open (P15). But a group grows only by births, and pids are given
-out in order: a member was born after its leader, and a process that has been looked
-at once need not be looked at again.
+With a thousand children open, listing every process whenever one exits would cost the
+square of their number (P15). But a group grows only by forks, and pids are given out in
+order: a member was forked after its leader, and a process that has been looked at once
+need not be looked at again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 
 from ._tree import FEW_BIRTHS, group_of, is_alive, listed, newest_pid
 
-# The pids do not go full circle in less than this. In seconds.
+# It takes the kernel longer than this to give out all pids once. In seconds.
 _FRESH = 0.25
 
 # A pid is given out some microseconds before its process can be found by it. One
@@ -40,7 +40,7 @@ class Census:
         self._missed: dict[int, float] = {}  # pid given out at that time, but not found
 
     def watch(self, leader: int) -> None:
-        """Begin with a group. Its leader was just started and is not reaped."""
+        """Start to watch a group. Its leader was just started and is not reaped."""
         with self._lock:
             now = time.monotonic()
             fresh = now - self._looked < _FRESH

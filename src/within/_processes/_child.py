@@ -68,8 +68,8 @@ class Child:
         self._own_group = plan.tree != "child"
         self._joined: int = command.options.get("process_group", 0)
         mark = new_mark()
-        self._mark = mark if plan.tree == "all" else None  # it finds its tree by that
-        self._guarded = mark if plan.die_with_parent else None  # and the guard by this
+        self._mark = mark if plan.tree == "all" else None  # for our search
+        self._guarded = mark if plan.die_with_parent else None  # for the guard
         self._tree = plan.tree
         self._orphans = Orphans()
         self._pids: list[int] = []  # its own, from the moment of the fork
@@ -85,7 +85,7 @@ class Child:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.end_now()  # only if nothing better came before
+        self.end_now()  # does nothing after an orderly end
 
     def __repr__(self) -> str:
         return f"child {self.pid} {' '.join(map(str, self.args))!r}"
@@ -139,7 +139,7 @@ class Child:
         return self._pids[0] if self._pids else 0
 
     def is_ours(self) -> bool:
-        """False in a fork of the process that started it: it stays that one's."""
+        """False in a fork: the child belongs to the process that started it."""
         return os.getpid() == self._owner
 
     # -- its end -----------------------------------------------------------
@@ -163,7 +163,7 @@ class Child:
         return True
 
     def left(self) -> list[int]:
-        """Living members of its tree, itself apart: some of them, or none at all."""
+        """Some living members of its tree, without the child; empty if there are none."""
         members = self._members()
         if not members and self._mark is not None:
             for pid, _ in bearers(self._mark):
@@ -235,10 +235,10 @@ class Child:
         self.held.close(exit_fd)
 
     def end_now(self) -> None:
-        """Kill and reap it, without a loop, and release everything that is its.
+        """Kill and reap it, without a loop, and release everything that it has.
 
-        After :meth:`reap` there is nothing left to kill. This is also the way out
-        where nothing can be awaited.
+        After :meth:`reap` there is nothing left to kill. This is also used where nothing
+        can be awaited.
         """
         if self._released or not self.is_ours():
             return
@@ -248,7 +248,7 @@ class Child:
             undisturbed(self._end_now)
 
     def drop(self) -> None:
-        """Nobody refers to it any more, or the interpreter exits."""
+        """Called when nothing refers to it any more, or when the interpreter exits."""
         if self._released or not self.is_ours():
             return
         was_running = bool(self._pids) and not self._waited
@@ -269,7 +269,7 @@ class Child:
                 census.watch(self.pid)  # its start was interrupted before that
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)
-            # Not for ever: a process that may not be killed must not hold us.
+            # Not forever: a process that we may not kill must not block us.
             until = time.monotonic() + _BLOCKING
             while not (self._seems_gone() or self.is_refused()):
                 if time.monotonic() > until:
@@ -301,7 +301,7 @@ class Child:
     # -- signals -----------------------------------------------------------
 
     def signal(self, number: int, *, report: bool = False) -> None:
-        """Send a signal to the child alone; nothing if it has ended."""
+        """Send a signal to the child alone. Does nothing if it has ended."""
         if self._waited or not self.is_ours() or self.has_exited():
             return
         if report and self.on_signal is not None:
@@ -382,12 +382,12 @@ def _ignoring_missing(send: Callable[[int, int], None], to: int, number: int) ->
     try:
         send(to, number)
     except (ProcessLookupError, PermissionError):
-        # macOS answers EPERM for a group of zombies. A set-uid child answers so too,
-        # and there is nothing that we could do about it.
+        # macOS answers EPERM for a group of zombies. A set-uid child gives EPERM too,
+        # and we could not do anything about it.
         pass
 
 
-# Those that are not released, for an end of the interpreter that finds them open.
+# Children that are not released yet. They are ended when the interpreter exits.
 _open: WeakSet[Child] = WeakSet()
 
 

@@ -1,4 +1,4 @@
-"""What may be asked of a child, checked before anything is started (P2)."""
+"""The arguments and options for a child, checked before anything is started (P2)."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     """Return the command that was asked for, or raise the error that says why not."""
     if sys.platform == "win32":
         raise NotImplementedError(
-            "child processes need POSIX: on Windows, within has only its timeouts"
+            "child processes need POSIX: on Windows, only timeouts are available"
         )
-    if not hasattr(os, "waitid"):  # it tells of an exit without reaping
+    if not hasattr(os, "waitid"):  # it reports an exit without reaping
         raise NotImplementedError(
             f"child processes need os.waitid(), which this {sys.implementation.name} "
             f"{platform.python_version()} does not have (CPython has it, on macOS since "
@@ -110,7 +110,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
 
 
 def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:
-    """Add the way out, where a whole command line was given as the program."""
+    """Add a note with the way out, if a whole command line was given as the program."""
     program = os.fsdecode(args[0])
     if len(args) == 1 and " " in program.strip() and not os.path.exists(program):
         words = ", ".join(repr(word) for word in program.split())
@@ -124,7 +124,7 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
     """Raise the error for anything that cannot be a file of a child."""
     for name, file in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
         if file == subprocess.STDOUT and name != "stderr":
-            raise ValueError(f"{name}=STDOUT makes no sense: it is for stderr")
+            raise ValueError(f"{name}=STDOUT makes no sense: give it as stderr only")
         if isinstance(file, int) and not isinstance(file, bool):
             if file < subprocess.DEVNULL:
                 raise ValueError(f"{name} is {file!r}: there is no such descriptor")

@@ -1,8 +1,8 @@
-"""Descriptors and pids that no signal handler can come between (P14).
+"""Keeping descriptors and pids so that no signal handler can lose them (P14).
 
 CPython runs signal handlers between bytecodes, and a handler may raise. After
-``fd = os.open(...)`` the exception can come before the assignment, and then nobody
-knows the descriptor. But no handler runs while C code calls C code: the list method
+``fd = os.open(...)`` the exception can come before the assignment, and then the
+descriptor is lost. But no handler runs while C code calls C code: the list method
 in ``kept.extend(starmap(os.open, [...]))`` stores the result before any handler can.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Faults of our own code: blocked, they would end the program without a traceback.
+# Faults in our own code. If blocked, they would end the program without a traceback.
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP")
 
 
@@ -34,7 +34,7 @@ def undisturbed(act: Callable[[], object]) -> None:
 
     In a program with one thread no handler can interrupt it. With more threads the
     kernel may give a signal to another one, and the handler still runs in the main
-    thread; so ``act`` must bear to be interrupted, and to be called again.
+    thread; so ``act`` must tolerate being interrupted and called again.
     """
     if not hasattr(signals, "pthread_sigmask"):  # Windows
         act()
@@ -68,7 +68,7 @@ class Descriptors:
         self.close_all()
 
     def __del__(self) -> None:
-        self.close_all()  # __exit__() may have been interrupted in its turn
+        self.close_all()  # __exit__() may have been interrupted too
 
     def open(self, opener: Callable[..., int], *args: Any) -> int:
         """Keep the descriptor that ``opener(*args)`` returns."""
@@ -80,7 +80,7 @@ class Descriptors:
         return self._open[-2], self._open[-1]
 
     def close(self, fd: int) -> None:
-        """Close one of them; nothing if it is closed already."""
+        """Close one of them. Does nothing if it is closed already."""
         if fd in self._open:
             # Taken off the list and closed in one step: a number that is closed but
             # still on the list could be closed again when it is somebody else's.

@@ -40,9 +40,9 @@ class Output:
 
     Attributes:
         fd: The descriptor; -1 once it is closed.
-        at_end: Nothing more will come: every writer has closed the pipe, or what the
-            child left behind has had its time (P6).
-        was_read: Something was read, or its end was seen.
+        at_end: Nothing more will come: every writer has closed the pipe, or the time
+            for the processes that the child left behind is over (P6).
+        was_read: Something was read, or the end of the pipe was seen.
         sink: Where a pump puts the bytes. By default they wait here for a reader.
     """
 
@@ -67,7 +67,7 @@ class Output:
         self._waiter: Pump | None = None  # for readers; made when one has to wait
 
     def read(self, most: int) -> bytes | None:
-        """What is there, ``most`` bytes of it; b"" at the end, ``None`` if nothing."""
+        """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet."""
         if self._held:
             return self._take(most)
         if self.fd < 0:
@@ -80,7 +80,7 @@ class Output:
         return data
 
     async def next(self, most: int) -> bytes:
-        """The same, but wait until there is something.
+        """Like :meth:`read`, but wait until there is something.
 
         A cancelled call loses nothing (P11): what was not returned is still here.
         """
@@ -195,7 +195,7 @@ class Input:
         """Write some of what it was fed, and close it after the last byte."""
         try:
             written = self.write(self._data[: self._chunk])
-        except BrokenPipeError:  # the child wants no more, as it may
+        except BrokenPipeError:  # the child stopped reading, which it may do
             self.close()
             return 0
         self._data = self._data[written:]
@@ -214,13 +214,13 @@ class Input:
         if self._pump is not None:
             self._pump.forget(fd)
         if self._backend is not None:
-            with suppress(RuntimeError):  # no loop is left that anybody waits in
+            with suppress(RuntimeError):  # its loop is gone, so no task waits
                 self._backend.notify_closing(fd)
         self._close(fd)
 
 
 class Ends:
-    """All of our ends of one child's pipes, which the child closes with it."""
+    """All of our ends of one child's pipes, which are closed together with the child."""
 
     def __init__(self, child: Child, files: Files, rest: Rest) -> None:
         self.stdin: Input | None = None
@@ -246,7 +246,7 @@ class Ends:
 def enlarge(fd: int) -> int:
     """Let a busy pipe hold more, if we may; return how much to move at once from now.
 
-    A pipe that does not have the default size was made so on request, and stays.
+    A pipe that does not have the default size was asked for, and stays as it is.
     """
     import fcntl  # not on Windows, which check_command() refuses
 

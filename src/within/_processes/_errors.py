@@ -22,8 +22,8 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
     ``cmd`` is the command and ``timeout`` the limit in seconds. ``stdout`` (also
     ``output``) and ``stderr`` hold everything that was captured until the child was
     gone: ``bytes``, or ``str`` with ``text=True``. ``returncode`` and ``usage`` say
-    how the child ended and what it had used; they are ``None`` if the limit was over
-    before the child was started.
+    how the child ended and what it had used; they are ``None`` if the limit had
+    passed before the child was started.
     """
 
     # The type cannot say which: str, bytes, or None where there was no pipe.

@@ -1,7 +1,7 @@
 """A descriptor that becomes readable when a child exits, without reaping it.
 
 As long as a child is not reaped, neither its pid nor its group's can go to another
-process (P5). So the exit must be heard of first, and the child reaped last.
+process (P5). So we have to learn of the exit first, and reap the child last.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def open_exit(pid: int, held: Descriptors) -> int:
 def _from_thread(pid: int, held: Descriptors) -> int:
     """The same without a pidfd: a thread waits, and then hangs up a pipe."""
     readable, writable = held.pipe()
-    # The thread owns a copy, for it may outlive everything else.
+    # The thread owns a copy, because it may outlive everything else.
     own = Descriptors()
     own.open(os.dup, writable)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from ._descriptors import Descriptors
 
-# What a file of the child is that it shares with us.
+# Stands for a file of ours that the child inherits.
 _OURS = -1
 
 
@@ -24,8 +24,8 @@ class Closable(Protocol):
 class Files:
     """What a child gets as stdin, stdout and stderr.
 
-    Every descriptor that is opened for this belongs to ``held`` from its first
-    moment, and is closed with it whatever fails.
+    Every descriptor that is opened for this belongs to ``held`` from the start, and is
+    closed with it, whatever fails.
 
     Attributes:
         for_child: Three descriptors for the child; -1 for ours.
@@ -64,7 +64,7 @@ class Files:
         return given
 
     def started(self) -> None:
-        """The child has its ends now: close our copies of them."""
+        """The child has its own ends now: close our copies of them."""
         for fd in self._theirs:
             self._held.close(fd)
         for stream in self._handed_over:
@@ -102,6 +102,6 @@ class Files:
 
 
 def _our_stdout() -> int:
-    # As Popen has it: the descriptor of sys.stdout may have been redirected.
+    # As in Popen: the descriptor of sys.stdout may have been redirected.
     stdout: Any = sys.__stdout__
     return 1 if stdout is None else int(stdout.fileno())

@@ -2,7 +2,7 @@
 
 This does what ``subprocess.Popen`` does on POSIX, by the same C function, but stores
 the pid in the same step as the fork: a signal handler that raises just then would
-otherwise leave a child behind that nobody knows (P14).
+otherwise leave a child behind whose pid is lost (P14).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Ids = tuple[int | None, list[int] | None, int | None]
 
-# What is read of the child's report at once, in bytes. It is one short line.
+# How much of the child's report is read at once, in bytes. It is one short line.
 _REPORT = 50_000
 
 
@@ -59,7 +59,7 @@ def start_program(
     sys.audit("subprocess.Popen", executable, list(command.args), cwd, env)
     with Descriptors() as own:
         reading, writing = own.pipe()
-        while writing < 3:  # those are about to be replaced in the child
+        while writing < 3:  # these numbers are about to be replaced in the child
             writing = own.open(os.dup, writing)
         pass_fds = {*map(int, options.get("pass_fds", ())), writing}
         stdin, stdout, stderr = files
@@ -104,7 +104,7 @@ def _fork(
     # the child does it, which costs a fork() in place of a vfork().
     unblock = partial(signals.pthread_sigmask, signals.SIG_SETMASK, ())
     with warnings.catch_warnings():
-        # 3.12 and newer warn of fork() with threads. Nothing that `unblock` does
+        # 3.12 and newer warn about fork() with threads. Nothing that `unblock` does
         # can wait for a lock of another thread.
         warnings.simplefilter("ignore", DeprecationWarning)
         both = unblock if preexec_fn is None else partial(_each, unblock, preexec_fn)
@@ -171,7 +171,7 @@ def _id(what: str, value: object, look_up: Callable[[str], int]) -> int:
 
 
 def _report(own: Descriptors, reading: int) -> bytes:
-    """What the child says of its exec(): nothing if that worked."""
+    """The child's report on its exec(), which is empty if that worked."""
     own.close_except(reading)  # the only writing end left is the child's
     os.set_blocking(reading, False)
     data = b""
@@ -202,7 +202,7 @@ def _error(report: bytes, program: Any, cwd: Any) -> BaseException:
             "process group already, so give start_new_session=True instead)"
         )
     if not isinstance(error, type) or not issubclass(error, BaseException):
-        return subprocess.SubprocessError(f"the child said {report!r} of its start")
+        return subprocess.SubprocessError(f"the child reported {report!r} at its start")
     if not issubclass(error, OSError):
         return error(message)
     code = int(number, 16)

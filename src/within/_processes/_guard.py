@@ -3,12 +3,12 @@
 A program that is killed by SIGKILL, by the OOM killer or by a crash cannot end its
 children. PR_SET_PDEATHSIG is not enough: it follows the thread that forked, reaches
 the child alone, and is lost when a set-uid program is executed. So one small process,
-the guard, waits for our end beside us. It is started at first need, serves all trees
-of the program, and finds them by their marks, so that it cannot hit a process that
-got a pid of ours later (P5). See ``_guarding`` for what it does.
+the guard, waits for this program to end. It is started when first needed, serves all
+trees of the program, and finds them by their marks, so that it cannot hit a process that
+has reused a pid of ours (P5). See ``_guarding`` for what it does.
 
-It reads from a pipe which trees there are. The pipe also tells it of our end: only
-this program holds the other side.
+A pipe tells it which trees there are. It also tells it when we end, because only this
+program holds the writing end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ._fork import start_program
 from ._lost import keep_for_later
 from ._tree import can_search
 
-# What the guard runs. It does not run within/__init__.py: a few small modules will do.
+# What the guard runs. It needs a few small modules only, and not within/__init__.py.
 _CODE = """
 import sys, types
 package = types.ModuleType("within")
@@ -54,7 +54,7 @@ class Guard:
         self._fd = -1
 
     def expect(self, mark: str) -> None:
-        """A tree with ``mark`` is about to be started: our end may come just then.
+        """A tree with ``mark`` is about to be started, and we may be killed just then.
 
         Raises:
             NotImplementedError: Where no guard can find or signal a tree.
@@ -75,11 +75,11 @@ class Guard:
     def forget(self, mark: str) -> None:
         """The tree has been ended."""
         if self._trees.pop(mark, None) is not None and self._fd >= 0:
-            with suppress(BrokenPipeError):  # the next tree has another guard started
+            with suppress(BrokenPipeError):  # the next tree starts another guard
                 self._send(f"- {mark}\n".encode())
 
     def forked(self) -> None:
-        """We are a fork. The guard is our parent's, and must see the parent's end."""
+        """We are a fork. The guard is our parent's, and must notice when that ends."""
         self._held.close_all()
         self.__init__()  # type: ignore[misc]  # another thread may have held the lock
 
@@ -94,7 +94,7 @@ class Guard:
                 message = "\n".join(self._trees.values())
             try:
                 self._send(f"{message}\n".encode())
-            except BrokenPipeError:  # somebody has killed it: have another one
+            except BrokenPipeError:  # it was killed: start another one
                 self._held.close_all()
                 self._start()
                 self._send("".join(f"{x}\n" for x in self._trees.values()).encode())

@@ -1,4 +1,4 @@
-"""What the guard process does: wait for the end of a program, and end its trees (P19).
+"""The guard process, which waits for the end of a program and ends its trees (P19).
 
 It runs this file in an interpreter of its own, without the rest of the package.
 """
@@ -17,7 +17,7 @@ from ._tree import group_of, listed, marks_of
 # How long to look for processes that fork as fast as they are killed. In seconds.
 _PATIENCE = 10.0
 
-# Looks in a row that must have found nothing.
+# How many looks in a row must have found nothing.
 _QUIET = 2
 
 

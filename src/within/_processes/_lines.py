@@ -44,8 +44,8 @@ class Lines:
         return self
 
     async def __anext__(self) -> str:
-        # This call is half of what a line costs: nothing is asked here that can be
-        # asked once for all the lines of a read.
+        # This call is half of what a line costs, so it checks nothing that can be
+        # checked once for all the lines of a read.
         try:
             return self._lines.pop()
         except IndexError:
@@ -104,17 +104,17 @@ class Lines:
         try:
             text = self._decoder.decode(data, final=self._at_end)
         except UnicodeError as error:
-            # The text before it is good and is given first. Then comes the error,
-            # each time, for nobody knows where the text goes on.
+            # The text before it is good and is given first. Every call after that
+            # raises the error, because nobody knows where the text continues.
             self._error = error
             good = 0  # before 3.13, UTF-16 without its mark raises a bare UnicodeError
             if isinstance(error, UnicodeDecodeError):
                 good = len(data) - (len(error.object) - error.start)
             self._decoder.setstate(state)
             text = self._decoder.decode(data[: max(0, good)])
-        # The decoder holds a "\r" back, for a "\n" may follow. But it ends a line in
-        # any case, and a program that shows its progress in this way may be silent
-        # for long: give the line now, and drop the end that the decoder gives later.
+        # The decoder holds a "\r" back, because a "\n" may follow. But the "\r" ends a
+        # line in any case, and a program that reports its progress like this may then be
+        # silent for long. So give the line now, and drop the line end that comes later.
         if self._gave_return and text:
             text = text[1:]
             self._gave_return = False

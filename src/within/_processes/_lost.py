@@ -1,8 +1,9 @@
-"""Children that were lost: interrupted again and again, nobody is left to end them.
+"""Lost children: we were interrupted so often that nothing is left to end them.
 
 A signal handler may raise while a child is being ended, and again in the finalizer
-that makes up for it (P14). So its pid is also recorded here, and is looked after when
-the child object is gone: at the next start, or when the interpreter exits.
+that makes up for it (P14). So the pid of each child is also recorded here. If the child
+object is gone without having ended the child, we do it here: at the next start, or when
+the interpreter exits.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from contextlib import suppress
 from typing import Any
 from weakref import ref
 
-# What each child knows of its pid: [it] from the fork on, [status] once it is reaped.
+# Two lists of each child: its pid from the fork on, its status once it is reaped.
 _records: dict[ref[Any], tuple[list[int], list[Any]]] = {}
 
-# Of the objects that are gone but not forgotten. Filled by a method written in C,
-# between whose call and return no handler runs.
+# References to child objects that were collected before forget(). A method written in C
+# fills the list, so no handler runs between its call and its return.
 _lost: list[ref[Any]] = []
 
 # Children that were killed, or could not be killed, and are to be reaped.
@@ -30,19 +31,19 @@ _PATIENCE = 2.0
 
 
 def record(child: object, pids: list[int], waited: list[Any]) -> ref[Any]:
-    """Look after a child from before its start on."""
+    """Look after a child, which is about to be started."""
     key = ref(child, _lost.append)
     _records[key] = (pids, waited)
     return key
 
 
 def forget(key: ref[Any]) -> None:
-    """It has been ended, in whatever way."""
+    """The child has been ended, so it needs no looking after any more."""
     _records.pop(key, None)
 
 
 def keep_for_later(pid: int) -> None:
-    """An unreaped child of ours could not be ended now: reap it some day."""
+    """An unreaped child of ours could not be ended now: reap it later."""
     _kept.append(pid)
 
 
@@ -59,7 +60,7 @@ def look_after() -> None:
     for pid in tuple(_kept):
         try:
             ended = os.waitpid(pid, os.WNOHANG)[0]
-        except ChildProcessError:  # another wait() has it
+        except ChildProcessError:  # another wait() has reaped it
             ended = pid
         if ended and pid in _kept:
             _kept.remove(pid)

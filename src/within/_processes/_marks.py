@@ -3,8 +3,8 @@
 A child inherits two things that its programs hardly ever touch: a variable in its
 environment, and an odd value of a resource limit that limits nothing. A daemon that
 sets its process title overwrites its environment, as the kernel shows it, and some
-programs clear it; the limit is still there then. A process
-that changes the limit has the variable.
+programs clear it; the limit is still there then. A process that changes the limit still
+has the variable.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def mark_limits(pid: int, mark: str) -> None:
         values = [_number(mark), *(value for value in old if value >= _LEAST)][:2]
         if unlimited in old and len(values) == 1:
             resource.prlimit(pid, which, (values[0], unlimited))
-        elif unlimited in old:  # one that it has inherited is kept beside the new one
+        elif unlimited in old:  # an inherited mark is kept beside the new one
             resource.prlimit(pid, which, (min(values), max(values)))
 
 

@@ -1,8 +1,8 @@
 """Reaps the members of a stopped tree that were left to us (P14).
 
 Where we are PID 1 or a subreaper, processes whose parent has died become children of
-ours: dead, each is a zombie until we reap it. Only members of our own trees are
-reaped here; the children of other code are not ours to touch.
+ours. When they die, they stay zombies until we reap them. Only members of our own
+trees are reaped here; the children of other code are not ours to touch.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class Orphans:
         self._seen: dict[int, int] = {}  # pid -> when it was started
 
     def note(self, pid: int) -> None:
-        """A member of the tree outside of its group, which is about to be killed."""
+        """Note a member of the tree outside its group, which is about to be killed."""
         self._seen.setdefault(pid, started_at(pid))
 
     def reap(self, pgid: int) -> None:
         """Reap the dead ones. The leader of ``pgid`` (0: no group) has been reaped.
 
-        A number stays a group's for as long as it has a member, even a dead one. So
-        either there is one of ours, or the number was given back microseconds ago,
-        and it takes the kernel all other pids to come to it again (P5).
+        A number belongs to a group as long as the group has a member, even a dead one.
+        So either one of ours is left, or the number was given back microseconds ago, and
+        the kernel gives out all other pids before it comes to this one again (P5).
         """
         with suppress(ChildProcessError):
             while pgid and os.waitpid(-pgid, os.WNOHANG)[0]:

@@ -13,16 +13,16 @@ from .._seconds import as_seconds
 class Stop:
     """How to end a child and its tree.
 
-    The steps come in this order, each one only if the last was not enough: close its
-    stdin and wait ``close_stdin`` seconds; send ``signal`` and wait ``grace``
-    seconds; send SIGKILL. Output is read all the while, so that the child can flush
-    it and exit.
+    The steps are taken in this order, each one only if the previous one was not enough:
+    close its stdin and wait ``close_stdin`` seconds; send ``signal`` and wait ``grace``
+    seconds; send SIGKILL. Output is read throughout, so that the child can flush it and
+    exit.
 
     A child that exits by itself may leave processes behind that still write its
     output, such as the helper of ``exec > >(tee log)``. They get a short time to
-    finish before they are ended: as long as output keeps coming, or one of them is
-    using the processor, with breaks of less than ``pause`` seconds, and ``linger``
-    seconds at most.
+    finish before they are ended. That time lasts while output keeps coming or one of
+    them is using the processor, with breaks of less than ``pause`` seconds, but for
+    ``linger`` seconds at most.
 
     Args:
         close_stdin: Seconds to wait after closing the child's stdin. With 0,
@@ -32,17 +32,17 @@ class Stop:
         tree: What is ended with the child. ``"child"``: nothing else. ``"group"``:
             the process group that is made for it. ``"all"`` (Linux): also processes
             that left that group, found by a mark that they inherit in their
-            environment and in their resource limits. This looks at every process of
+            environment and in their resource limits. This looks at every process on
             the machine. It misses a process that changes both, and one that a daemon
-            outside of the tree starts on request.
-        first: What gets ``signal``. ``"tree"``: everything that is ended. ``"child"``:
-            the child alone, for a program that ends its own workers; when it has
-            exited, the rest gets SIGKILL.
-        die_with_parent: End the tree with SIGKILL if this program is killed itself. One
-            small guard process waits for that beside the program; it is started at
-            first need. (Linux. A set-uid program is out of its reach.)
-        pause: Seconds of silence, after the child has exited, that end the wait for
-            the rest of its output.
+            outside the tree starts on request.
+        first: What ``signal`` is sent to. ``"tree"``: everything that will be ended.
+            ``"child"``: only the child, for a program that ends its own workers; when it
+            has exited, the rest gets SIGKILL.
+        die_with_parent: End the tree with SIGKILL if this program itself is killed. A
+            small guard process, started when it is first needed, waits for that. (Linux
+            only. The guard cannot kill a set-uid program.)
+        pause: After the child has exited, the wait for the rest of its output ends when
+            no output has come for this many seconds.
         linger: Seconds after which that wait ends in any case.
 
     Raises:

@@ -37,8 +37,8 @@ class Process:
 
     ``stdin``, ``stdout`` and ``stderr`` are anyio streams of bytes, or ``None``
     where they were not ``PIPE``. ``async for line in process`` reads the text lines
-    of stdout. They end with the child: when every writer has closed the pipe, or
-    when the child has exited and no more has come for a moment (see :class:`Stop`).
+    of stdout. The streams end when every writer has closed the pipe, or when the child
+    has exited and nothing more has come for a moment (see :class:`Stop`).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Process:
         self._stderr: ReceiveStream | None = None
         self._lines: Lines | None = None
         self._rest = Rest(child, plan)
-        # Some of its output goes where we do not see it.
+        # Some of its output goes where we cannot watch it.
         self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
         self._stopping = 0
         self._closed = False
@@ -146,8 +146,8 @@ class Process:
         """Wait until the child exits, and return its ``returncode``.
 
         It does not wait for the end of the output: a descendant may hold that open
-        (P6). A full pipe that nobody reads stops the child, so read it first, or
-        start the child without one.
+        (P6). A child whose pipe is full blocks until it is read, so read the pipe first,
+        or start the child without one.
 
         Raises:
             RuntimeError: In a fork of the process that started it.
@@ -160,7 +160,7 @@ class Process:
             )
         if not child.has_exited():
             # Each waiter has a copy of its own: there may be several, and another task
-            # may reap the child, and close everything that is its, before we run again.
+            # may reap the child, and close all of its descriptors, before we run again.
             with Descriptors() as own:
                 exit_fd = own.open(os.dup, child.exit_fd)
                 while not child.has_exited():
@@ -171,7 +171,7 @@ class Process:
         return child.returncode
 
     def send_signal(self, number: int, tree: bool = False) -> None:
-        """Send a signal to the child; nothing happens if it has ended.
+        """Send a signal to the child. Does nothing if the child has ended.
 
         Args:
             number: One of :class:`signal.Signals`.
@@ -197,9 +197,9 @@ class Process:
     async def aclose(self) -> None:
         """End the child and its tree as ``stop`` says, and release everything.
 
-        Nothing of it is left when this returns or raises: a cancellation that comes
-        meanwhile is raised afterwards. What the child wrote and nobody has read can
-        still be read from its streams and lines, up to a mebibyte of each stream.
+        Nothing of it is left when this returns or raises: a cancellation that arrives in
+        the meantime is raised afterwards. Output that was not read before can still be
+        read from the streams and lines, up to a mebibyte of each stream.
         """
         await self._end(orderly=True)
 
@@ -217,7 +217,7 @@ class Process:
     async def _end(self, *, orderly: bool) -> None:
         if self._closed:
             return
-        self._stopping += 1  # several tasks may: each does all of it, none harms
+        self._stopping += 1  # several tasks may be here: repeating it is harmless
         try:
             if self._child.is_ours():
                 await self._stop(orderly)
@@ -232,8 +232,8 @@ class Process:
             for output in ends.outputs:
                 output.join(pump)
             drained = pump.drain()
-            # P4: a child that has closed its output is on its way out. What we have
-            # closed ourselves says nothing.
+            # P4: a child that has closed its output is about to exit. A pipe that we
+            # have closed ourselves tells nothing.
             closed = drained and all(end.fd >= 0 or end.at_end for end in ends.outputs)
             try:
                 if orderly and _is_running_loop() and child.has_exited():
@@ -247,7 +247,7 @@ class Process:
                     close_stdin=ends.close_stdin,
                     orderly=orderly and closed and bool(ends.outputs),
                 )
-                pump.drain()  # what it wrote before it went is still in the pipes
+                pump.drain()  # its last output is still in the pipes
 
 
 def _is_running_loop() -> bool:
@@ -275,7 +275,7 @@ def process(
     """Start a child process that does not outlive its block.
 
     ``async with process(...) as p`` ends the child with the block. After
-    ``p = await process(...)`` it is yours to end with ``await p.aclose()``.
+    ``p = await process(...)`` you have to end it with ``await p.aclose()``.
 
     On a terminal, the child is in a process group in the background. The kernel stops
     it if it asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has
@@ -286,17 +286,17 @@ def process(
         command: The program and its arguments, one by one; there is no shell.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
         cwd: The directory to run it in.
-        env: Its whole environment; ``None`` for ours.
+        env: Its whole environment; ``None`` to inherit ours.
         stop: How to end it.
         encoding, errors: For decoding the lines of stdout.
         max_line: The longest line to accept, in characters; ``None`` for any length.
-        popen_options: Passed on to the start, with the meaning that they have for
+        popen_options: More options, with the meaning that they have for
             :class:`subprocess.Popen`: ``executable``, ``close_fds``, ``pass_fds``,
             ``pipesize``, ``restore_signals``, ``start_new_session``, ``preexec_fn``,
             ``umask``, ``user``, ``group``, ``extra_groups``.
 
     Raises:
-        OSError: If it cannot be started, with the file or the cwd named.
+        OSError: If it cannot be started; the error names the file or the directory.
         ValueError: For no command, an empty program, or a NUL.
         TypeError: For arguments of another type, and options that make no sense.
         NotImplementedError: On Windows.

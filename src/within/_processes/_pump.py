@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 # chunk costs more than moving it.
 _TURN = 1 << 20
 
-# Reads of a chunk that empty any pipe: the largest that a user may ask for is 1 MiB
+# How many reads of a chunk empty any pipe: the largest that a user may ask for is 1 MiB
 # by default (/proc/sys/fs/pipe-max-size).
 _ROUNDS = 16
 
-# Between two looks at processes whose end the kernel cannot tell us of. In seconds;
+# Between two looks at processes whose end the kernel cannot report. In seconds;
 # never used on Linux 5.3 and newer.
 _POLL = 0.005
 
@@ -81,7 +81,7 @@ class Pump:
         """Move nothing more, give all descriptors back, and end every wait."""
         self._reading.clear()
         if self._backend is not None and not self._is_closed:
-            with suppress(RuntimeError):  # no loop is left that anybody waits in
+            with suppress(RuntimeError):  # its loop is gone, so no task waits
                 self._backend.notify_closing(self._selector.fileno())
         self._is_closed = True
         self._selector.close()  # and forgets the descriptors in it, all at once
@@ -141,7 +141,7 @@ class Pump:
     def alarm(
         self, seconds: float, ring: Callable[[], object]
     ) -> Generator[None, None, None]:
-        """Call ``ring()`` after real seconds, even while the loop's clock stands."""
+        """Call ``ring()`` after real seconds, even while the loop's clock stands still."""
         with Descriptors() as held:
             readable, writable = held.pipe()
             in_time = threading.Event()
@@ -173,8 +173,8 @@ class Pump:
 
     def drain(self) -> bool:
         """Read what is there without waiting; true if every pipe is at its end."""
-        # A few rounds empty any pipe; one that is filled as fast as we empty it must
-        # not hold us.
+        # A few rounds empty any pipe. One that is filled as fast as we empty it must
+        # not keep us here.
         for _ in range(_ROUNDS):
             if not self._reading:
                 return True
@@ -237,8 +237,8 @@ class Pump:
 def limited(seconds: float, pump: Pump) -> Generator[None, None, None]:
     """End the block after ``seconds`` of real time, in which ``pump`` waits."""
     if current().has_virtual_time():
-        # That clock stands while a child is at work, as this one is. But the child
-        # may never end, and the seconds are real to it.
+        # That clock stands still while a child is at work, as this one is. But the child
+        # may never end, so the limit has to be in real seconds.
         with move_on_after(None) as limit, pump.alarm(seconds, limit.cancel):
             yield
     else:

@@ -16,9 +16,9 @@ class Rest:
     """The time that is given to what a child has left behind.
 
     ``exec > >(tee log)`` makes a helper that writes on for some milliseconds after
-    the child's exit; ``sleep 60 &`` holds the same pipe and never writes. What tells
-    them apart is silence. In real time, whatever the loop's clock does: the helper
-    is at work in real time too.
+    the child's exit; ``sleep 60 &`` holds the same pipe and never writes. Silence tells
+    them apart. It is measured in real time, whatever the loop's clock does, because the
+    helper works in real time too.
     """
 
     def __init__(self, child: Child, plan: Stop) -> None:
@@ -52,5 +52,5 @@ class Rest:
         """Seconds that may still be waited in silence; 0 when it is over."""
         now = time.monotonic()
         if self._silent_at <= now < self._over_at and self._child.is_at_work():
-            self.heard()  # on a busy machine, silence may mean that it had no turn
+            self.heard()  # on a busy machine, it may be silent because it had no turn
         return max(0.0, min(self._silent_at, self._over_at) - now)

@@ -99,34 +99,34 @@ async def run(
 ) -> Completed[Any]:
     """Run a command until it exits, and return its status, output and usage.
 
-    It returns when the child has exited and its output has ended. A process that it
-    left behind may hold the output open: it is waited for only as long as more output
-    comes with short pauses (see :class:`Stop`), and is ended then. Nothing of the
-    command survives, however this call ends.
+    It returns when the child has exited and its output has ended. If a process that the
+    child left behind holds the output open, this call waits only as long as more output
+    comes with short pauses (see :class:`Stop`), and then ends that process. Nothing of
+    the command survives, however this call ends.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
-        input: What it reads: ``bytes``, or ``str`` with ``text=True``.
+        input: What it reads from stdin: ``bytes``, or ``str`` with ``text=True``.
         timeout: Seconds, or a ``timedelta``, after which it is stopped.
         check: Raise :exc:`subprocess.CalledProcessError` unless it exits with 0.
         text: Take and return ``str``, with line endings as ``\\n``, and not ``bytes``.
         encoding, errors: As for ``bytes.decode()``, "utf-8" and "strict"; either one
             implies ``text=True``. After a failure, what cannot be decoded is replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
-        max_output: The number of bytes of stdout and stderr together to keep at most.
-            A child that writes more is stopped.
+        max_output: How many bytes to keep at most, of stdout and stderr together. A
+            child that writes more is stopped.
         stop: How to stop it.
         cwd: The directory to run it in.
-        env: Its whole environment; ``None`` for ours.
+        env: Its whole environment; ``None`` to inherit ours.
         popen_options: As for :func:`process`.
 
     Raises:
         ProcessTimeout: After ``timeout``, with the output so far.
         subprocess.CalledProcessError: For a failure, with the end of stderr as a
             note; and for more output than ``max_output``, with what was kept.
-        UnicodeDecodeError: For output that is not text, with everything else that is
-            known of the command in ``error.completed``, as bytes.
-        OSError: If it cannot be started, with the file or the cwd named.
+        UnicodeDecodeError: For output that is not text. ``error.completed`` has the
+            result of the command, with its output as bytes.
+        OSError: If it cannot be started; the error names the file or the directory.
         ValueError, TypeError: For arguments that make no sense.
         NotImplementedError: On Windows.
 
@@ -196,8 +196,8 @@ async def _run(
     with Child(request, plan) as child:
         started = child.start(*files)
         capture.child = child
-        # The pump comes after the start, so that its making takes no time: the child
-        # is starting meanwhile.
+        # The pump is made after the start, while the child is starting, so that it
+        # costs no time.
         with Pump() as pump:
             rest = Rest(child, plan)
             ends = Ends(child, started, rest)
@@ -212,8 +212,8 @@ async def _run(
                 await pump.until(lambda: child.has_exited() or capture.is_over)
                 if not capture.is_over:
                     rest.begin(limit.remaining())
-                    # It has ended in time. If the limit strikes all the same in the
-                    # short time that is left, it must not say otherwise.
+                    # It has ended in time. If the limit strikes before we are done,
+                    # the call must not be reported as timed out.
                     with suppress(RuntimeError):
                         limit.reschedule(None)
                     shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
@@ -222,7 +222,7 @@ async def _run(
                 try:
                     await stop_child(child, pump, plan, close_stdin=ends.close_stdin)
                 finally:
-                    # P9: what it wrote before it went is still in the pipes.
+                    # P9: its last output is still in the pipes.
                     if child.is_ours():
                         pump.drain()
 

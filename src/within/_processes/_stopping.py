@@ -29,8 +29,8 @@ _LAST_PATIENCE = 10.0
 async def let_finish(child: Child, pump: Pump, rest: Rest, *, is_shared: bool) -> None:
     """Let what an exited child has left behind write the rest of its output (P6).
 
-    ``is_shared`` says that some of the output goes where we do not see it, into a
-    file or to a terminal. Then the processes themselves are waited for.
+    ``is_shared`` says that some of the output goes where we cannot watch it, into a file
+    or to a terminal. Then we wait for the processes themselves.
     """
     pump.unwatch()
     while pump.is_reading() or (is_shared and child.left()):
@@ -54,8 +54,8 @@ async def stop_child(
 ) -> None:
     """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
 
-    ``orderly`` says that the child has closed its output of itself, and so gets
-    ``grace`` to exit without a signal as well.
+    ``orderly`` says that the child has closed its output by itself. It then first gets
+    ``grace`` seconds to exit without a signal.
     """
     if not child.is_ours():
         return
@@ -73,7 +73,7 @@ async def stop_child(
     finally:
         if stopping.over:
             child.reap()
-        else:  # out of descriptors, or of a loop: no time for politeness
+        else:  # out of descriptors, or the loop is gone: the steps cannot be taken
             try:
                 pump.drain()
             finally:
@@ -86,8 +86,8 @@ async def _finish(attempt: Callable[[], Awaitable[T]]) -> T:
 
     A shield holds off our deadlines, and the scopes of anyio and trio. On asyncio
     nothing holds off a bare ``Task.cancel()`` (T14); then ``attempt`` is called
-    again, and must be able to take up where it was. The cancellation is raised at
-    the end.
+    again, and must be able to continue where it was interrupted. The cancellation is
+    raised at the end.
     """
     cancelled = current().cancelled
     cancellation: BaseException | None = None
@@ -153,8 +153,8 @@ class _Stopping:
                 if self._child.is_refused():
                     why = "because we are not permitted to kill it (see kill(2), EPERM)"
                 warnings.warn(
-                    f"{self._child!r} or its tree is still there {why}; it is left to "
-                    "itself",
+                    f"{self._child!r} or its tree is still there {why}; it is left "
+                    "as it is",
                     ResourceWarning,
                     stacklevel=2,
                 )
@@ -192,10 +192,10 @@ class _Stopping:
             with self._patience.limit(self._pump):
                 await self._pump.until(child.has_exited)
                 self._pump.unwatch()
-                # A process that was not told to end is not waited for: what the child
-                # has left behind does not care about its stdin.
+                # We do not wait for a process that was not told to end: closing the
+                # child's stdin does not end what the child has left behind.
                 while self._has_told_tree() and (left := child.left()):
-                    if self._signalled == signals.SIGKILL:  # any that was born since
+                    if self._signalled == signals.SIGKILL:  # some may be new
                         child.signal_tree(signals.SIGKILL, report=False)
                         if child.is_refused():
                             break
@@ -208,8 +208,8 @@ class _Patience:
 
     def __init__(self, seconds: float) -> None:
         backend = current()
-        # A virtual clock stands while a child is at work, as this one is. But it may
-        # refuse to end, and the seconds are real to it.
+        # A virtual clock stands still while a child is at work, as this one is. But the
+        # child may refuse to end, so the limit has to be in real seconds.
         self._is_real = backend.has_virtual_time()
         self._now = time.monotonic if self._is_real else backend.current_time
         self._deadline = self._now() + seconds
@@ -217,8 +217,9 @@ class _Patience:
     def is_over(self) -> bool:
         """Whether they are over.
 
-        This must be asked besides the limit: a cancellation from elsewhere hides a
-        deadline that comes with it (T6), and one in every pass would always do so.
+        Check this in addition to the limit: a cancellation from elsewhere hides a
+        deadline that passes at the same time (T6), and if one came in every pass, it
+        would always do so.
         """
         return self._now() >= self._deadline
 

@@ -44,8 +44,8 @@ class ReceiveStream(ByteReceiveStream):
         """
         if self._source.was_read:
             raise ValueError(
-                f"{self!r} was read here, so another child would miss what we have of "
-                "it: hand it over before you read"
+                f"{self!r} has been read from here, so another child would miss some "
+                "of it: hand it over before you read"
             )
         if self._source.fd < 0:
             raise ValueError(f"{self!r} cannot be handed over: it is closed")
@@ -61,9 +61,9 @@ class ReceiveStream(ByteReceiveStream):
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.
 
-        A cancelled call loses nothing (P11): what was not returned comes next time.
-        The stream ends when every writer has closed the pipe, or a short time after
-        the child's exit (P6). After the block it gives what was still unread, and
+        A cancelled call loses nothing (P11): the next call returns what it would have
+        returned. The stream ends when every writer has closed the pipe, or a short time
+        after the child's exit (P6). After the block it returns what was still unread, and
         then ends.
         """
         if max_bytes < 1:
@@ -109,7 +109,7 @@ class SendStream(ByteSendStream):
     async def send(self, item: bytes) -> None:
         """Send all of ``item``, as fast as the child takes it.
 
-        When it is cancelled a part may have been sent, as with every stream.
+        If it is cancelled, a part may have been sent, as with every stream.
         """
         target = self._target
         with self._guard:

@@ -21,40 +21,40 @@ from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Pids are given out in order. Up to this many births are looked at one by one; for
-# more, or after the pids have gone full circle, a listing is shorter.
+# Pids are given out in order. Up to this many new ones are looked at one by one; for
+# more, or after the pids have started again from the beginning, a listing is shorter.
 FEW_BIRTHS = 500
 
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-# Nothing in /proc blocks. With the flag, tools that watch for blocking reads on a loop
-# (BlockBuster) can tell.
+# Nothing in /proc blocks. The flag shows that to tools that watch for blocking reads on
+# a loop (BlockBuster).
 _READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
 
-# States of a process that runs no more, or does not exist.
+# States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")
 
 # A process flag: it is a thread of the kernel, and has no environment.
 _PF_KTHREAD = 0x00200000
 
-# Upper bound on births looked at in one search. There are hardly any as a rule.
+# How many new processes one search looks at, at most. As a rule there are hardly any.
 _CHASE = 10_000
 
 # A pid is given out some microseconds before its process can be found by it. One
 # that was not found is looked for again for this long. In seconds.
 _MATURITY = 0.001
 
-# A process has no environment while it is in execve(), which takes longer on a busy
-# machine or from a cold disk. In seconds, at most.
+# How long a process may be in execve(), where it has no environment: longer on a busy
+# machine or from a cold disk. In seconds.
 _EXEC = 0.05
 
 
 class _Proc:
     """Whether there is a ``/proc``, and whether its pids are the ones that we know.
 
-    In a pid namespace of our own with the ``/proc`` of the host, every number in it
-    means another process.
+    If we are in a pid namespace of our own and see the ``/proc`` of the host, every
+    number in it means another process.
     """
 
     def __init__(self) -> None:
@@ -82,8 +82,8 @@ def can_search() -> bool:
 def mark_family(pid: int, mark: str) -> None:
     """Mark the limits of our unreaped child ``pid`` and of what it has forked by now.
 
-    It was just started, but on a busy machine it may have come far already. From here
-    on, what is forked inherits the mark.
+    It was just started, but on a busy machine it may have run for a while already. From
+    here on, whatever it forks inherits the mark.
     """
     pending = [pid]
     while pending:
@@ -98,10 +98,9 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
     The pidfd is open until the next pair is asked for, and holds the pid for the
     bearer (P5).
 
-    A process that forks and exits, again and again, is on no list when its turn
-    comes. But as long as nothing is born while we look, nothing slips by. So
-    newborn processes are looked at as well, and first, before they can fork and
-    exit in turn.
+    A process that keeps forking and exiting is gone by the time that we get to it in a
+    list. But if nothing is forked while we look, nothing is missed. So we look at new
+    processes too, and at them first, before they can fork and exit in turn.
     """
     newest = newest_pid()
     pending = listed()
@@ -205,7 +204,7 @@ def is_our_zombie(pid: int) -> bool:
 
 
 def may_signal(pid: int) -> bool:
-    """Whether we have the permission: false for a set-uid program, as sudo is."""
+    """Whether we have the permission: false for a set-uid program, like sudo."""
     try:
         os.kill(pid, 0)
     except PermissionError:

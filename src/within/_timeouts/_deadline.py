@@ -1,4 +1,4 @@
-"""The deadline of a block: what code on its loop may ask and change while it is open."""
+"""The deadline of a block, which code on its loop may read and change."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ class Deadline(Block):
         """Move the deadline: earlier, later, or to ``None`` for no deadline.
 
         Any code on the same loop may do so, before entry and until the block expires.
-        If it may come just as the deadline passes, ask :attr:`expired` first. A
-        keep-alive is written with :meth:`restart`, which takes no time.
+        If the call may come just as the deadline passes, check :attr:`expired` first.
+        For a keep-alive, use :meth:`restart`, which takes no argument.
 
         Args:
             deadline: Seconds on the clock that :func:`current_time` reads.
 
         Raises:
-            RuntimeError: If the block has expired or has been left, or from another
-                thread.
+            RuntimeError: If the block has expired or has been left, or if this is called
+                from another thread.
 
         >>> import asyncio, within
         >>> async def main():
@@ -96,12 +96,12 @@ class Deadline(Block):
     def restart(self) -> None:
         """Count the whole delay again from now: a keep-alive (T26).
 
-        The same code may do so as for :meth:`reschedule`. Before entry there is nothing
-        to do, because the delay counts from entry.
+        It may be called wherever :meth:`reschedule` may. Before entry it does nothing,
+        because the delay counts from entry.
 
         Raises:
             RuntimeError: If the block was given a deadline and not a delay, has expired
-                or has been left, or from another thread.
+                or has been left, or if this is called from another thread.
 
         >>> import asyncio, within
         >>> async def main():
@@ -142,7 +142,7 @@ class Deadline(Block):
     def remaining(self) -> float:
         """Seconds until the deadline; 0.0 once it has passed, infinity for no deadline.
 
-        Before entry, the whole delay.
+        Before entry, this is the whole delay.
         """
         if self._state is CREATED and self.delay is not None:
             return max(0.0, float(self.delay))
@@ -157,7 +157,7 @@ class Deadline(Block):
         expired or has been left, this does nothing.
 
         Raises:
-            RuntimeError: From another thread.
+            RuntimeError: If this is called from another thread.
         """
         if self._backend is not None:
             self._check_loop(self._backend)
@@ -171,8 +171,8 @@ class Deadline(Block):
     def expired(self) -> bool:
         """Whether the cancellation of the block has been requested.
 
-        If the deadline has passed but the loop has not noticed yet, asking requests
-        the cancellation, like trio's ``cancel_called``.
+        If the deadline has passed but the loop has not noticed yet, reading this
+        property requests the cancellation, like trio's ``cancel_called``.
         """
         backend = self._backend
         if (

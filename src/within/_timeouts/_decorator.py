@@ -17,7 +17,7 @@ def with_block(
     function: Callable[P, Coroutine[Any, Any, T]],
     new_block: Callable[[], AbstractContextManager[object, bool | None]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """``function``, each call of which runs in a block of its own.
+    """Wrap ``function`` so that each call runs in a block of its own.
 
     Raises:
         TypeError: If ``function`` is not a coroutine function.

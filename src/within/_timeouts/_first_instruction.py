@@ -1,10 +1,10 @@
 """A ``try`` that begins with the very first instruction of a function (T23).
 
 CPython runs signal handlers in the first instruction of a function, RESUME, which lies
-before any ``try``. An exception out of a handler there would leave a block open. But
-CPython looks up RESUME in the function's exception table, as any other instruction, and
-the table can say that the first ``try`` begins there. See "Exception handling" in
-CPython's InternalDocs for the format.
+before any ``try``. An exception that a handler raises there would leave a block open. But
+CPython looks up RESUME in the function's exception table, as it does for any other
+instruction, and the table can say that the first ``try`` begins there. See "Exception
+handling" in CPython's InternalDocs for the format.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., object]")
 
-# The first byte of an entry is marked, and a number goes on after a byte with this bit.
+# The first bit marks the first byte of an entry. A byte with the second bit is followed
+# by more bytes of the same number.
 _BEGIN, _MORE = 0x80, 0x40
 
 
 def try_begins_at_once(function: F) -> F:
     """Extend the ``try`` that is the first statement of ``function`` to its beginning.
 
-    Nothing changes on a Python whose functions are compiled in another way.
+    On a Python that compiles functions differently, this changes nothing.
     """
     plain: FunctionType = function  # type: ignore[assignment]
     code = plain.__code__

@@ -92,8 +92,8 @@ class Timeout(Deadline):
     _quiet = False
 
     interrupted: Completed[Any] | None = None
-    """What a :func:`run` in the block had done when the deadline cut it short (T25):
-    its status, its output so far, and what it used. Otherwise ``None``.
+    """The result so far of a :func:`run` that the deadline cut short (T25): its status,
+    its output, and what it used. ``None`` if there was none.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Timeout(Deadline):
             if backend is None:
                 raise RuntimeError(f"{self!r} is not open: it cannot be left")
             left = backend.exit(self, exc)
-        except BaseException:  # misuse, or an exception out of a signal handler (T23)
+        except BaseException:  # misuse, or a signal handler raised (T23)
             self._abandon()
             raise
         self._backend = None  # T20: a kept Timeout must not keep its loop
@@ -167,9 +167,9 @@ class Timeout(Deadline):
     def _unwind(
         self, backend: Backend, exc: BaseException | None, left: BaseException | None
     ) -> bool | None:
-        """Raise what leaves a block that has expired.
+        """Raise the exception with which an expired block ends.
 
-        ``left`` is what the backend left of ``exc``, the exception in flight.
+        ``exc`` is the exception in flight; ``left`` is what the backend left of it.
         """
         if left is None:
             self._caught = True
@@ -214,8 +214,8 @@ class Timeout(Deadline):
             traceback: TracebackType | None,
         ) -> bool | None: ...
     else:
-        # T23: not a coroutine function. Between the call of one and its first step a
-        # signal handler may run, and the block would stay open.
+        # T23: not a coroutine function. A signal handler may run between its call and
+        # its first step, and the block would stay open.
         @try_begins_at_once
         def __aexit__(self, exc_type, exc, traceback):
             try:
@@ -227,10 +227,10 @@ class Timeout(Deadline):
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, T]]
     ) -> Callable[P, Coroutine[Any, Any, T]]:
-        """As a decorator: each call of a coroutine function has a block of its own.
+        """Decorate a coroutine function: each call has a block of its own.
 
-        A block without a name is called after the function. A quiet block makes the
-        call return ``None`` at the deadline.
+        A block without a name is named after the function. With a quiet block, a call
+        returns ``None`` at the deadline.
 
         Raises:
             TypeError: If ``function`` is not a coroutine function.
@@ -297,8 +297,8 @@ class DeadlineExceeded(TimeoutError):
     """A block did not end before its deadline.
 
     It is a ``TimeoutError`` (and so an ``OSError``), like the timeouts of sockets.
-    ``scope`` is the :class:`~within.Timeout` whose block ended. It tells one timeout
-    from another, and from a socket's:
+    ``scope`` is the :class:`~within.Timeout` whose block ended. With it you can tell one
+    timeout from another, and from a socket's:
 
     >>> import asyncio, within
     >>> async def main():
@@ -315,8 +315,8 @@ class DeadlineExceeded(TimeoutError):
     scope: Timeout
     """The block that the deadline ended."""
     interrupted: Completed[Any] | None = None
-    """What a :func:`run` in the block had done when the deadline cut it short (T25):
-    its status, its output so far, and what it used. Otherwise ``None``.
+    """The result so far of a :func:`run` that the deadline cut short (T25): its status,
+    its output, and what it used. ``None`` if there was none.
     """
 
     def __init__(self, message: str, scope: Timeout) -> None:

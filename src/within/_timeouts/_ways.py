@@ -1,4 +1,4 @@
-"""The five ways to a ``Timeout``."""
+"""The five functions that create a ``Timeout``."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def move_on_after(
 ) -> _Quiet:
     """A block that ends quietly after ``delay`` seconds.
 
-    Afterwards ``cancelled_caught`` tells whether the deadline ended it. For arguments
+    Afterwards, ``cancelled_caught`` tells whether the deadline ended it. For arguments
     and errors see :class:`Timeout`.
 
     >>> import trio, within

@@ -17,8 +17,8 @@ asyncio and trio (or on the loops that it names), and the fixture ``virtual_cloc
 
 The marker works on async Hypothesis tests too. Call :func:`virtual_clock` in such a
 test instead of asking for the fixture, which fails Hypothesis's health check, and
-count from what the clock shows at first: if the test uses an async fixture, one loop
-and its time serve all examples.
+measure from what the clock shows at the start: if the test uses an async fixture, all
+examples share one loop and its clock.
 
 Where a wait ends at the very instant of a deadline, either may win, depending on the
 loop. Choose times that cannot coincide: odd multiples of 1/64 for deadlines and whole

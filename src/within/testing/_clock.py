@@ -1,4 +1,4 @@
-"""The virtual clock: what the loops have in common.
+"""The part of the virtual clock that all loops share.
 
 `_asyncio_loop` and `_trio_clock` make a loop follow it.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from .._seconds import Seconds
     from ._deadlock import Deadlock
 
-# How often a guarded call is cancelled again, where it swallows the cancellation or
-# hangs in its clean-up.
+# How often a guarded call is cancelled again, if it swallows the cancellation or hangs
+# in its clean-up.
 _ATTEMPTS = 10
 
 
-# Passes of the loop at one instant after which a task counts as polling: some seconds
-# of real time, and more than programs make without sleeping.
+# After so many passes of the loop at one instant, a task counts as polling. They take
+# some seconds of real time, and programs that do not poll make fewer.
 MANY_PASSES = 200_000
 _LAST_MESSAGE = 10  # passes in which it arrives
 
@@ -51,15 +51,16 @@ class VirtualClock:
     def advance(self, seconds: Seconds) -> None:
         """Let time pass while nothing else can run, as slow synchronous code would.
 
-        Whatever falls due in between is due at once, at the next suspension. To give
-        the other tasks their turns meanwhile, sleep instead.
+        Everything that falls due in between happens at the next suspension. To let
+        other tasks run in the meantime, sleep instead.
 
         Args:
             seconds: How far to move the clock; a ``timedelta`` is accepted too.
 
         Raises:
-            ValueError: If the number is negative or infinite, or makes the clock so.
-            RuntimeError: If the loop of this clock does not run the caller.
+            ValueError: If the number is negative or infinite, or if the clock would
+                become infinite.
+            RuntimeError: If the caller does not run on the loop of this clock.
 
         >>> import anyio, within
         >>> from within.testing import run, virtual_clock
@@ -105,7 +106,7 @@ class _Guard:
 
 
 class RunClock(VirtualClock):
-    """A virtual clock as the loop sees it that keeps it.
+    """A virtual clock with the methods that its loop needs.
 
     Args:
         start: What the clock shows at first, in seconds.
@@ -142,7 +143,7 @@ class RunClock(VirtualClock):
         beyond = self._passes % MANY_PASSES
         if beyond == 0:
             self._was_alone = is_alone()
-        # A thread may have ended just before that, and its last message be on its way.
+        # A thread may have ended just before, with its last message still on its way.
         return beyond == _LAST_MESSAGE and self._was_alone and is_alone()
 
     def forget_passes(self) -> None:
@@ -164,7 +165,7 @@ class RunClock(VirtualClock):
                 raise
             raise guard.deadlock from exc
         else:
-            if guard.deadlock is not None:  # the call took no notice of being ended
+            if guard.deadlock is not None:  # the call ignored that it was ended
                 raise guard.deadlock
         finally:
             self._guard, self._was_guarded = around, True
@@ -182,8 +183,8 @@ class RunClock(VirtualClock):
         Args:
             tasks: Name and coroutine of each task.
             is_polling: A task polls; otherwise all are blocked.
-            may_raise: Raise where no call is guarded now but one was before: tasks
-                that it left behind block the loop from closing.
+            may_raise: Raise if no call is guarded now but one was before: tasks that
+                it left behind keep the loop from closing.
 
         Returns:
             Whether a call is guarded, and has been told to end.
@@ -207,14 +208,14 @@ class RunClock(VirtualClock):
 
 
 def _has_timed_out(exc: BaseException) -> bool:
-    """Whether it is, or has in a group, the error of a time limit."""
+    """Whether it is the error of a time limit, or a group that contains one."""
     if isinstance(exc, BaseExceptionGroup):
         return any(map(_has_timed_out, cast("Any", exc).exceptions))
     return isinstance(exc, TimeoutError) or type(exc).__name__ == "TooSlowError"
 
 
 def _stops_the_program(exc: BaseException) -> bool:
-    """Whether the exception is there to end the whole program."""
+    """Whether the exception is meant to end the whole program."""
     kinds = (KeyboardInterrupt, SystemExit)
     if isinstance(exc, BaseExceptionGroup):
         return cast("Any", exc).subgroup(kinds) is not None

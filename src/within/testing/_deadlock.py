@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Deadlock(RuntimeError):
-    """In virtual time, a program cannot go on.
+    """A program in virtual time cannot continue.
 
     Every task is blocked and nothing is left that could wake one, or a task polls for
     a later time without sleeping. The message says which, and lists the tasks, each
@@ -30,7 +30,7 @@ POLLING = (
 def report(
     now: float, tasks: Iterable[tuple[str, Any]], reason: str = BLOCKED
 ) -> Deadlock:
-    """The error for tasks that are given as pairs of a name and a coroutine."""
+    """Make the error; tasks are given as pairs of a name and a coroutine."""
     lines = sorted(f"{name}: {waiting_at(coroutine)}" for name, coroutine in tasks)
     return Deadlock(
         f"deadlock at {now:.12g} s of virtual time: {reason}\n  " + "\n  ".join(lines)

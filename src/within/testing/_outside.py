@@ -1,10 +1,10 @@
-"""Threads and signal handlers: what may wake a task without the loop knowing of it.
+"""Threads and signal handlers, which may wake a task without the loop knowing.
 
 A loop knows the threads that it has started itself. Others may belong to a database
 driver, or to a server in a thread of the test (V8). Nobody can tell whether such a
-thread is about to answer, so it is given a moment of real time before the clock jumps, and
-more while it is seen to run. On Linux a thread that has not run since it last had that
-moment needs no other.
+thread is about to answer, so it is given a moment of real time before the clock jumps,
+and more as long as it is seen to run. On Linux, a thread that has not run since its last
+such moment is not given another.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _widest_scope(item: pytest.Function) -> Scope:
     It is at least ``module``, the scope of `anyio_backend` in anyio's plugin.
     """
     # Never ``package``: pytest would then mistake it for ``session`` where a directory
-    # is no package.
+    # is not a package.
     found: set[Scope] = {fixture.scope for fixture in async_fixtures(item)}
     return "session" if found & {"package", "session"} else "module"
 

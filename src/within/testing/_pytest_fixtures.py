@@ -55,7 +55,7 @@ class _Open:
     backend: object = None  # the fixture `anyio_backend`, unless it is a parameter
 
     def is_of_another_time(self, item: pytest.Function) -> bool:
-        """Whether the fixture is useless for a test, by what is known of the test."""
+        """Whether a test, as far as it is known yet, needs the fixture in another time."""
         if "anyio_backend" in item.fixturenames and not _has_parameter(item):
             # What `anyio_backend` will return is not known yet.
             return self.options is not None and self.backend is not _backend_of(item)
@@ -141,7 +141,7 @@ def _about_to_open(fixture: Fixture, request: Any) -> _Open:
         return _Open(fixture, virtual_options_of(item))
     try:
         options = virtual_options(request.getfixturevalue("anyio_backend"))
-    except pytest.fail.Exception:  # a narrower scope, of which anyio's plugin will tell
+    except pytest.fail.Exception:  # a narrower scope, which anyio's plugin will report
         options = None
     return _Open(fixture, options, _backend_of(item))
 

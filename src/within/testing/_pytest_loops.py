@@ -114,5 +114,5 @@ _loops: dict[int, VirtualLoop] = {}
 
 
 def loop_of(options: VirtualTime) -> VirtualLoop:
-    """The loop that is started with these options, the very object."""
+    """The loop that is started with these options: this very object, not an equal one."""
     return _loops.setdefault(id(options), VirtualLoop(options))

@@ -47,7 +47,9 @@ def backends(
     """
     found = [("asyncio", _options("asyncio", virtual_time, start))]
     if uvloop and virtual_time:
-        raise ValueError("uvloop=True: uvloop has no virtual time, only asyncio's own")
+        raise ValueError(
+            "uvloop=True: uvloop has no virtual time; asyncio's own loop has"
+        )
     if uvloop or (uvloop is None and not virtual_time and _is_installed("uvloop")):
         found.append(("asyncio", _options("uvloop", False, start)))
     if _is_installed("trio"):
@@ -148,7 +150,7 @@ def _running_clock() -> VirtualClock | None:
 def raising_deadlocks(
     function: Callable[P, Awaitable[T]], backend: str
 ) -> Callable[P, Awaitable[T]]:
-    """``function``, which now raises :exc:`Deadlock` if it can never go on.
+    """Wrap ``function`` so that it raises :exc:`Deadlock` if it can never continue.
 
     :func:`run` and the pytest plugin use it on what they run in virtual time.
     """

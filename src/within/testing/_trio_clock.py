@@ -1,7 +1,7 @@
 """A trio clock for virtual time.
 
-trio's own ``MockClock`` jumps past threads, reports no deadlock, goes on from one run
-to the next, and adds up differences, which loses digits.
+trio's own ``MockClock`` jumps past threads, reports no deadlock, is not reset between
+runs, and adds up differences, which loses precision.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Run(trio.abc.Instrument):
             self.clock.end_deadlock(_named_tasks(), is_polling=True)
 
     def sleep_time(self, deadline: float) -> float:
-        """How long trio shall wait in real seconds, now that no task can run."""
+        """How long trio is to wait in real seconds, now that no task can run."""
         clock = self.clock
         if deadline <= clock.now:
             return 0

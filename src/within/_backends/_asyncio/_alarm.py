@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # are only a few: rebuilding the heap costs more than they do.
 _FEW = 64
 
-# The resolution of a clock that does not tell it, in seconds: uvloop's.
+# The resolution of a clock that does not report it, as on uvloop. In seconds.
 _MILLISECOND = 0.001
 
 
@@ -94,7 +94,7 @@ class Alarm:
             self._on_timer,
             context=self._context,
         )
-        # T23: only a timer that is armed is noted. No signal handler runs in between.
+        # T23: a timer is noted only once it is armed. No signal handler runs in between.
         before, self._handle, self.rings_at = self._handle, handle, deadline
         if before is not None:
             before.cancel()
@@ -109,7 +109,7 @@ class Alarm:
             self.set(block.when)
 
     def discard(self, block: Block) -> None:
-        """Do not ring for ``block``. The timer stays armed: it may be of use."""
+        """Do not ring for ``block``. The timer stays armed, as it may be needed."""
         entry = block.entry
         if entry is None or entry[2] is None:
             return
@@ -147,7 +147,7 @@ class Alarm:
                     self._ring(due)
 
     def _resolution(self) -> float:
-        """The loop's clock does not tell shorter times apart, in seconds.
+        """The shortest time that the loop's clock can tell apart, in seconds.
 
         asyncio runs a timer early by up to this (15 ms on some systems). If it were
         armed for the same instant again, it would be run again at once: the loop would

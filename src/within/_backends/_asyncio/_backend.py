@@ -41,7 +41,7 @@ class AsyncioBackend:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.open_blocks = OpenBlocks()
-        # The same dictionaries, nearer at hand: each block looks into them.
+        # The same dictionaries, as attributes of our own because each block uses them.
         self._young, self._old = self.open_blocks.young, self.open_blocks.old
         self.alarm = Alarm(loop, self.open_blocks.age, self._expire)
         self.pursuits = Pursuits(loop, self.open_blocks)
@@ -186,7 +186,7 @@ class AsyncioBackend:
     # -- behind the blocks -------------------------------------------------
 
     def _note_scope(self, block: Block, task: Task) -> None:
-        """Note in which anyio scope a block is, so that its shields can be told (T15)."""
+        """Note the anyio scope around a block, to recognise shields inside it (T15)."""
         anyio = self._anyio
         if anyio is None:
             anyio = self._anyio = anyio_scopes()
@@ -241,7 +241,7 @@ class AsyncioBackend:
     def _settle(
         self, block: Block, task: Task, exc: BaseException | None
     ) -> BaseException | None:
-        """Close a block in which something has happened, or may have."""
+        """Close a block that has expired, is a shield, or is in an anyio scope."""
         try:
             if block.is_shield:
                 self._lower_shield(block, task, exc)
@@ -274,7 +274,7 @@ class AsyncioBackend:
         return group
 
     def _is_own(self, block: Block, task: Task, exc: BaseException) -> bool:
-        """Whether the deadline of ``block`` is what the cancellation ``exc`` ends."""
+        """Whether the cancellation ``exc`` was sent for ``block``, and ends with it."""
         if not (block.was_told or is_ours(exc)):
             return False
         foreign = is_foreign(block, task, exc)
@@ -309,7 +309,7 @@ class AsyncioBackend:
                 self._loop.call_soon_threadsafe(self._resume, task, context=Context())
 
     def _release(self, block: Block, task: Task) -> None:
-        """Take back what was done for a block that was not left as it should be."""
+        """Take back what was done for a block that was not left properly."""
         if block.owes_uncancel:
             block.owes_uncancel = False
             task.uncancel()
@@ -331,7 +331,7 @@ class AsyncioBackend:
             return  # its coroutine or generator was dropped: there is nobody to tell
         if current_task() is not task:
             raise RuntimeError(
-                f"{block!r} was left in another task than it was entered in "
+                f"{block!r} was left in another task, not in the one that entered it "
                 f"({task!r}): enter and leave it in the same task (a generator that "
                 "yields inside the block does not)"
             ) from exc

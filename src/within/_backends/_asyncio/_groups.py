@@ -1,10 +1,10 @@
 """Cancellations that ``asyncio.TaskGroup`` swallows before CPython 3.13 (T22).
 
 A group whose child fails raises that error, and drops a cancellation of its parent that
-came meanwhile, be it in the group's body or in its exit. From 3.13 on it cancels the
-parent once more. For older versions this module tells which groups a task is in, and
-whether one of them has dropped a cancellation. It reads private state of ``TaskGroup``,
-which does not change any more in those versions.
+arrived in the meantime, whether in the group's body or in its exit. From 3.13 on it
+cancels the parent once more. For older versions, this module tells which groups a task
+is in, and whether one of them has dropped a cancellation. It reads private state of
+``TaskGroup``, which does not change any more in those versions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def open_groups(task: asyncio.Task[Any]) -> list[Group]:
     """The groups around a suspended task that may drop a cancellation."""
     found: dict[int, Group] = {}
     for held in held_by(task.get_coro()):
-        # In the body it is the owner of a bound __aexit__, in the exit it is `self`.
+        # In its body, the group is the owner of a bound __aexit__; in its exit, `self`.
         group: Any = held.__self__ if type(held) is MethodType else held
         is_group = issubclass(type(group), asyncio.TaskGroup)
         if is_group and group._parent_task is task and is_open(group):

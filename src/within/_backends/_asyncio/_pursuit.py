@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 # How many passes of the loop a task is given to take a result that has arrived (T4),
 # beyond those that the result needs to get there. Some other task may complete the
-# task's next await in every pass, before we can look; the task must not run on for ever.
+# task's next await in every pass, before we can look; the task must not run on forever.
 _EXTRA_PASSES = 3
 
 # T16: how often a level-triggered block is cancelled in one pass after another. A task
 # that has not left it by then refuses to, and pauses begin. The number is large because
-# much clean-up does obey: an exit stack suspends once for each callback.
+# a lot of clean-up does react: an exit stack suspends once for each callback.
 _STRIKES = 100
 
 # The first pause, in seconds; each one is twice as long as the one before. A task that
@@ -44,7 +44,7 @@ _LONGEST_WHILE_RUNNING = 0.01
 
 
 class Verdict(Enum):
-    """What a look at the task says."""
+    """What a look at the task shows."""
 
     SETTLED = auto()  # every expired block has been told
     HELD = auto()  # T15: a shield of anyio holds them all off
@@ -108,8 +108,8 @@ class _Pursuit:
         self.task = task
         self._context = Context()  # T8: a handle keeps the context it is made in
         self._handle: Handle | None = None
-        self._passes = 0  # that a result has been given to arrive
-        self._patience = 0  # how many it is given
+        self._passes = 0  # that we have waited for a result to arrive
+        self._patience = 0  # how many we wait at most
         self._pause = _FIRST_PAUSE
         self._strikes = 0
         self._struck: Any = None  # the waiter that the last cancel() went to
@@ -166,7 +166,7 @@ class _Pursuit:
         due: Sequence[Block],
         blocks: Sequence[Block],
     ) -> Verdict:
-        """The moment, as seen now.
+        """Decide whether this is the moment to cancel the task.
 
         Args:
             waiter: The future that the task waits for.
@@ -208,9 +208,9 @@ class _Pursuit:
         return passes > 0 and self._passes < self._patience
 
     def _refuses(self, waiter: object, blocks: Sequence[Block]) -> bool:
-        """It waits where it was, or again and again: polling it would cost CPU.
+        """Whether the task ignores its cancellations, so that polling it would cost CPU.
 
-        A block that has not been told yet is not kept waiting for that (T2).
+        A block that has not been told yet does not wait for that (T2).
         """
         waits_on = waiter is self._struck or self._strikes >= _STRIKES
         return waits_on and all(block.was_told for block in blocks)
@@ -251,7 +251,7 @@ class _Pursuit:
     # -- another look --------------------------------------------------------
 
     def _look_soon(self) -> None:
-        """In the next pass; if the task was running in this one already, after a pause.
+        """Look in the next pass, or after a pause if the task was running before, too.
 
         A task runs for more than a pass if it runs the loop itself (nest_asyncio).
         """
@@ -263,7 +263,7 @@ class _Pursuit:
         self.was_running = running
 
     def _look_in_next_pass(self) -> None:
-        """What the task is owed by now comes before it."""
+        """Whatever the loop has already scheduled for the task runs first."""
         self._handle = self._pursuits.loop.call_soon(
             self._on_turn, context=self._context
         )

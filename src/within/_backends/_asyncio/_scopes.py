@@ -1,4 +1,4 @@
-"""The way to anyio's cancel scopes, if there can be any."""
+"""Access to anyio's cancel scopes, if there can be any."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _loaded: Scopes | None = None
 
 
 def anyio_scopes() -> Scopes | None:
-    """anyio's scopes; ``None`` as long as nobody has used anyio on asyncio."""
+    """anyio's scopes; ``None`` as long as anyio has not been used on asyncio."""
     global _loaded
     if _loaded is None and ANYIO in sys.modules:
         from . import _anyio

@@ -77,7 +77,7 @@ class Strikes:
             target.owes_uncancel = False
             task.uncancel()
         reached, is_circle = reached_by_cancel(waiter)
-        # T6: only if somebody else has cancelled the task, and seldom then.
+        # T6: this takes a cancellation by other code, and even then it is rare.
         is_foreign = task.cancelling() > target.cancelling_at_entry
         if is_foreign:
             is_foreign = is_being_cancelled(

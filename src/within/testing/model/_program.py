@@ -268,7 +268,7 @@ class _Recorder:
 
 
 def _describe(exc: BaseException) -> str:
-    """In the words of the reference; of a group, all but the cancellations."""
+    """Describe it as the reference does; of a group, all but the cancellations."""
     if isinstance(exc, anyio.get_cancelled_exc_class()):
         return "Cancelled"
     if isinstance(exc, DeadlineExceeded):

@@ -72,7 +72,7 @@ class Node:
     deadline: float = math.inf
     cancelled: bool = False
     struck: bool = False  # a block of ours: its task has been cancelled for it
-    counted: bool = False  # a block of ours: with a request not taken back yet
+    counted: bool = False  # a block of ours: its request is not taken back yet
     interrupted: bool = False  # ours: its task was cancelled for a block around it
     requests_before: int = 0  # of its task, when it was struck
     state: str = "created"

@@ -107,7 +107,7 @@ class CancelGroup(Statement):
 
 @dataclass(frozen=True)
 class CancelTask(Statement):
-    """Call ``Task.cancel()`` on the main task (asyncio only); shields ignore it."""
+    """Call ``Task.cancel()`` on the main task (asyncio only). No shield stops it."""
 
 
 @dataclass(frozen=True)
