@@ -51,20 +51,20 @@ WHOSE = [
     Mutation(
         "T6: let the limit hide a cancellation whose clean-up it interrupts",
         ATTRIBUTION,
-        "        or _handles_a_cancellation(task)\n",
+        "        or _handles_a_cancellation(task, is_passed_on)\n",
         "",
     ),
     Mutation(
         "T22: let a cancellation that was swallowed hide the limit",
         STRIKES,
-        "is_foreign = is_being_cancelled(task, reached, self.was_cancelled_by_us)",
-        "pass",
+        "if is_foreign:",
+        "if False:",
     ),
     Mutation(
         "T22: take our own cancellation in the context for a foreign one",
         ATTRIBUTION,
-        "isinstance(error, asyncio.CancelledError) and not is_ours(error)",
-        "isinstance(error, asyncio.CancelledError)",
+        "(is_passed_on or not is_ours(error))",
+        "True",
     ),
     Mutation(
         "T6: do not look behind the exception that is handled",
@@ -81,8 +81,8 @@ WHOSE = [
     Mutation(
         "T22: take what another deadline of ours cancelled for foreign",
         ATTRIBUTION,
-        "any(_is_cancelled(future) and not by_us(future) for",
-        "any(_is_cancelled(future) for",
+        " and (is_passed_on or not by_us(future))",
+        "",
     ),
     Mutation(
         "T6: count an undelivered Task.cancel() as older than the block",
@@ -141,16 +141,14 @@ WHOSE = [
     Mutation(
         "T6: overlook a Task.cancel() that goes through another task",
         ATTRIBUTION,
-        'return getattr(future, "_must_cancel", False) or '
-        "_handles_a_cancellation(future)",
-        "return _handles_a_cancellation(future)",
+        "return must_cancel or _handles_a_cancellation(future, is_passed_on)",
+        "return _handles_a_cancellation(future, is_passed_on)",
     ),
     Mutation(
         "T6: overlook a Task.cancel() that another task is handling",
         ATTRIBUTION,
-        'return getattr(future, "_must_cancel", False) or '
-        "_handles_a_cancellation(future)",
-        'return getattr(future, "_must_cancel", False)',
+        "return must_cancel or _handles_a_cancellation(future, is_passed_on)",
+        "return must_cancel",
     ),
     # -- of several blocks, which one ---------------------------------------
     Mutation(

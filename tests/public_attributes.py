@@ -15,7 +15,8 @@ def public_attributes(kind: type[object]) -> set[str]:
     """
     if issubclass(kind, within.Timeout):
         classes = kind.__mro__[: kind.__mro__.index(Block)]
-        return {"name"}.union(*map(_defined_in, classes))
+        public = set[str]().union(*map(_defined_in, classes))
+        return public - _defined_in(Block) | {"name"}
     return _defined_in(kind)
 
 

@@ -221,8 +221,7 @@ class _Pursuit:
         self._passes = 0
         self._must_look_again = len(blocks) < len(due)
         # T22: a group that is still open may drop the earlier strikes, too.
-        before = self._told if self._groups else ()
-        self._told = [*dict.fromkeys([*before, *blocks])]
+        self._told = [*self._told, *blocks] if self._groups else blocks
         self._groups = open_groups(self.task) if GROUPS_SWALLOW else ()
         self._is_striking = True
         try:
