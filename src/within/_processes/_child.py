@@ -27,9 +27,11 @@ from ._tree import (
     bearers,
     can_search,
     group_of,
+    ignoring_missing,
     is_running,
     mark_family,
     may_signal,
+    signal_member,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +63,9 @@ class Child:
         self.returncode: int | None = None
         self.exit_fd = -1
         self.held = Descriptors()
-        self.ends: list[Closable] = []  # our ends of its pipes
+        # Our ends of its pipes. They refer to us: with a strong reference back, a child
+        # that is dropped would run on until the garbage collector comes by.
+        self.ends: WeakSet[Closable] = WeakSet()
         self.on_signal: Callable[[int], None] | None = None
         self._command = command
         self._owner = os.getpid()
@@ -263,7 +267,7 @@ class Child:
     def _end_now(self) -> None:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
-        self.ends.clear()  # they refer to us
+        self.held.close_except(self.exit_fd)  # of ends that are gone already
         if self._pids and not self._waited:
             if self._own_group and not census.is_watching(self.pid):
                 census.watch(self.pid)  # its start was interrupted before that
@@ -307,7 +311,7 @@ class Child:
         if report and self.on_signal is not None:
             self.on_signal(number)
         # Unreaped, the pid is its own, whatever happens meanwhile (P5).
-        _ignoring_missing(os.kill, self.pid, number)
+        ignoring_missing(os.kill, self.pid, number)
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:
         """Send a signal to everything that :class:`Stop` ends with the child."""
@@ -330,14 +334,14 @@ class Child:
                 self._orphans.note(pid)
                 told = self._own_group and group_of(pid) in self._groups()
                 if number == signals.SIGKILL or not told:
-                    _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+                    ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
     def _signal_groups(self, number: int) -> None:
         for group in self._groups():
             if group == self.pid:
                 self._signal_own_group(number)
             else:  # its number stays the group's as long as its leader is not reaped
-                _ignoring_missing(os.killpg, group, number)
+                ignoring_missing(os.killpg, group, number)
 
     def _signal_own_group(self, number: int) -> None:
         try:  # another wait() may have reaped it since we looked
@@ -345,7 +349,7 @@ class Child:
         except ChildProcessError:
             self._lose()
         if not self._lost:
-            _ignoring_missing(os.killpg, self.pid, number)
+            ignoring_missing(os.killpg, self.pid, number)
             return
         # Its pid may be any process's by now. The pidfd still knows the group; where
         # there is no pidfd, or the kernel is older than that, the members are held
@@ -354,16 +358,7 @@ class Child:
             signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
         except (OSError, AttributeError):
             for pid in census.members(self.pid):
-                self._signal_member(pid, number)
-
-    def _signal_member(self, pid: int, number: int) -> None:
-        with Descriptors() as held:
-            try:
-                pidfd = held.open(os.pidfd_open, pid)
-            except (OSError, AttributeError):
-                return
-            if group_of(pid) == self.pid:
-                _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+                signal_member(pid, self.pid, number)
 
     def _lose(self) -> None:
         """Another wait() has reaped it, or SIGCHLD is ignored."""
@@ -376,15 +371,6 @@ class Child:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-
-def _ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:
-    try:
-        send(to, number)
-    except (ProcessLookupError, PermissionError):
-        # macOS answers EPERM for a group of zombies. A set-uid child answers so too,
-        # and there is nothing that we could do about it.
-        pass
 
 
 # Those that are not released, for an end of the interpreter that finds them open.

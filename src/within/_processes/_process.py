@@ -64,14 +64,18 @@ class Process:
         self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
         self._stopping = 0
         self._closed = False
-        self._ends = ends = Ends(child, child.start(*files), self._rest)
-        if ends.stdin is not None:
-            self._stdin = SendStream(ends.stdin)
-        if ends.stdout is not None:
-            self._stdout = ReceiveStream(ends.stdout)
-            self._lines = Lines(self._stdout, *text)
-        if ends.stderr is not None:
-            self._stderr = ReceiveStream(ends.stderr)
+        try:
+            self._ends = ends = Ends(child, child.start(*files), self._rest)
+            if ends.stdin is not None:
+                self._stdin = SendStream(ends.stdin)
+            if ends.stdout is not None:
+                self._stdout = ReceiveStream(ends.stdout)
+                self._lines = Lines(self._stdout, *text)
+            if ends.stderr is not None:
+                self._stderr = ReceiveStream(ends.stderr)
+        except BaseException:  # P14: a signal handler may raise after the start
+            child.end_now()
+            raise
 
     # -- what it is --------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal as signals
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from ._descriptors import Descriptors
 from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # Pids are given out in order. Up to this many births are looked at one by one; for
 # more, or after the pids have gone full circle, a listing is shorter.
@@ -213,6 +214,27 @@ def may_signal(pid: int) -> bool:
     except ProcessLookupError:
         pass
     return True
+
+
+def ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:
+    """Send a signal; nothing if nobody is there to take it."""
+    try:
+        send(to, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers EPERM for a group of zombies. A set-uid child answers so too,
+        # and there is nothing that we could do about it.
+        pass
+
+
+def signal_member(pid: int, pgid: int, number: int) -> None:
+    """Send a signal to one member of a group, if it still is one (P5)."""
+    with Descriptors() as held:
+        try:
+            pidfd = held.open(os.pidfd_open, pid)
+        except (OSError, AttributeError):
+            return
+        if group_of(pid) == pgid:
+            ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
 
 def started_at(pid: int) -> int:
