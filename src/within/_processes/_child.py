@@ -280,14 +280,14 @@ class Child:
                     break
                 select.select([], [], [], 0.0005)
             self.reap()
-        if self._guarded is not None:
-            guard.forget(self._guarded)
         for group in self._groups():
             census.forget(group)
         self.held.close_all()
         self._released = True
         forget(self._record)
         _open.discard(self)
+        if self._guarded is not None:
+            guard.forget(self._guarded)
 
     def is_refused(self) -> bool:
         """Whether it lives, or some of its tree do, and none of them may be signalled."""

@@ -237,6 +237,11 @@ def signal_member(pid: int, pgid: int, number: int) -> None:
             ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
 
+def command_line(pid: int) -> bytes:
+    """The program of a process and its arguments, each ended by a NUL."""
+    return _read(f"/proc/{pid}/cmdline")
+
+
 def started_at(pid: int) -> int:
     """When it was started, in clock ticks: with the pid, this is an identity."""
     fields = _fields(pid)
