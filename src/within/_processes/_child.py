@@ -75,7 +75,7 @@ class Child:
         self._mark = mark if plan.tree == "all" else None  # it finds its tree by that
         self._guarded = mark if plan.die_with_parent else None  # and the guard by this
         self._tree = plan.tree
-        self._orphans = Orphans()
+        self._orphans = Orphans(mark)
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
         self._record = record(self, self._pids, self._waited)
@@ -111,6 +111,8 @@ class Child:
         command = self._command
         env = command.options.get("env")
         mark = self._mark or self._guarded
+        if self._own_group and self._orphans.may_come():
+            mark = self._orphans.mark
         if mark is not None:
             env = marked(env, mark)
         # setsid() makes a group as well, and setpgid() would fail after it.
@@ -185,7 +187,10 @@ class Child:
     def _members(self) -> list[int]:
         groups = self._groups() if self._own_group else ()
         found = [pid for group in groups for pid in census.members(group)]
-        return [pid for pid in found if pid != self.pid]
+        found = [pid for pid in found if pid != self.pid]
+        for pid in found:
+            self._orphans.meet(pid)
+        return found
 
     def is_at_work(self) -> bool:
         """Whether a living member of its group uses the processor or the disk."""
@@ -228,7 +233,7 @@ class Child:
                 if self._waited[0][0]:
                     self.returncode = os.waitstatus_to_exitcode(status)
                     self._ended = self._ended or time.monotonic()
-                    self._orphans.reap(self.pid if self._own_group else 0)
+                    self._orphans.reap()
                 else:  # the kernel is holding it up, or we may not kill it
                     keep_for_later(self.pid)
         if not self._waited:

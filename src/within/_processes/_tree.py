@@ -144,7 +144,7 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
 def bears(pid: int, mark: str) -> bool | None:
     """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
     environ = _read(f"/proc/{pid}/environ")
-    if is_in_limits(mark, _read(f"/proc/{pid}/limits")):
+    if has_marked_limits(pid, mark):
         return is_alive(pid)  # a zombie has limits, where it has no environment
     if not environ:
         state, flags, threads = _status(pid)
@@ -156,6 +156,11 @@ def bears(pid: int, mark: str) -> bool | None:
             # It has none, or we may not read it, or it is in execve().
             return None if _has_none_yet(pid) else False
     return is_in_environment(mark, environ)
+
+
+def has_marked_limits(pid: int, mark: str) -> bool:
+    """Whether the limits of one process, even of a zombie, bear ``mark``."""
+    return is_in_limits(mark, _read(f"/proc/{pid}/limits"))
 
 
 def marks_of(pid: int, marks: Iterable[str]) -> list[str]:
