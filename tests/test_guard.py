@@ -251,6 +251,37 @@ def guards() -> list[int]:
             return found
 
 
+UNBORN = """
+import os, sys, within, within.testing
+
+def slow():
+    os.write(1, b"%d\\n" % os.getpid())
+    os.read(0, 1)
+
+async def main():
+    stop = within.Stop(die_with_parent=True)
+    await within.run("sleep", sys.argv[1], stdin=0, stdout=1, preexec_fn=slow, stop=stop)
+
+within.testing.run(main)
+"""
+
+
+def test_p19_killed_before_the_exec_of_its_child(killed: list[int]) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", UNBORN, FOREVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    killed.append(int(program.stdout.readline()))
+    program.kill()
+    program.wait()
+    time.sleep(0.3)  # long enough for a guard that gives up at once
+    assert alive(killed[0])
+    program.communicate(b"!")  # on to the exec
+    until_dead(killed)
+
+
 # -- the messages to the guard --------------------------------------------------------
 
 
