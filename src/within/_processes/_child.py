@@ -28,9 +28,9 @@ from ._tree import (
     can_search,
     group_of,
     ignoring_missing,
-    is_running,
     mark_family,
     may_signal,
+    processor_time,
     signal_member,
 )
 
@@ -192,11 +192,11 @@ class Child:
             self._orphans.meet(pid)
         return found
 
-    def is_at_work(self) -> bool:
-        """Whether a living member of its group uses the processor or the disk."""
+    def work(self) -> dict[int, int]:
+        """The processor time of each living member of its group, and of its children."""
         if self._waited or not self._own_group:
-            return False
-        return any(map(is_running, self._members()))
+            return {}
+        return {pid: processor_time(pid) for pid in self._members()}
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""

@@ -204,6 +204,12 @@ def is_running(pid: int) -> bool:
     return _status(pid)[0] in (b"R", b"D")
 
 
+def processor_time(pid: int) -> int:
+    """What it and its reaped children have used, in clock ticks; -1 if it is gone."""
+    fields = _fields(pid)
+    return sum(map(int, fields[11:15])) if fields else -1
+
+
 def is_our_zombie(pid: int) -> bool:
     """Whether it is dead, and ours to reap."""
     fields = _fields(pid)
