@@ -155,7 +155,9 @@ class Child:
         if self.returncode is not None:
             return True
         if not self.is_ours():  # its exit can be seen from a fork, its status cannot
-            return bool(select.select([self.exit_fd], [], [], 0)[0])
+            poll = select.poll()  # select() takes no descriptor above 1023
+            poll.register(self.exit_fd, select.POLLIN)
+            return bool(poll.poll(0))
         try:
             result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

@@ -41,7 +41,7 @@ class Rest:
 
     def child_has_exited(self, pump: Pump) -> bool:
         """Whether it has; if not, ``pump`` ends its waits when it does."""
-        if self._child.has_exited():
+        if self._child.exit_fd < 0 or self._child.has_exited():  # or left to itself
             pump.unwatch()
             return True
         pump.watch(self._child.exit_fd)
