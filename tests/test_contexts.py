@@ -101,6 +101,23 @@ async def test_r2_an_error_while_opening_is_raised_in_both_forms() -> None:
             pytest.fail("it was opened")
 
 
+async def test_r2_a_resource_that_cannot_be_entered_is_closed() -> None:
+    made: list[Resource] = []
+
+    class Jammed(Async):
+        async def __aenter__(self) -> Self:
+            made.append(self)
+            raise KeyError
+
+        async def __aexit__(self, *exc: object) -> None:
+            pytest.fail("it was not entered")
+
+    with pytest.raises(KeyError):
+        async with door(Jammed):
+            pytest.fail("it was entered")
+    assert made[0].closed == 1
+
+
 async def test_r2_p1_opening_twice_is_an_error() -> None:
     opening = door(Sync)
     assert repr(opening) == "<door(...) not opened yet>"

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -138,11 +140,8 @@ def test_p19_killed_while_a_fork_of_it_lives_on(killed: list[int]) -> None:
 
 @pytest.mark.anyio
 async def test_p19_one_guard_serves_all_and_is_no_child_of_ours(
-    nothing_is_left: None, monkeypatch: pytest.MonkeyPatch
+    nothing_is_left: None,
 ) -> None:
-    monkeypatch.setattr(guard, "_fd", guard._fd)  # a test before may have one
-    fds = os.listdir("/proc/self/fd")
-    before = guard._fd
     for _ in range(3):
         assert (await run("echo", "hi", stop=STOP)).stdout == b"hi\n"
         assert guard._trees == {}
@@ -151,7 +150,6 @@ async def test_p19_one_guard_serves_all_and_is_no_child_of_ours(
         with pytest.raises(ChildProcessError):  # of any other child
             os.waitpid(-child.pid - 1, os.WNOHANG)
     guard.forked()  # close it here, for the test that looks for what is left
-    assert before < 0 or before not in map(int, fds)
 
 
 @pytest.mark.anyio
@@ -165,6 +163,74 @@ async def test_p19_a_guard_that_was_killed_is_replaced(killed: list[int]) -> Non
         assert other != pid
     guard.forked()
     until_dead([other])
+
+
+@pytest.mark.anyio
+async def test_p19_a_guard_that_is_stopped_is_replaced_and_hurts_nobody(
+    killed: list[int],
+) -> None:
+    await run("true", stop=STOP)
+    [pid] = guards()
+    async with process("cat", stop=STOP) as child:
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(3):
+            for _ in range(1000):  # more than the socket takes
+                guard._tell("none", "- none")
+        del guard._trees["none"]
+        [other] = guards()
+        assert other != pid
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        until_dead([pid])
+        assert child.stdin is not None
+        assert child.stdout is not None
+        await child.stdin.send(b"alive")
+        assert await child.stdout.receive() == b"alive"
+    guard.forked()
+    until_dead([other])
+
+
+def test_p19_to_forget_a_tree_waits_for_nothing() -> None:
+    mark = _marks.new_mark()
+    guard._trees[mark] = "+"
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with guard._lock:
+            held.set()
+            over.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    try:
+        guard.forget(mark)
+        assert mark not in guard._trees
+        assert guard._queued.pop() == f"- {mark}"
+    finally:
+        over.set()
+        other.join()
+
+
+NO_GUARD = """
+import os, select, signal, within, within.testing
+from within._processes._guard import guard
+
+async def main():
+    stop = within.Stop(die_with_parent=True)
+    await within.run("true", stop=stop)
+    pidfd = guard._process._pidfd
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    select.select([pidfd], [], [])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    await within.run("true", stop=stop)
+
+within.testing.run(main)
+"""
+
+
+def test_p19_the_death_of_the_guard_sends_no_sigpipe() -> None:
+    subprocess.run([sys.executable, "-c", NO_GUARD], check=True)
 
 
 def guards() -> list[int]:
@@ -183,6 +249,37 @@ def guards() -> list[int]:
                 found.append(int(entry.name))
         if len(found) == 1 or time.monotonic() > until:
             return found
+
+
+UNBORN = """
+import os, sys, within, within.testing
+
+def slow():
+    os.write(1, b"%d\\n" % os.getpid())
+    os.read(0, 1)
+
+async def main():
+    stop = within.Stop(die_with_parent=True)
+    await within.run("sleep", sys.argv[1], stdin=0, stdout=1, preexec_fn=slow, stop=stop)
+
+within.testing.run(main)
+"""
+
+
+def test_p19_killed_before_the_exec_of_its_child(killed: list[int]) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", UNBORN, FOREVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    killed.append(int(program.stdout.readline()))
+    program.kill()
+    program.wait()
+    time.sleep(0.3)  # long enough for a guard that gives up at once
+    assert alive(killed[0])
+    program.communicate(b"!")  # on to the exec
+    until_dead(killed)
 
 
 # -- the messages to the guard --------------------------------------------------------

@@ -59,6 +59,7 @@ async def main():
             except within.ProcessTimeout:
                 pass
             await within.run("sh", "-c", "(true &); (true &); sleep 0.05", stop=stop)
+            await within.run("sh", "-c", "sleep 600 & exit 0", stop=stop)
     for _ in range(100):  # what escapes may be reparented a moment later
         zombies = subprocess.run(["ps", "-o", "stat=,comm=", "--ppid", str(os.getpid())],
             capture_output=True, text=True).stdout
@@ -66,6 +67,11 @@ async def main():
             break
     print(sorted(word for word in zombies.split() if word not in ("ps", "R", "R+")))
     print(other.wait())
+    for tree in ("group", "all"):
+        stop = within.Stop(tree=tree)
+        async with within.process("sleep", "600", stop=stop) as child:
+            joined = subprocess.Popen(["sleep", "600"], process_group=child.pid)
+        print(joined.wait())
 """
 
 
@@ -74,10 +80,10 @@ async def main():
 def test_p14_a_subreaper_reaps_the_dead_of_its_trees_and_no_other_child(
     loop: str,
 ) -> None:
-    zombies, status = script(SUBREAPER, loop).splitlines()
+    zombies, *statuses = script(SUBREAPER, loop).splitlines()
     assert "sleep" not in zombies
     assert "Z" in zombies  # the one that is not of a tree of ours
-    assert status == "0"
+    assert statuses == ["0", "-15", "-15"]
 
 
 @linux
@@ -90,9 +96,18 @@ def test_p14_as_pid_1_no_zombie_is_left(loop: str) -> None:
         pytest.skip("no permission for a namespace")
     code = SUBREAPER.replace("ctypes.CDLL", "assert os.getpid() == 1 #")
     unshare = ("unshare", "-pf", "--mount-proc")
-    zombies, status = script(code, loop, *unshare).splitlines()
+    zombies, *statuses = script(code, loop, *unshare).splitlines()
     assert "sleep" not in zombies
-    assert status == "0"
+    assert statuses == ["0", "-15", "-15"]
+
+
+@pytest.mark.anyio
+async def test_p5_a_child_of_others_in_the_group_keeps_its_status(
+    nothing_is_left: None,
+) -> None:
+    async with process("sleep", FOREVER, stdin=subprocess.DEVNULL) as child:
+        other = subprocess.Popen(["sleep", FOREVER], process_group=child.pid)
+    assert other.wait() == -signal.SIGTERM
 
 
 # -- kept from us: another pid namespace, another user -----------------------------
@@ -134,6 +149,13 @@ async def main():
         except within.ProcessTimeout as error:
             print(error.returncode, time.monotonic() - began < 5)
         print(caught[-1].message)
+        async with within.process("sleep", "1", user=65534,
+                stop=within.Stop(grace=0.1)) as child:
+            pass
+        try:
+            await child.wait()
+        except RuntimeError as error:
+            print(error)
         time.sleep(1)
         await within.run("true")  # by now the first has ended, and is reaped
     try:
@@ -152,7 +174,8 @@ def test_p16_a_child_that_we_may_not_kill_is_reported_at_once(loop: str) -> None
     said = script(REFUSED, loop, *setpriv).splitlines()
     assert said[0] == "None True"
     assert "not permitted to kill it" in said[1]
-    assert said[2] == "no child"
+    assert "could not be killed and was left to itself" in said[2]
+    assert said[3] == "no child"
 
 
 @pytest.mark.anyio

@@ -312,7 +312,11 @@ def test_p16_a_fork_in_the_middle_leaves_its_parents_child_alone(
 
 
 WAIT_IN_A_FORK = """
-import asyncio, os, within
+import asyncio, os, resource, within
+
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
+many = [os.dup(0) for _ in range(min(2048, hard) - 60)]  # select() takes 1024
 
 async def main():
     async with within.process("sh", "-c", "read x; echo alive") as child:

@@ -147,6 +147,7 @@ async def test_run_text_and_streams() -> None:
         ({"stop": 5}, TypeError, "within.Stop"),
         ({"timeout": "5"}, TypeError, "'5'"),
         ({"encoding": "klingon"}, LookupError, "klingon"),
+        ({"encoding": "hex"}, LookupError, "not a text encoding"),
         ({"errors": "klingon"}, LookupError, "klingon"),
         ({"encoding": "utf-8", "text": False}, ValueError, "leave text=False out"),
         ({"capture_output": True}, TypeError, "unless told otherwise"),

@@ -100,8 +100,9 @@ async def test_p10_lines_need_a_pipe_and_a_known_encoding() -> None:
     async with process("true", stdout=None) as child:
         with pytest.raises(TypeError, match="stdout=PIPE"):
             await line(child)
-    with pytest.raises(LookupError):
-        process("true", encoding="klingon")
+    for encoding in ("klingon", "hex"):  # "hex" is a codec, though not of text
+        with pytest.raises(LookupError):
+            process("true", encoding=encoding)
 
 
 async def test_p11_a_cancelled_read_loses_nothing() -> None:

@@ -14,6 +14,7 @@ from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
+from within._processes import _rest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -71,6 +72,22 @@ async def test_p6_a_helper_at_work_is_not_taken_for_silent() -> None:
     """It uses the processor for longer than the pause, and then it writes."""
     burn = "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done; echo done"
     done = await run("sh", "-c", f"({burn}) &", stop=Stop(pause=0.01, linger=60))
+    assert done.stdout == b"done\n"
+
+
+@pytest.mark.parametrize(
+    "burn",
+    [
+        "n=0; while [ $n -lt 2000000 ]; do n=$((n+1)); done; echo done",
+        "for n in $(seq 1500); do /bin/true; done; echo done",
+    ],
+)
+async def test_p6_a_helper_at_work_may_be_asleep_at_the_moment_of_a_look(
+    burn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes of a pipe wait for each other, and a shell for its programs."""
+    monkeypatch.setattr(_rest, "is_running", lambda pid: False)
+    done = await run("sh", "-c", f"({burn}) &", stop=Stop(pause=0.3, linger=60))
     assert done.stdout == b"done\n"
 
 

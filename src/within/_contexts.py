@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, MutableMapping
@@ -94,13 +94,17 @@ class Opening(Generic[T]):
 
     async def __aenter__(self) -> T:
         opened = await self
-        resource: Any = opened
-        if hasattr(resource, "__aexit__"):
+        self._resource = resource = cast("Any", opened)
+        if not hasattr(resource, "__aexit__"):
+            return opened
+        try:
             entered: T = await resource.__aenter__()
-            self._resource = resource
             return entered
-        self._resource = resource
-        return opened
+        except BaseException:
+            # The block was not entered, so nothing else closes what was opened.
+            if hasattr(resource, "aclose") or hasattr(resource, "close"):
+                await _close(resource)
+            raise
 
     async def __aexit__(
         self,
@@ -112,10 +116,14 @@ class Opening(Generic[T]):
         if hasattr(resource, "__aexit__"):
             swallow: bool | None = await resource.__aexit__(exc_type, exc, traceback)
             return swallow
-        closed = resource.aclose() if hasattr(resource, "aclose") else resource.close()
-        if hasattr(closed, "__await__"):
-            await closed
+        await _close(resource)
         return None
+
+
+async def _close(resource: Any) -> None:
+    closed = resource.aclose() if hasattr(resource, "aclose") else resource.close()
+    if hasattr(closed, "__await__"):
+        await closed
 
 
 def opening(

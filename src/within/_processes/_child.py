@@ -27,9 +27,11 @@ from ._tree import (
     bearers,
     can_search,
     group_of,
-    is_running,
+    ignoring_missing,
     mark_family,
     may_signal,
+    processor_time,
+    signal_member,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +63,9 @@ class Child:
         self.returncode: int | None = None
         self.exit_fd = -1
         self.held = Descriptors()
-        self.ends: list[Closable] = []  # our ends of its pipes
+        # Our ends of its pipes. They refer to us: with a strong reference back, a child
+        # that is dropped would run on until the garbage collector comes by.
+        self.ends: WeakSet[Closable] = WeakSet()
         self.on_signal: Callable[[int], None] | None = None
         self._command = command
         self._owner = os.getpid()
@@ -71,7 +75,7 @@ class Child:
         self._mark = mark if plan.tree == "all" else None  # for our search
         self._guarded = mark if plan.die_with_parent else None  # for the guard
         self._tree = plan.tree
-        self._orphans = Orphans()
+        self._orphans = Orphans(mark)
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
         self._record = record(self, self._pids, self._waited)
@@ -107,6 +111,8 @@ class Child:
         command = self._command
         env = command.options.get("env")
         mark = self._mark or self._guarded
+        if self._own_group and self._orphans.may_come():
+            mark = self._orphans.mark
         if mark is not None:
             env = marked(env, mark)
         # setsid() makes a group as well, and setpgid() would fail after it.
@@ -149,7 +155,9 @@ class Child:
         if self.returncode is not None:
             return True
         if not self.is_ours():  # its exit can be seen from a fork, its status cannot
-            return bool(select.select([self.exit_fd], [], [], 0)[0])
+            poll = select.poll()  # select() takes no descriptor above 1023
+            poll.register(self.exit_fd, select.POLLIN)
+            return bool(poll.poll(0))
         try:
             result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -181,13 +189,16 @@ class Child:
     def _members(self) -> list[int]:
         groups = self._groups() if self._own_group else ()
         found = [pid for group in groups for pid in census.members(group)]
-        return [pid for pid in found if pid != self.pid]
+        found = [pid for pid in found if pid != self.pid]
+        for pid in found:
+            self._orphans.meet(pid)
+        return found
 
-    def is_at_work(self) -> bool:
-        """Whether a living member of its group uses the processor or the disk."""
+    def work(self) -> dict[int, int]:
+        """The processor time of each living member of its group, and of its children."""
         if self._waited or not self._own_group:
-            return False
-        return any(map(is_running, self._members()))
+            return {}
+        return {pid: processor_time(pid) for pid in self._members()}
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
@@ -224,7 +235,7 @@ class Child:
                 if self._waited[0][0]:
                     self.returncode = os.waitstatus_to_exitcode(status)
                     self._ended = self._ended or time.monotonic()
-                    self._orphans.reap(self.pid if self._own_group else 0)
+                    self._orphans.reap()
                 else:  # the kernel is holding it up, or we may not kill it
                     keep_for_later(self.pid)
         if not self._waited:
@@ -263,7 +274,7 @@ class Child:
     def _end_now(self) -> None:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
-        self.ends.clear()  # they refer to us
+        self.held.close_except(self.exit_fd)  # of ends that are gone already
         if self._pids and not self._waited:
             if self._own_group and not census.is_watching(self.pid):
                 census.watch(self.pid)  # its start was interrupted before that
@@ -276,14 +287,14 @@ class Child:
                     break
                 select.select([], [], [], 0.0005)
             self.reap()
-        if self._guarded is not None:
-            guard.forget(self._guarded)
         for group in self._groups():
             census.forget(group)
         self.held.close_all()
         self._released = True
         forget(self._record)
         _open.discard(self)
+        if self._guarded is not None:
+            guard.forget(self._guarded)
 
     def is_refused(self) -> bool:
         """Whether it lives, or some of its tree do, and none of them may be signalled."""
@@ -307,7 +318,7 @@ class Child:
         if report and self.on_signal is not None:
             self.on_signal(number)
         # Unreaped, the pid is its own, whatever happens meanwhile (P5).
-        _ignoring_missing(os.kill, self.pid, number)
+        ignoring_missing(os.kill, self.pid, number)
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:
         """Send a signal to everything that :class:`Stop` ends with the child."""
@@ -330,14 +341,14 @@ class Child:
                 self._orphans.note(pid)
                 told = self._own_group and group_of(pid) in self._groups()
                 if number == signals.SIGKILL or not told:
-                    _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+                    ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
     def _signal_groups(self, number: int) -> None:
         for group in self._groups():
             if group == self.pid:
                 self._signal_own_group(number)
             else:  # its number stays the group's as long as its leader is not reaped
-                _ignoring_missing(os.killpg, group, number)
+                ignoring_missing(os.killpg, group, number)
 
     def _signal_own_group(self, number: int) -> None:
         try:  # another wait() may have reaped it since we looked
@@ -345,7 +356,7 @@ class Child:
         except ChildProcessError:
             self._lose()
         if not self._lost:
-            _ignoring_missing(os.killpg, self.pid, number)
+            ignoring_missing(os.killpg, self.pid, number)
             return
         # Its pid may be any process's by now. The pidfd still knows the group; where
         # there is no pidfd, or the kernel is older than that, the members are held
@@ -354,16 +365,7 @@ class Child:
             signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
         except (OSError, AttributeError):
             for pid in census.members(self.pid):
-                self._signal_member(pid, number)
-
-    def _signal_member(self, pid: int, number: int) -> None:
-        with Descriptors() as held:
-            try:
-                pidfd = held.open(os.pidfd_open, pid)
-            except (OSError, AttributeError):
-                return
-            if group_of(pid) == self.pid:
-                _ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+                signal_member(pid, self.pid, number)
 
     def _lose(self) -> None:
         """Another wait() has reaped it, or SIGCHLD is ignored."""
@@ -378,16 +380,7 @@ class Child:
             )
 
 
-def _ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:
-    try:
-        send(to, number)
-    except (ProcessLookupError, PermissionError):
-        # macOS answers EPERM for a group of zombies. A set-uid child gives EPERM too,
-        # and we could not do anything about it.
-        pass
-
-
-# Children that are not released yet. They are ended when the interpreter exits.
+# Those that are not released, for an end of the interpreter that finds them open.
 _open: WeakSet[Child] = WeakSet()
 
 

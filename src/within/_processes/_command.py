@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import platform
 import subprocess
@@ -133,6 +134,12 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
                 f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file "
                 "or None for our own"
             )
+
+
+def check_text(encoding: str, errors: str) -> None:
+    """Raise LookupError for what cannot decode text, before anything is started."""
+    "".encode(encoding)  # other than codecs.lookup(), it refuses "hex" and the like
+    codecs.lookup_error(errors)
 
 
 def _check_word(arg: Word, place: int) -> str | bytes:

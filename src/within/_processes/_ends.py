@@ -229,13 +229,13 @@ class Ends:
         close = child.held.close
         if files.stdin is not None:
             self.stdin = Input(files.stdin, close)
-            child.ends.append(self.stdin)
+            child.ends.add(self.stdin)
         if files.stdout is not None:
             self.stdout = Output(files.stdout, rest=rest, close=close)
         if files.stderr is not None:
             self.stderr = Output(files.stderr, rest=rest, close=close)
         self.outputs = [end for end in (self.stdout, self.stderr) if end is not None]
-        child.ends += self.outputs
+        child.ends.update(self.outputs)
 
     def close_stdin(self) -> None:
         """Let the child see the end of its input."""

@@ -7,24 +7,32 @@ the guard, waits for this program to end. It is started when first needed, serve
 trees of the program, and finds them by their marks, so that it cannot hit a process that
 has reused a pid of ours (P5). See ``_guarding`` for what it does.
 
-A pipe tells it which trees there are. It also tells it when we end, because only this
-program holds the writing end.
+It reads from a socket which trees there are. The socket also tells it of our end: only
+this program holds the other side. (A pipe would do, but a write to a pipe that nobody
+reads any more kills a program that has SIGPIPE at its default.)
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
+import signal as signals
 import sys
 import threading
+import time
+from collections import deque
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._command import Command
-from ._descriptors import Descriptors
+from ._descriptors import Descriptors, keep
 from ._fork import start_program
 from ._lost import keep_for_later
-from ._tree import can_search
+from ._tree import can_search, command_line
+
+if TYPE_CHECKING:
+    import socket
 
 # What the guard runs. It needs a few small modules only, and not within/__init__.py.
 _CODE = """
@@ -37,10 +45,13 @@ main(int(sys.argv[2]))
 """
 
 # A shell gives /dev/null to what it starts in the background, unless told otherwise.
-_IN_BACKGROUND = 'exec 3<&0; "$@" <&3 3<&- &'
+# It tells us the pid of the guard, through the socket.
+_IN_BACKGROUND = 'exec 3<&0; "$@" <&3 3<&- & echo $! >&3'
 
-# How long to wait for a guard that does not read. In seconds.
-_PATIENCE = 1.0
+# How long to wait for a guard that does not read: it is stopped, or was never started
+# properly, and is replaced. A new one has to load Python first. In seconds.
+_PATIENCE = 0.25
+_START = 10.0
 
 
 class Guard:
@@ -50,8 +61,8 @@ class Guard:
         # Reentrant: the garbage collector may end a dropped child inside any method.
         self._lock = threading.RLock()
         self._trees: dict[str, str] = {}  # mark -> what the guard was told of it
-        self._held = Descriptors()
-        self._fd = -1
+        self._queued: deque[str] = deque()  # messages that can wait for the next one
+        self._process: _GuardProcess | None = None
 
     def expect(self, mark: str) -> None:
         """A tree with ``mark`` is about to be started, and we may be killed just then.
@@ -73,51 +84,113 @@ class Guard:
         self._tell(mark, " ".join(map(str, ("=", mark, pid, tree, *groups))))
 
     def forget(self, mark: str) -> None:
-        """The tree has been ended."""
-        if self._trees.pop(mark, None) is not None and self._fd >= 0:
-            with suppress(BrokenPipeError):  # the next tree starts another guard
-                self._send(f"- {mark}\n".encode())
+        """The tree has been ended. The guard hears of it with the next message.
+
+        This never raises and never waits, neither for the guard nor for the lock. What
+        the guard believes meanwhile does no harm: no process bears the mark any more.
+        """
+        if self._trees.pop(mark, None) is not None:
+            self._queued.append(f"- {mark}")
+
+    def flush(self) -> None:
+        """Say what can wait: the program exits."""
+        with self._lock:
+            if self._process is not None:
+                self._process.tell(self._take_queued(), 0)
 
     def forked(self) -> None:
-        """We are a fork. The guard is our parent's, and must notice when that ends."""
-        self._held.close_all()
+        """We are a fork. The guard is our parent's, and must see the parent's end."""
+        if self._process is not None:
+            self._process.close()
         self.__init__()  # type: ignore[misc]  # another thread may have held the lock
 
     def _tell(self, mark: str, message: str) -> None:
-        self._trees[mark] = message
-        self._write(message)
-
-    def _write(self, message: str) -> None:
         with self._lock:
-            if self._fd < 0:
-                self._start()
-                message = "\n".join(self._trees.values())
-            try:
-                self._send(f"{message}\n".encode())
-            except BrokenPipeError:  # it was killed: start another one
-                self._held.close_all()
-                self._start()
-                self._send("".join(f"{x}\n" for x in self._trees.values()).encode())
+            self._trees[mark] = message
+            messages = [*self._take_queued(), message]
+            if self._process is None or not self._process.tell(messages, _PATIENCE):
+                self._replace()
 
-    def _send(self, data: bytes) -> None:
+    def _take_queued(self) -> list[str]:
+        return [self._queued.popleft() for _ in range(len(self._queued))]
+
+    def _replace(self) -> None:
+        """Have another guard started: there is none, it was killed, or it is stopped."""
+        process = _GuardProcess()
+        try:
+            process.start()
+            # In one step: another thread may forget a tree meanwhile.
+            if not process.tell(list(self._trees.values()), _START):
+                raise RuntimeError("the guard process does not read")
+            if self._process is not None:
+                self._process.dismiss()
+            self._process = process
+        except BaseException:
+            process.dismiss()
+            raise
+
+
+class _GuardProcess:
+    """One guard, and our end of the socket that it reads."""
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._held = Descriptors()
+        self._sockets: list[tuple[socket.socket, socket.socket]] = []
+        self._pidfd = -1
+
+    def __del__(self) -> None:
+        # Nobody refers to it, as its start was interrupted. Not at the exit of the
+        # interpreter: the guard is needed most if that is interrupted.
+        if not sys.is_finalizing():
+            self.dismiss()
+
+    def tell(self, messages: list[str], patience: float) -> bool:
+        """Whether it took all messages; false if it is dead, or does not read."""
+        import socket
+
+        until = time.monotonic() + patience
+        ours = self._sockets[0][0]
+        data = "".join(f"{message}\n" for message in messages).encode()
         while data:
             try:
-                data = data[os.write(self._fd, data) :]
+                sent = ours.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+                data = data[sent:]
             except BlockingIOError:
                 poll = select.poll()
-                poll.register(self._fd, select.POLLOUT)
-                if not poll.poll(_PATIENCE * 1000):
-                    raise RuntimeError("the guard process does not read") from None
+                poll.register(ours, select.POLLOUT)
+                if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                    return False
+            except OSError:  # it was killed
+                return False
+        return True
 
-    def _start(self) -> None:
+    def dismiss(self) -> None:
+        """Kill it: it would take the end of the socket for the end of the program."""
+        if self._pidfd >= 0 and os.getpid() == self._owner:
+            with suppress(OSError):
+                signals.pidfd_send_signal(self._pidfd, signals.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Close our end, and leave it to itself."""
+        self._pidfd = -1
+        self._held.close_all()
+        for pair in self._sockets:
+            for one in pair:
+                one.close()
+
+    def start(self) -> None:
+        """Start it."""
+        import socket
+
         if not sys.executable:
             raise RuntimeError(
                 "die_with_parent=True runs a small guard with sys.executable, which is "
                 f"{sys.executable!r} here"
             )
-        self._held.close_all()  # of a start that was interrupted
-        package = str(Path(__file__).parent.parent)
-        reading, writing = self._held.pipe()
+        ours, theirs = keep(self._sockets, socket.socketpair)
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         python = [sys.executable, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
         null = self._held.open(os.open, os.devnull, os.O_RDWR)
         # The shell ends at once, so that the guard is no child of ours: a program that
@@ -129,20 +202,26 @@ class Guard:
         )
         pids: list[int] = []
         try:
-            start_program(pids, command, (reading, null, null), None, -1)
+            start_program(pids, command, (theirs.fileno(), null, null), None, -1)
             with suppress(ChildProcessError):  # SIGCHLD is ignored
                 os.waitpid(pids[0], 0)
         except BaseException:  # interrupted, by a signal handler (P14)
             for pid in pids:
                 keep_for_later(pid)
             raise
+        theirs.close()
         self._held.close(null)
-        self._held.close(reading)
-        os.set_blocking(writing, False)
-        self._fd = writing
+        with suppress(OSError, ValueError):  # it has been killed by now
+            pid = int(ours.recv(100, socket.MSG_DONTWAIT))
+            pidfd = self._held.open(os.pidfd_open, pid)
+            # P5: it was the guard's, and still is. It has no arguments in its execve().
+            if _CODE.encode() in (command_line(pid) or _CODE.encode()):
+                self._pidfd = pidfd
 
 
 guard = Guard()
+
+atexit.register(guard.flush)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=guard.forked)

@@ -20,6 +20,13 @@ _PATIENCE = 10.0
 # How many looks in a row must have found nothing.
 _QUIET = 2
 
+# How long to look for a child that was about to be started: it bears its mark only from
+# its exec() on, and a slow disk or a preexec_fn comes before that. In seconds.
+_UNBORN = 5.0
+
+# Between two such looks. In seconds.
+_PAUSE = 0.05
+
 
 class Trees:
     """The trees of the program.
@@ -46,11 +53,16 @@ class Trees:
 
     def end(self) -> None:
         """Kill them all."""
-        until = time.monotonic() + _PATIENCE
+        began = time.monotonic()
+        unborn = any(not leader for leader, _, _ in self._trees.values())
         quiet = 0
-        while self._trees and quiet < _QUIET and time.monotonic() < until:
+        while self._trees and time.monotonic() < began + _PATIENCE:
             killed = [pid for pid in listed() if pid != os.getpid() and self._kill(pid)]
             quiet = 0 if killed else quiet + 1
+            if quiet >= _QUIET:
+                if not unborn or time.monotonic() > began + _UNBORN:
+                    break
+                time.sleep(_PAUSE)
 
     def _kill(self, pid: int) -> bool:
         with Descriptors() as held:

@@ -10,7 +10,6 @@ has the variable.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ _LIMIT = b"Max realtime timeout"
 
 def new_mark() -> str:
     """The name of a variable. Nested trees have one each, and inherit both."""
-    return f"{_PREFIX}{secrets.token_hex(8)}"
+    return f"{_PREFIX}{os.urandom(8).hex()}"
 
 
 def marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._backends import current
 from .._contexts import opening
 from ._child import Child
-from ._command import Command, check_command, check_files
+from ._command import Command, check_command, check_files, check_text
 from ._descriptors import Descriptors
 from ._ends import Ends
 from ._plan import Stop, check_stop
@@ -64,14 +64,18 @@ class Process:
         self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
         self._stopping = 0
         self._closed = False
-        self._ends = ends = Ends(child, child.start(*files), self._rest)
-        if ends.stdin is not None:
-            self._stdin = SendStream(ends.stdin)
-        if ends.stdout is not None:
-            self._stdout = ReceiveStream(ends.stdout)
-            self._lines = Lines(self._stdout, *text)
-        if ends.stderr is not None:
-            self._stderr = ReceiveStream(ends.stderr)
+        try:
+            self._ends = ends = Ends(child, child.start(*files), self._rest)
+            if ends.stdin is not None:
+                self._stdin = SendStream(ends.stdin)
+            if ends.stdout is not None:
+                self._stdout = ReceiveStream(ends.stdout)
+                self._lines = Lines(self._stdout, *text)
+            if ends.stderr is not None:
+                self._stderr = ReceiveStream(ends.stderr)
+        except BaseException:  # P14: a signal handler may raise after the start
+            child.end_now()
+            raise
 
     # -- what it is --------------------------------------------------------
 
@@ -150,7 +154,8 @@ class Process:
         or start the child without one.
 
         Raises:
-            RuntimeError: In a fork of the process that started it.
+            RuntimeError: In a fork of the process that started it, and after a stop that
+            could not end it.
         """
         child = self._child
         if not child.is_ours():
@@ -159,6 +164,11 @@ class Process:
                 "started it can wait for it"
             )
         if not child.has_exited():
+            if child.exit_fd < 0:
+                raise RuntimeError(
+                    f"{self!r} could not be killed and was left to itself: nothing "
+                    "tells of its end any more"
+                )
             # Each waiter has a copy of its own: there may be several, and another task
             # may reap the child, and close all of its descriptors, before we run again.
             with Descriptors() as own:
@@ -315,6 +325,7 @@ def process(
     check_stop(stop)
     checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     check_files(stdin, stdout, stderr)
+    check_text(encoding, errors)
     getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")

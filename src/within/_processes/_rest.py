@@ -6,6 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from ._tree import is_running
+
 if TYPE_CHECKING:
     from ._child import Child
     from ._plan import Stop
@@ -28,6 +30,7 @@ class Rest:
         self._linger = plan.linger
         self._silent_at = math.inf
         self._over_at = math.inf
+        self._work: dict[int, int] | None = None  # what it had done at the last look
 
     def begin(self, most: float = math.inf) -> None:
         """The exit is known. ``most`` is a shorter bound than ``Stop.linger``."""
@@ -38,7 +41,7 @@ class Rest:
 
     def child_has_exited(self, pump: Pump) -> bool:
         """Whether it has; if not, ``pump`` ends its waits when it does."""
-        if self._child.has_exited():
+        if self._child.exit_fd < 0 or self._child.has_exited():  # or left to itself
             pump.unwatch()
             return True
         pump.watch(self._child.exit_fd)
@@ -46,11 +49,22 @@ class Rest:
 
     def heard(self) -> None:
         """More of the output came."""
-        self._silent_at = time.monotonic() + self._pause
+        self._work = None
 
     def left(self) -> float:
         """Seconds that may still be waited in silence; 0 when it is over."""
         now = time.monotonic()
-        if self._silent_at <= now < self._over_at and self._child.is_at_work():
-            self.heard()  # on a busy machine, it may be silent because it had no turn
+        if self._work is None or self._silent_at <= now < self._over_at:
+            # It may be silent because it works, or because it has had no turn on a busy
+            # machine. Of the processes of a pipe, each sleeps now and then; so what they
+            # have done counts as well, not only the state of this moment.
+            before, self._work = self._work, self._look()
+            if before != self._work or any(map(is_running, self._work)):
+                self._silent_at = now + self._pause
         return max(0.0, min(self._silent_at, self._over_at) - now)
+
+    def _look(self) -> dict[int, int]:
+        try:
+            return self._child.work()
+        except OSError:  # out of descriptors
+            return {}

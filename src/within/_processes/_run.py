@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -14,7 +13,7 @@ from .._errors import message, note_interrupted
 from .._timeouts import Timeout
 from ._capture import Capture, Text
 from ._child import Child
-from ._command import Command, check_command, check_files
+from ._command import Command, check_command, check_files, check_text
 from ._ends import Ends
 from ._errors import ProcessTimeout
 from ._plan import Stop, check_stop
@@ -242,8 +241,7 @@ def _decoding(
     if not text and encoding is None and errors is None:
         return None
     found = Text(encoding or "utf-8", errors or "strict")
-    codecs.lookup(found.encoding)  # LookupError, before anything is started
-    codecs.lookup_error(found.errors)
+    check_text(*found)
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal as signals
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from ._descriptors import Descriptors
 from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # Pids are given out in order. Up to this many new ones are looked at one by one; for
 # more, or after the pids have started again from the beginning, a listing is shorter.
@@ -142,7 +143,7 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
 def bears(pid: int, mark: str) -> bool | None:
     """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
     environ = _read(f"/proc/{pid}/environ")
-    if is_in_limits(mark, _read(f"/proc/{pid}/limits")):
+    if has_marked_limits(pid, mark):
         return is_alive(pid)  # a zombie has limits, where it has no environment
     if not environ:
         state, flags, threads = _status(pid)
@@ -154,6 +155,11 @@ def bears(pid: int, mark: str) -> bool | None:
             # It has none, or we may not read it, or it is in execve().
             return None if _has_none_yet(pid) else False
     return is_in_environment(mark, environ)
+
+
+def has_marked_limits(pid: int, mark: str) -> bool:
+    """Whether the limits of one process, even of a zombie, bear ``mark``."""
+    return is_in_limits(mark, _read(f"/proc/{pid}/limits"))
 
 
 def marks_of(pid: int, marks: Iterable[str]) -> list[str]:
@@ -197,6 +203,12 @@ def is_running(pid: int) -> bool:
     return _status(pid)[0] in (b"R", b"D")
 
 
+def processor_time(pid: int) -> int:
+    """What it and its reaped children have used, in clock ticks; -1 if it is gone."""
+    fields = _fields(pid)
+    return sum(map(int, fields[11:15])) if fields else -1
+
+
 def is_our_zombie(pid: int) -> bool:
     """Whether it is dead, and ours to reap."""
     fields = _fields(pid)
@@ -212,6 +224,32 @@ def may_signal(pid: int) -> bool:
     except ProcessLookupError:
         pass
     return True
+
+
+def ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:
+    """Send a signal; nothing if nobody is there to take it."""
+    try:
+        send(to, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers EPERM for a group of zombies. A set-uid child answers so too,
+        # and there is nothing that we could do about it.
+        pass
+
+
+def signal_member(pid: int, pgid: int, number: int) -> None:
+    """Send a signal to one member of a group, if it still is one (P5)."""
+    with Descriptors() as held:
+        try:
+            pidfd = held.open(os.pidfd_open, pid)
+        except (OSError, AttributeError):
+            return
+        if group_of(pid) == pgid:
+            ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+
+
+def command_line(pid: int) -> bytes:
+    """The program of a process and its arguments, each ended by a NUL."""
+    return _read(f"/proc/{pid}/cmdline")
 
 
 def started_at(pid: int) -> int:
