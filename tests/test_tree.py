@@ -14,7 +14,7 @@ import pytest
 from children import FOREVER, alive, line
 
 from within import Stop, process, run
-from within._processes import _tree
+from within._processes import _marks, _tree
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -191,3 +191,22 @@ async def test_p7_births_elsewhere_do_not_make_it_longer(
     with anyio.fail_after(60):
         done = await run("echo", stop=ALL)
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has these limits")
+async def test_p7_another_users_limits_are_read_from_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system call, which is faster, is refused for such a process."""
+
+    def refused(pid: int) -> tuple[int, ...]:
+        raise PermissionError
+
+    async with process("sleep", FOREVER) as child:
+        mark, other = _marks.new_mark(), _marks.new_mark()
+        _marks.mark_limits(child.pid, mark)
+        for _ in ("by the call", "by the file"):
+            assert _tree.has_marked_limits(child.pid, mark)
+            assert not _tree.has_marked_limits(child.pid, other)
+            assert _tree.marks_of(child.pid, [other, mark]) == [mark]
+            monkeypatch.setattr(_tree, "limit_of", refused)

@@ -100,6 +100,7 @@ class Child:
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
+        self._began = time.monotonic()
         look_after()
         if self._mark is not None and not can_search():
             warnings.warn(
@@ -119,7 +120,6 @@ class Child:
         new_session = command.options.get("start_new_session")
         group = self._joined if self._own_group and not new_session else -1
         files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
-        self._began = time.monotonic()
         try:
             if self._guarded is not None:
                 guard.expect(self._guarded)

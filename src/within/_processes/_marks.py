@@ -18,7 +18,7 @@ if sys.platform != "win32":
     import resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 _PREFIX = "WITHIN_TREE_"
 
@@ -60,28 +60,36 @@ def is_in_environment(mark: str, environ: bytes) -> bool:
     return f"\0{mark}=".encode() in b"\0" + environ
 
 
-def is_in_limits(mark: str, limits: bytes) -> bool:
-    """Whether ``limits``, as in /proc, have the odd value."""
-    return str(_number(mark)).encode() in _values(limits)
+def limit_of(pid: int) -> tuple[int, ...]:
+    """Both values of the limit that is marked.
+
+    Raises:
+        OSError: If the process is gone, or is another user's.
+        AttributeError: On other systems than Linux.
+    """
+    return resource.prlimit(pid, resource.RLIMIT_RTTIME)
 
 
-def found_in(marks: Iterable[str], environ: bytes, limits: bytes) -> list[str]:
+def limit_in(limits: bytes) -> tuple[int, ...]:
+    """The same out of the ``limits`` of a process in /proc."""
+    values = limits.partition(_LIMIT)[2].partition(b"\n")[0].split()
+    return tuple(int(value) for value in values if value.isdigit())
+
+
+def is_in_limit(mark: str, limit: Collection[int]) -> bool:
+    """Whether ``limit`` has the odd value."""
+    return _number(mark) in limit
+
+
+def found_in(marks: Iterable[str], environ: bytes, limit: Collection[int]) -> list[str]:
     """Those of ``marks`` that one process bears."""
-    if _PREFIX.encode() not in environ and not _has_odd_limit(limits):
+    if _PREFIX.encode() not in environ and max(limit, default=0) < _LEAST:
         return []
     return [
         mark
         for mark in marks
-        if is_in_environment(mark, environ) or is_in_limits(mark, limits)
+        if is_in_environment(mark, environ) or is_in_limit(mark, limit)
     ]
-
-
-def _has_odd_limit(limits: bytes) -> bool:
-    return any(value.isdigit() and int(value) >= _LEAST for value in _values(limits))
-
-
-def _values(limits: bytes) -> list[bytes]:
-    return limits.partition(_LIMIT)[2].partition(b"\n")[0].split()
 
 
 def _number(mark: str) -> int:

@@ -17,7 +17,14 @@ import time
 from typing import TYPE_CHECKING
 
 from ._descriptors import Descriptors
-from ._marks import found_in, is_in_environment, is_in_limits, mark_limits
+from ._marks import (
+    found_in,
+    is_in_environment,
+    is_in_limit,
+    limit_in,
+    limit_of,
+    mark_limits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -159,14 +166,20 @@ def bears(pid: int, mark: str) -> bool | None:
 
 def has_marked_limits(pid: int, mark: str) -> bool:
     """Whether the limits of one process, even of a zombie, bear ``mark``."""
-    return is_in_limits(mark, _read(f"/proc/{pid}/limits"))
+    return is_in_limit(mark, _limit(pid))
 
 
 def marks_of(pid: int, marks: Iterable[str]) -> list[str]:
     """Those of ``marks`` that one process bears, as far as can be told now."""
-    environ, limits = _read(f"/proc/{pid}/environ"), _read(f"/proc/{pid}/limits")
-    found = found_in(marks, environ, limits)
+    found = found_in(marks, _read(f"/proc/{pid}/environ"), _limit(pid))
     return found if found and is_alive(pid) else []
+
+
+def _limit(pid: int) -> tuple[int, ...]:
+    try:
+        return limit_of(pid)  # much faster than the file
+    except (OSError, AttributeError):
+        return limit_in(_read(f"/proc/{pid}/limits"))
 
 
 def _has_none_yet(pid: int) -> bool:
