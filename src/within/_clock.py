@@ -1,4 +1,4 @@
-"""The clock that deadlines are read on."""
+"""The clock that deadlines refer to."""
 
 from __future__ import annotations
 

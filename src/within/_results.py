@@ -13,8 +13,9 @@ class Usage(NamedTuple):
 
     ``wall``, ``user`` and ``system`` are seconds; ``max_rss``, the peak of its
     resident memory, is in bytes. The numbers include the descendants that the child
-    itself waited for. (On Linux ``max_rss`` is never below what the starting process
-    had resident: see getrusage(2) and exec.)
+    itself waited for. (On Linux, ``max_rss`` is never less than the resident memory of
+    the process that started the child, because exec does not reset it: see
+    getrusage(2).)
     """
 
     wall: float
@@ -27,7 +28,8 @@ class Completed(subprocess.CompletedProcess[T]):
     """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with usage.
 
     ``usage`` holds wall and CPU time in seconds and peak memory in bytes. To a type
-    checker it is a ``Completed[bytes]``, with ``text=True`` a ``Completed[str]``.
+    checker, the result is a ``Completed[bytes]``, or a ``Completed[str]`` with
+    ``text=True``.
     """
 
     usage: Usage | None

@@ -46,7 +46,8 @@ class Stop:
         linger: Seconds after which that wait ends in any case.
 
     Raises:
-        ValueError: For a negative number of seconds, an unknown signal or tree.
+        ValueError: For a negative number of seconds, or an unknown ``signal``, ``tree``
+            or ``first``.
         TypeError: For anything that is not a number of seconds, or not a signal.
 
     >>> from within import Stop
@@ -85,6 +86,6 @@ class Stop:
 
 
 def check_stop(stop: object) -> None:
-    """Raise the error for anything that is not a :class:`Stop`."""
+    """Raise ``TypeError`` for anything that is not a :class:`Stop`."""
     if not isinstance(stop, Stop):
         raise TypeError(f"stop is {stop!r}: give within.Stop(...)")

@@ -91,7 +91,7 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status: minus the number of the signal that ended it, if one did.
+        """The exit status, or minus the signal's number if a signal ended the child.
 
         ``None`` while it runs.
         """
@@ -103,8 +103,8 @@ class Process:
     def usage(self) -> Usage | None:
         """Wall time, CPU time (both in seconds) and peak memory (in bytes).
 
-        ``None`` until the child is reaped: by :meth:`wait` if nothing of its group is
-        left by then, and otherwise when the block ends.
+        ``None`` until the child is reaped. :meth:`wait` reaps it if nothing of its
+        group is left by then; otherwise it is reaped when the block ends.
         """
         return self._child.usage
 
@@ -141,8 +141,8 @@ class Process:
     def __aiter__(self) -> AsyncIterator[str]:
         if self._lines is None:
             raise TypeError(
-                f"{self!r} was started with a stdout of its own: lines can be read "
-                "only from stdout=PIPE"
+                f"{self!r} was not started with stdout=PIPE: there is no pipe to read "
+                "lines from"
             )
         return self._lines
 
@@ -154,8 +154,8 @@ class Process:
         or start the child without one.
 
         Raises:
-            RuntimeError: In a fork of the process that started it, and after a stop that
-            could not end it.
+            RuntimeError: In a fork of the process that started it, or after a stop that
+                failed to end it.
         """
         child = self._child
         if not child.is_ours():
@@ -166,8 +166,8 @@ class Process:
         if not child.has_exited():
             if child.exit_fd < 0:
                 raise RuntimeError(
-                    f"{self!r} could not be killed and was left to itself: nothing "
-                    "tells of its end any more"
+                    f"{self!r} could not be killed and was left to itself: its exit "
+                    "can no longer be noticed"
                 )
             # Each waiter has a copy of its own: there may be several, and another task
             # may reap the child, and close all of its descriptors, before we run again.
@@ -287,10 +287,10 @@ def process(
     ``async with process(...) as p`` ends the child with the block. After
     ``p = await process(...)`` you have to end it with ``await p.aclose()``.
 
-    On a terminal, the child is in a process group in the background. The kernel stops
-    it if it asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has
-    no terminal, and such a command fails at once; with ``Stop(tree="child")`` it stays
-    in our group and can ask.
+    On a terminal, the child is in a background process group. The kernel stops it if it
+    asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has no
+    terminal, and such a command fails at once; with ``Stop(tree="child")`` it stays in
+    our group and can ask.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
@@ -339,12 +339,12 @@ async def start(
     text: tuple[str, str, int | None] = ("utf-8", "strict", None),
     on_signal: Callable[[int], None] | None = None,
 ) -> Process:
-    """Start a command that was checked; the command line calls this, too.
+    """Start a command that has been checked. The command line calls this as well.
 
     The option ``process_group`` of ``command`` is the number of a group that the child
-    joins in place of a new one. The group is ended with the child. Its leader must be
-    a child of ours that is reaped later than this one, or its number could be reused
-    while we signal it (P5).
+    joins instead of getting a new one. The group is ended with the child. Its leader
+    must be a child of ours that is reaped later than this one, or its number could be
+    reused while we signal it (P5).
 
     ``on_signal`` is called with each signal that the stop sequence sends.
     """

@@ -100,19 +100,20 @@ async def run(
 
     It returns when the child has exited and its output has ended. If a process that the
     child left behind holds the output open, this call waits only as long as more output
-    comes with short pauses (see :class:`Stop`), and then ends that process. Nothing of
-    the command survives, however this call ends.
+    keeps coming, with short pauses at most (see :class:`Stop`), and then ends that
+    process. Nothing of the command survives, however this call ends.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
         input: What it reads from stdin: ``bytes``, or ``str`` with ``text=True``.
         timeout: Seconds, or a ``timedelta``, after which it is stopped.
         check: Raise :exc:`subprocess.CalledProcessError` unless it exits with 0.
-        text: Take and return ``str``, with line endings as ``\\n``, and not ``bytes``.
+        text: Take and return ``str`` instead of ``bytes``, with ``\\n`` line endings.
         encoding, errors: As for ``bytes.decode()``, "utf-8" and "strict"; either one
-            implies ``text=True``. After a failure, what cannot be decoded is replaced.
+            implies ``text=True``. If the command fails or is stopped, bytes that
+            cannot be decoded are replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
-        max_output: How many bytes to keep at most, of stdout and stderr together. A
+        max_output: Keep at most this many bytes, of stdout and stderr together. A
             child that writes more is stopped.
         stop: How to stop it.
         cwd: The directory to run it in.
@@ -257,5 +258,5 @@ def _input(data: object, text: Text | None) -> bytes | None:
     wanted, way_out = ("str", "text=False") if text else ("bytes", "text=True")
     raise TypeError(
         f"input is of type {type(data).__name__}, but text={bool(text)} takes {wanted}: "
-        f"convert it, or say {way_out}"
+        f"convert it, or pass {way_out}"
     )

@@ -94,7 +94,7 @@ class Deadline(Block):
         self._move(when, None)
 
     def restart(self) -> None:
-        """Count the whole delay again from now: a keep-alive (T26).
+        """Start the whole delay again from now, for example for a keep-alive (T26).
 
         It may be called wherever :meth:`reschedule` may. Before entry it does nothing,
         because the delay counts from entry.

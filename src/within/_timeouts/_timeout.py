@@ -68,8 +68,8 @@ class Timeout(Deadline):
             of ``delay``.
         quiet: Leave the block without an exception at the deadline.
         shield: Hold off enclosing deadlines while the block is open.
-        level: After the deadline, cancel every await in the block again and again, as
-            trio always does. The default on asyncio is to cancel once.
+        level: After the deadline, cancel every further await in the block, as trio
+            always does. The default on asyncio is to cancel once.
         name: A name for messages.
 
     Raises:

@@ -133,9 +133,9 @@ def move_on_at(
 def shield(grace: Seconds | None = None) -> _Quiet:
     """A block that enclosing deadlines cannot cancel, for ``grace`` seconds at most.
 
-    They take effect at the first suspension after the block. On asyncio, anyio's
-    scopes are held off too. Nothing can hold off a plain ``Task.cancel()``, which is
-    also what ``asyncio.TaskGroup`` uses to cancel its children.
+    Those deadlines take effect at the first suspension after the block. On asyncio,
+    anyio's scopes are held off too. Nothing can hold off a plain ``Task.cancel()``,
+    which is also what ``asyncio.TaskGroup`` uses to cancel its children.
 
     >>> import asyncio, within
     >>> async def main():

@@ -1,9 +1,10 @@
-"""For the test suites of code that runs on several loops.
+"""Tools for testing code that runs on several loops.
 
-:func:`backends` runs one test on each loop, in real or in virtual time, and
-:func:`run` does so outside pytest. In virtual time a sleep of an hour takes no time:
-the clock (:func:`virtual_clock`) moves only when every task is blocked. A program in
-which nothing can wake any task raises :exc:`Deadlock` instead of hanging.
+With :func:`backends`, pytest runs one test on each loop, in real or in virtual time.
+Outside pytest, :func:`run` runs a function on any of the loops. In virtual time a sleep
+of an hour takes no time: the clock (:func:`virtual_clock`) moves only when every task
+is blocked. A program in which nothing can wake any task raises :exc:`Deadlock` instead
+of hanging.
 
 The plugin for pytest adds the marker ``virtual_time``, which runs an async test on
 asyncio and trio (or on the loops that it names), and the fixture ``virtual_clock``::
@@ -20,11 +21,11 @@ test instead of asking for the fixture, which fails Hypothesis's health check, a
 measure from what the clock shows at the start: if the test uses an async fixture, all
 examples share one loop and its clock.
 
-Where a wait ends at the very instant of a deadline, either may win, depending on the
+If a wait ends at the very instant of a deadline, either may win, depending on the
 loop. Choose times that cannot coincide: odd multiples of 1/64 for deadlines and whole
 seconds for everything else, which floating point represents exactly.
 
-:mod:`within.testing.model` generates random programs, and knows what they must do.
+:mod:`within.testing.model` generates random programs, and predicts what each must do.
 """
 
 from ._clock import VirtualClock

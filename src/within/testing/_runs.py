@@ -1,4 +1,4 @@
-"""Loops for tests: their parameters for pytest, and one function that runs them."""
+"""Loops for tests: their parameters for pytest, and a function that uses them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def backends(
             jumps to the next deadline. It does not jump while a task waits for a
             thread, or for a child process of ours. So a limit on such a wait does
             not expire, and neither does the ``grace`` of a stubborn child.
-        uvloop: Whether to run on uvloop too; ``None`` means if it is installed.
+        uvloop: Whether to run on uvloop too; ``None`` means only if it is installed.
             uvloop has no virtual time.
-        start: What a virtual clock shows at first, in seconds.
+        start: The time at which a virtual clock starts, in seconds.
 
     Raises:
         ValueError: For uvloop in virtual time.
@@ -74,7 +74,7 @@ def run(
 
     Raises:
         Deadlock: In virtual time, if nothing is left that could wake a task.
-        ValueError: For another backend, and for uvloop in virtual time.
+        ValueError: For an unknown backend, or for uvloop in virtual time.
         ModuleNotFoundError: If the loop is not installed.
 
     >>> import anyio, within
