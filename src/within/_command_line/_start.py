@@ -76,6 +76,8 @@ async def start_command(
     options: dict[str, Any] = {
         # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
+        # What the caller has blocked stays blocked for the command.
+        "keep_signal_mask": True,
         "env": {**_inherited_environment(), **environment},
     }
     if group:

@@ -78,7 +78,8 @@ def start_program(
             *_ids(options),
             options.get("umask", -1),
         )
-        _fork(pids, arguments, options.get("preexec_fn"))
+        keeps_mask = options.get("keep_signal_mask", False)  # the command line's own
+        _fork(pids, arguments, options.get("preexec_fn"), keeps_mask=keeps_mask)
         report = _report(own, reading)
     if report:
         try:
@@ -93,10 +94,14 @@ def start_program(
 
 
 def _fork(
-    pids: list[int], arguments: tuple[Any, ...], preexec_fn: Callable[[], object] | None
+    pids: list[int],
+    arguments: tuple[Any, ...],
+    preexec_fn: Callable[[], object] | None,
+    *,
+    keeps_mask: bool,
 ) -> None:
     use_vfork = (True,) if sys.version_info < (3, 14) else ()
-    if not signals.pthread_sigmask(signals.SIG_BLOCK, ()):
+    if keeps_mask or not signals.pthread_sigmask(signals.SIG_BLOCK, ()):
         keep(pids, fork_exec, *arguments, preexec_fn, *use_vfork)
         return
     # This thread has signals blocked, and a child inherits that: it would never see
