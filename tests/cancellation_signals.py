@@ -23,6 +23,8 @@ from cancellation_leaks import nothing_left, outside
 
 import within
 from within import testing
+from within._processes._census import census
+from within._processes._guard import guard
 
 # Where the bytecodes are counted.
 ROOM = str(Path(within.__file__).parent / "_processes")
@@ -92,6 +94,7 @@ def interrupted(scenario: Any, loop: str, at: int) -> tuple[Interruption, list[s
         _run(main, loop, problems)
         sys.settrace(None)
         gc.collect()
+    _release_locks()
     os.close(held)
     os.set_blocking(alive, False)
     try:
@@ -100,6 +103,18 @@ def interrupted(scenario: Any, loop: str, at: int) -> tuple[Interruption, list[s
         problems.append("a process of the child's tree is alive")
     os.close(alive)
     return interruption, problems
+
+
+def _release_locks() -> None:
+    """Release what a `with` could not.
+
+    The tracer raises between the body of a `with` and the call of `__exit__`, too. CPython
+    handles no signal there. Another thread would wait for the lock forever.
+    """
+    for owner in (census, guard):
+        lock: Any = owner._lock
+        while lock._is_owned():
+            lock.release()
 
 
 def _run(main: Any, loop: str, problems: list[str]) -> None:
