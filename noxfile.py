@@ -34,11 +34,14 @@ def install(session: nox.Session, *extras: str, group: str | None = None) -> Non
 
 
 def pytest(session: nox.Session, *options: str) -> list[str]:
-    """Set the environment, and return the command that runs the suite on all cores."""
+    """Set the environment, and return the command that runs the suite on all cores.
+
+    Two processes for each core, because the tests wait for children most of the time.
+    """
     # The tests start more than a thousand interpreters. Without bytecode, each of them
     # would compile the package again.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
-    spread = ["--numprocesses=auto", "--dist=worksteal"]
+    spread = [f"--numprocesses={2 * (os.cpu_count() or 1)}", "--dist=worksteal"]
     return ["pytest", *spread, *options, *session.posargs]
 
 

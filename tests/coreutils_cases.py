@@ -311,6 +311,7 @@ DIFFERENT = {
         "exit 125",
         "exit 124",
         "The status of the command matters more than a lost message.",
+        (9, 10),
     ),
     "PIPE was ignored": Difference(
         Case("60 sh -c 'kill -PIPE $$; exit 3'", "trap '' PIPE; exec \"$@\""),
