@@ -76,7 +76,7 @@ class Lines:
         except EndOfStream:
             data = b""
             self._at_end = True
-        lines, rest = _split(self._decode(data))
+        lines, rest = split(self._decode(data))
         if lines:
             self._pieces.append(lines[0])
             lines[0] = "".join(self._pieces)
@@ -124,7 +124,7 @@ class Lines:
         return text
 
 
-def _split(text: str) -> tuple[list[str], str]:
+def split(text: str) -> tuple[list[str], str]:
     """The lines of ``text``, and the beginning of one that has not ended."""
     if any(end in text for end in _OTHER_ENDS):
         *whole, rest = text.split("\n")
