@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ._child import Child
     from ._command import Command
     from ._keep import Keep
-    from ._live import Live, Source
+    from ._live import Live
+    from ._options import Source
 
 # How much of the end of stderr goes into the note on a failure. In characters.
 _NOTE = 2000
@@ -34,10 +35,10 @@ class Capture:
         command: Command,
         names: list[Source],
         *,
-        keep: Keep,
-        limit: int | None,
         text: Text | None,
-        live: Live | None,
+        keep: Keep = "all",
+        limit: int | None = None,
+        live: Live | None = None,
     ) -> None:
         self.child: Child | None = None  # once it is started
         self.live = live

@@ -5,16 +5,16 @@ from __future__ import annotations
 import codecs
 import io
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ._lines import split
+from ._decoded import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ._decoding import Text
+    from ._options import Source
 
-    Source = Literal["stdout", "stderr"]
     OnOutput = Callable[[Source, str], object]
 
 # The longest line that is given in one piece, and how much is held for a coroutine
@@ -141,7 +141,7 @@ class Lines:
 
     def feed(self, data: bytes, *, final: bool = False) -> list[str]:
         """Return the lines that end in ``data``, and the last one if it is ``final``."""
-        lines, rest = split(self._decode(data, final))
+        lines, rest = split_lines(self._decode(data, final))
         if lines:
             lines[0] = self._take() + lines[0]
         self._pieces.append(rest)

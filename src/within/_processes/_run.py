@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .._results import Completed
-    from ._command import File, PopenOptions, Word
     from ._ends import Output
     from ._keep import Keep
-    from ._live import OnOutput, Source
+    from ._live import OnOutput
+    from ._options import File, PopenOptions, Source, Word
 
     class _Options(PopenOptions, total=False):
         """What :func:`run` takes, whatever the type of the output."""
