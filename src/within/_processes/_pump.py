@@ -18,7 +18,7 @@ from .._timeouts import move_on_after
 from ._descriptors import Descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
     from typing import Self
 
     from .._backends._protocol import Backend
@@ -59,9 +59,13 @@ class Source(End, Protocol):
 
 
 class Pump:
-    """A set of descriptors, and what to do when each of them is ready."""
+    """A set of descriptors, and what to do when each of them is ready.
 
-    def __init__(self) -> None:
+    Attributes:
+        is_closed: It was closed, and nothing can be waited for any more.
+    """
+
+    def __init__(self, turn: int = _TURN) -> None:
         # PollSelector and the like have no descriptor to wait for; every system
         # whose processes we can manage has epoll or kqueue.
         self._selector = selectors.DefaultSelector()
@@ -69,7 +73,8 @@ class Pump:
         self._held = Descriptors()
         self._exit_fd = -1
         self._backend: Backend | None = None  # where a task has waited
-        self._is_closed = False
+        self.is_closed = False
+        self._turn = turn
 
     def __enter__(self) -> Self:
         return self
@@ -80,10 +85,10 @@ class Pump:
     def close(self) -> None:
         """Move nothing more, give all descriptors back, and end every wait."""
         self._reading.clear()
-        if self._backend is not None and not self._is_closed:
+        if self._backend is not None and not self.is_closed:
             with suppress(RuntimeError):  # its loop is gone, so no task waits
                 self._backend.notify_closing(self._selector.fileno())
-        self._is_closed = True
+        self.is_closed = True
         self._selector.close()  # and forgets the descriptors in it, all at once
         self._held.close_all()
         self._exit_fd = -1
@@ -134,7 +139,7 @@ class Pump:
     def forget(self, fd: int) -> None:
         """Leave ``fd`` alone from now on: it is about to be closed, or has been."""
         self._reading.discard(fd)
-        if not self._is_closed and fd in self._selector.get_map():
+        if not self.is_closed and fd in self._selector.get_map():
             self._selector.unregister(fd)
 
     @contextmanager
@@ -187,17 +192,23 @@ class Pump:
                 key.data(key.fd)
         return not self._reading
 
-    async def until(self, done: Callable[[], bool]) -> None:
-        """Keep the bytes moving until ``done()``."""
+    async def until(
+        self,
+        done: Callable[[], bool],
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Keep the bytes moving until ``done()``, and await ``between()`` in between."""
         while not done():
             await self.once()
+            if between is not None:
+                await between()
 
     async def once(self) -> None:
         """Wait until something is ready, and move what there is."""
         self._backend = current()
         await self._backend.wait_readable(self._selector.fileno())
         moved = 0
-        while moved < _TURN and not self._is_closed:
+        while moved < self._turn and not self.is_closed:
             before = moved
             for key, _ in self._selector.select(0):
                 moved += key.data(key.fd)
