@@ -26,6 +26,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,8 +67,8 @@ def run_page(page: Path, directory: Path) -> None:
 def parse_blocks(document: Document) -> Iterator[Region]:
     """Sybil's parser for our pages: the blocks that are run, each with its evaluator."""
     fences = sorted(find_fences(document), key=lambda region: region.start)
-    after = [*fences[1:], Region(document.end, document.end, lexemes={"language": ""})]
-    for fence, following in zip(fences, after, strict=True):
+    end = Region(document.end, document.end, lexemes={"language": ""})
+    for fence, following in pairwise([*fences, end]):
         language, code = fence.lexemes["language"], str(fence.lexemes["source"])
         if language.lower() in ("py", "python3", "pycon"):
             place = document.line_column(fence.start)

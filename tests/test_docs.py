@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -48,9 +50,47 @@ def test_every_public_callable_has_an_example() -> None:
             assert ">>>" in documented, name
 
 
-def test_the_readme() -> None:
-    readme = str(ROOT / "README.md")
-    assert not doctest.testfile(readme, module_relative=False, optionflags=FLAGS).failed
+def test_the_readme(tmp_path: Path) -> None:
+    run_page(ROOT / "README.md", tmp_path)
+
+
+def test_the_first_example_has_ten_lines_and_is_the_same_on_the_site() -> None:
+    readme, index = (
+        page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+        for page in (ROOT / "README.md", DOCS / "index.md")
+    )
+    assert readme == index
+    assert len(readme.splitlines()) == 10
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
+    figures = {
+        (figure["loop"], figure["title"]): {
+            row["name"]: row["value"]["middle"] for row in figure["rows"]
+        }
+        for figure in json.loads((DOCS / "benchmarks.json").read_text("utf-8"))[
+            "figures"
+        ]
+    }
+    units = {"µs": 1e-6, "ms": 1e-3}
+    rows = re.findall(
+        r"^\| `?([^|`]*)(?:`([^|`]*)`?)? +\| ([\d.]+) (\w+) \| ([\d.]+) \w+ \| ([\d.]+) \w+ \|$",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(rows) == 3
+    for first, second, ours, unit, *theirs in rows:
+        measured = figures["asyncio", (first + second).strip()]
+        names = next(
+            names
+            for names in (
+                ("within", "asyncio", "anyio"),
+                ("within", "asyncio.timeout", "anyio.fail_after"),
+            )
+            if set(names) <= set(measured)
+        )
+        for name, told in zip(names, (ours, *theirs), strict=True):
+            assert float(told) * units[unit] == pytest.approx(measured[name], rel=0.1)
 
 
 def test_there_are_pages() -> None:
