@@ -12,10 +12,11 @@ from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
 import _draw_card
-import within.testing
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.writers.html5 import HTML5Translator
+
+import within.testing
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 # The modules that draw the pictures are next to the pages.
 sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]
 
-from _site import project_urls  # noqa: E402
+from _site import project_urls
 
 project = "within"
 author = "The within authors"

@@ -22,6 +22,7 @@ PAGES = sorted(
     # docs/_build holds copies, and test_migration.py runs the pairs of snippets.
     if page.relative_to(DOCS).parts[0] not in ("_build", "migration")
 )
+NEEDS = {"howto/virtual-time-clocks.md": ("freezegun", "time_machine")}
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 MODULES = ["within"] + [
     found.name
@@ -99,4 +100,6 @@ def test_there_are_pages() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page(page: str, tmp_path: Path) -> None:
+    for module in NEEDS.get(page, ()):
+        pytest.importorskip(module)
     run_page(DOCS / page, tmp_path)

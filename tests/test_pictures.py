@@ -155,7 +155,9 @@ def test_each_public_name_is_in_the_reference_once() -> None:
 )
 def test_each_public_attribute_is_in_the_reference_once(kind: type, page: str) -> None:
     text = (DOCS / "reference" / f"{page}.md").read_text("utf-8")
-    _, _, rest = re.split(rf"^(\.\. auto\w+:: {kind.__name__}\b)", text, flags=re.M)
+    _, _, rest = re.split(
+        rf"^(\.\. auto\w+:: {kind.__name__}\b)", text, flags=re.MULTILINE
+    )
     members, *_ = re.split(r"^(?:\.\.|```)", rest, maxsplit=1, flags=re.MULTILINE)
     directive = r"^   \.\. (?:auto|py:)(?:property|method|attribute):: (?!__)(\w+)"
     found = re.findall(directive, members, re.MULTILINE)
