@@ -35,7 +35,7 @@ def public_types(app: Sphinx, *what: Any) -> tuple[str | None, str | None]:
     signature, returned = what[-2:]
     if returned:
         returned = PRIVATE.sub("Timeout", returned)
-        returned = OPENED.sub(r"Opening[\1]", returned)
+        returned = OPENED.sub(r"Opening[\1]", returned).replace("[Any, Any, Any]", "")
     return signature, returned
 
 

@@ -34,8 +34,8 @@ def documented_attributes(kind: type[object]) -> set[str]:
             for parameter in signature(kind).parameters.values()
             if parameter.default is parameter.empty
         ]
-        positional = [None for one in required if one.kind is not one.KEYWORD_ONLY]
-        named = {one.name: None for one in required if one.kind is one.KEYWORD_ONLY}
+        positional = ["" for one in required if one.kind is not one.KEYWORD_ONLY]
+        named = {one.name: "" for one in required if one.kind is one.KEYWORD_ONLY}
         found |= set(vars(kind(*positional, **named)))
     for base in kind.__bases__:
         if base.__module__ == "within":
