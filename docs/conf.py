@@ -53,7 +53,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Annotations use types of other projects, and private types of ours.
     ("py:class", r"(?!within\b).*|within\._.*"),
-    ("py:(exc|func|meth|mod|attr|data|obj)", r"(subprocess|asyncio|trio|anyio|pytest)\..*"),
+    (
+        "py:(exc|func|meth|mod|attr|data|obj)",
+        r"(subprocess|asyncio|trio|anyio|pytest)\..*",
+    ),
     ("py:exc", r"(\w+Error|KeyboardInterrupt)"),
 ]
 if os.environ.get("DOCS_ONLINE"):

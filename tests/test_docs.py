@@ -71,6 +71,19 @@ def test_the_readme(tmp_path: Path) -> None:
     run_page(ROOT / "README.md", tmp_path)
 
 
+def test_the_readme_links_to_files_that_read_well_in_the_repository() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    links = set(re.findall(r"\]\(([^)#]+)\)", readme))
+    assert len(links) > 15
+    for link in links:
+        page = ROOT / link
+        assert page.is_file(), link
+        # No directive and no role of MyST, which nothing renders there.
+        assert not re.search(
+            r"^ *(```|:::+){|{[\w:]+}`", page.read_text("utf-8"), re.MULTILINE
+        )
+
+
 def test_the_first_example_has_ten_lines_and_is_the_same_on_the_site() -> None:
     readme, index = (
         page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
