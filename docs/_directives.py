@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-RULE = re.compile(r"\(([TPRV]\d+)\)")
-
-
 class Timeline(SphinxDirective):
     """A program and a picture of its time axis.
 
@@ -82,26 +79,7 @@ def slug(heading: str) -> str:
     return words[0] if re.match(r"[TPRV]\d+ ·", heading) else "-".join(words)
 
 
-def link_rules(app: Sphinx, *what: Any) -> None:
-    """Turn the number of a rule in a docstring into a link to the rule."""
-    lines: list[str] = what[-1]
-    lines[:] = [RULE.sub(_as_link, line) for line in lines]
-
-
-def _as_link(found: re.Match[str]) -> str:
-    return f"(:ref:`{found[1]} <{found[1].lower()}>`)"
-
-
-def public_types(app: Sphinx, *what: Any) -> tuple[str | None, str | None]:
-    """Show `_Quiet` as `Timeout`: the difference only matters to type checkers."""
-    signature, returned = what[-2:]
-    return signature, returned and re.sub(r"~?(\w+\.)*_Quiet\b", "Timeout", returned)
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.setup_extension("sphinx.ext.autodoc")
-    app.connect("autodoc-process-docstring", link_rules)
-    app.connect("autodoc-process-signature", public_types)
     app.add_directive("timeline", Timeline)
     app.add_directive("architecture", Architecture)
     app.add_directive("benchmarks", Benchmarks)

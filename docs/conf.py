@@ -9,13 +9,19 @@ HERE = Path(__file__).parent
 # The modules that draw the pictures are next to the pages.
 sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]
 
+from _site import project_urls
+
 project = "within"
 author = "The within authors"
-copyright = author  # noqa: A001
+copyright = f"{author}, MIT licence"  # noqa: A001
 version = release = installed("within")
+# To publish the site somewhere else, change [project.urls] in pyproject.toml.
+urls = project_urls()
 
 extensions = [
     "_directives",
+    "_reference",
+    "_site",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
@@ -47,7 +53,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Annotations use types of other projects, and private types of ours.
     ("py:class", r"(?!within\b).*|within\._.*"),
-    ("py:(exc|func|meth|mod|attr|obj)", r"(subprocess|asyncio|trio|anyio|pytest)\..*"),
+    (
+        "py:(exc|func|meth|mod|attr|data|obj)",
+        r"(subprocess|asyncio|trio|anyio|pytest)\..*",
+    ),
     ("py:exc", r"(\w+Error|KeyboardInterrupt)"),
 ]
 if os.environ.get("DOCS_ONLINE"):
@@ -71,9 +80,21 @@ html_theme = "furo"
 html_title = f"within {version}"
 html_static_path = ["_static"]
 html_css_files = ["pictures.css"]
+html_favicon = "_static/icon.svg"
+html_baseurl = urls.get("Documentation", "")
 html_copy_source = False
-html_show_copyright = False
+html_search_scorer = str(HERE / "_scorer.js")
 pygments_style = "tango"
 pygments_dark_style = "monokai"
+html_theme_options = {}
+if "Repository" in urls:
+    html_theme_options = {
+        "source_repository": urls["Repository"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+        "footer_icons": [
+            {"name": "Repository", "url": urls["Repository"], "html": "Repository"}
+        ],
+    }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -8,6 +8,7 @@ blocks of a page run in order, as one program, in a directory of their own:
 - A ``python`` block that begins with the name of a file, ``# greeter.py``, is written
   to that file. The blocks after it can import it or run it.
 - Files called ``test_*.py`` are run by pytest at the end of the page, and must pass.
+  pytest-asyncio is only loaded if one of them has its mark.
 - A ``console`` block that begins with ``$ within`` is run by sh: the lines after ``$``
   are the commands, the other lines are the output.
 
@@ -26,6 +27,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -66,8 +68,8 @@ def run_page(page: Path, directory: Path) -> None:
 def parse_blocks(document: Document) -> Iterator[Region]:
     """Sybil's parser for our pages: the blocks that are run, each with its evaluator."""
     fences = sorted(find_fences(document), key=lambda region: region.start)
-    after = [*fences[1:], Region(document.end, document.end, lexemes={"language": ""})]
-    for fence, following in zip(fences, after, strict=True):
+    end = Region(document.end, document.end, lexemes={"language": ""})
+    for fence, following in pairwise([*fences, end]):
         language, code = fence.lexemes["language"], str(fence.lexemes["source"])
         if language.lower() in ("py", "python3", "pycon"):
             place = document.line_column(fence.start)
@@ -136,8 +138,12 @@ def _forget(directory: Path) -> None:
 
 
 def _run_suite(directory: Path) -> None:
-    plugins = ["no:cacheprovider", "no:asyncio", "no:trio"]
-    options = ["-W", "error", *(f"-p{name}" for name in plugins), "--timeout=120"]
+    options = ["-W", "error", "-pno:cacheprovider", "-pno:trio", "--timeout=120"]
+    suite = "".join(path.read_text("utf-8") for path in directory.glob("test_*.py"))
+    if "pytest.mark.asyncio" in suite:
+        options += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    else:
+        options += ["-pno:asyncio"]
     done = _run([sys.executable, "-m", "pytest", *options], cwd=directory)
     assert done.returncode == 0, done.stdout
 

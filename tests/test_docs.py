@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ PAGES = sorted(
     # docs/_build holds copies, and test_migration.py runs the pairs of snippets.
     if page.relative_to(DOCS).parts[0] not in ("_build", "migration")
 )
+NEEDS = {"howto/virtual-time-clocks.md": ("freezegun", "time_machine")}
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 MODULES = ["within"] + [
     found.name
@@ -64,9 +67,60 @@ def test_every_public_callable_has_an_example() -> None:
         assert not callable(found) or ">>>" in found.__doc__, name
 
 
-def test_the_readme() -> None:
-    readme = str(ROOT / "README.md")
-    assert not doctest.testfile(readme, module_relative=False, optionflags=FLAGS).failed
+def test_the_readme(tmp_path: Path) -> None:
+    run_page(ROOT / "README.md", tmp_path)
+
+
+def test_the_readme_links_to_files_that_read_well_in_the_repository() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    links = set(re.findall(r"\]\(([^)#]+)\)", readme))
+    assert len(links) > 15
+    for link in links:
+        page = ROOT / link
+        assert page.is_file(), link
+        # No directive and no role of MyST, which nothing renders there.
+        assert not re.search(
+            r"^ *(```|:::+){|{[\w:]+}`", page.read_text("utf-8"), re.MULTILINE
+        )
+
+
+def test_the_first_example_has_ten_lines_and_is_the_same_on_the_site() -> None:
+    readme, index = (
+        page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+        for page in (ROOT / "README.md", DOCS / "index.md")
+    )
+    assert readme == index
+    assert len(readme.splitlines()) == 10
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
+    figures = {
+        (figure["loop"], figure["title"]): {
+            row["name"]: row["value"]["middle"] for row in figure["rows"]
+        }
+        for figure in json.loads((DOCS / "benchmarks.json").read_text("utf-8"))[
+            "figures"
+        ]
+    }
+    units = {"µs": 1e-6, "ms": 1e-3}
+    rows = re.findall(
+        r"^\| `?([^|`]*)(?:`([^|`]*)`?)? +\| ([\d.]+) (\w+) \| ([\d.]+) \w+ \| ([\d.]+) \w+ \|$",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(rows) == 3
+    for first, second, ours, unit, *theirs in rows:
+        measured = figures["asyncio", (first + second).strip()]
+        names = next(
+            names
+            for names in (
+                ("within", "asyncio", "anyio"),
+                ("within", "asyncio.timeout", "anyio.fail_after"),
+            )
+            if set(names) <= set(measured)
+        )
+        for name, told in zip(names, (ours, *theirs), strict=True):
+            assert float(told) * units[unit] == pytest.approx(measured[name], rel=0.1)
 
 
 def test_there_are_pages() -> None:
@@ -75,4 +129,6 @@ def test_there_are_pages() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page(page: str, tmp_path: Path) -> None:
+    for module in NEEDS.get(page, ()):
+        pytest.importorskip(module)
     run_page(DOCS / page, tmp_path)

@@ -19,20 +19,23 @@ from within.testing import run
 
 class Page(NamedTuple):
     least: int  # the number of pairs
-    needs: str | None = None  # a module that may be missing
+    needs: tuple[str, ...] = ()  # modules that may be missing
     children: bool = False  # the snippets start children: real time, and POSIX only
 
 
 PAGES = {
     "asyncio-timeout.md": Page(7),
-    "async-timeout.md": Page(4, needs="async_timeout"),
+    "async-timeout.md": Page(4, needs=("async_timeout",)),
     "anyio.md": Page(6),
     "trio.md": Page(7),
-    "quattro.md": Page(5, needs="quattro"),
+    "quattro.md": Page(5, needs=("quattro",)),
     "asyncio-subprocess.md": Page(8, children=True),
     "anyio-processes.md": Page(6, children=True),
     "trio-processes.md": Page(6, children=True),
     "subprocess.md": Page(8, children=True),
+    "pexpect.md": Page(5, needs=("pexpect",), children=True),
+    "sh.md": Page(7, needs=("sh", "plumbum"), children=True),
+    "stdio-client.md": Page(3, children=True),
 }
 
 SNIPPETS = [
@@ -46,8 +49,11 @@ def skip_unless_it_can_run(snippet: Snippet) -> None:
     page = PAGES[snippet.page]
     if page.children and not hasattr(os, "waitid"):
         pytest.skip(f"child processes need os.waitid(), not on {sys.platform}")
-    for module in (page.needs, snippet.loop):
-        if module is not None and importlib.util.find_spec(module) is None:
+    modules = (snippet.loop, *(page.needs if snippet.side == "Before" else ()))
+    for module in modules:
+        if module is None or module in sys.modules:  # where sh has no __spec__
+            continue
+        if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
 
 

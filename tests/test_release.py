@@ -24,6 +24,15 @@ CHANGELOG = """\
 """
 
 
+PYPROJECT = """\
+[project]
+version = "1.2.0"
+
+[project.urls]
+Repository = "https://example.org/repository"
+"""
+
+
 class Tree:
     """A repository with only the files that a release needs."""
 
@@ -34,7 +43,7 @@ class Tree:
         self.git("config", "user.email", "somebody@example.org")
         self.git("config", "tag.gpgSign", "false")
         self.git("config", "commit.gpgSign", "false")
-        (root / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+        (root / "pyproject.toml").write_text(PYPROJECT)
         (root / "CHANGELOG.md").write_text(CHANGELOG)
         self.commit()
 
@@ -73,6 +82,13 @@ def test_a_tree_that_is_not_clean(tree: Tree) -> None:
     [found] = tree.obstacles
     assert "not clean" in found
     assert "new.py" in found
+
+
+def test_a_project_without_an_address(tree: Tree) -> None:
+    tree.change("pyproject.toml", "Repository =", "Homepage =")
+    assert tree.obstacles == [
+        "pyproject.toml: give the address of the Repository in [project.urls]"
+    ]
 
 
 def test_a_branch_other_than_main(tree: Tree) -> None:

@@ -17,6 +17,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,10 +27,15 @@ def git(root: Path, *words: str) -> str:
     return done.stdout.decode().strip()
 
 
+def project(root: Path) -> dict[str, Any]:
+    """pyproject.toml is the only place that has the version and the addresses."""
+    table: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text())
+    found: dict[str, Any] = table["project"]
+    return found
+
+
 def version_of(root: Path) -> str:
-    """pyproject.toml is the only place that has the version."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    version: str = project["version"]
+    version: str = project(root)["version"]
     return version
 
 
@@ -45,6 +51,8 @@ def obstacles(root: Path, branch: str = "main") -> Iterator[str]:
     version = version_of(root)
     if not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", version):
         yield f"pyproject.toml: version {version!r} cannot be released"
+    if "Repository" not in project(root).get("urls", {}):
+        yield "pyproject.toml: give the address of the Repository in [project.urls]"
     if (here := git(root, "branch", "--show-current")) != branch:
         yield f"this is branch {here!r}: release from {branch}"
     if changed := git(root, "status", "--porcelain"):

@@ -1,0 +1,136 @@
+"""What every page of the site gets: its place, its description, tables for phones.
+
+The pages stay plain Markdown where that is enough, because people also read them in
+the repository, where no directive is rendered.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from importlib.metadata import metadata
+from typing import TYPE_CHECKING, Any
+
+import _draw_card
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.writers.html5 import HTML5Translator
+
+import within.testing
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+LINK = re.compile(r"\]\(([\w-]+)\.md\)")
+EXAMPLE = re.compile(r"\(((?:\.\./)+)examples/(test_)?(\w+)\.py\)")
+OURS = re.compile(r"(?:await |async with |with |@)?(within(?:\.testing)?\.[a-zA-Z]\w*)")
+TOO_WIDE = 3  # a table with this many columns does not fit on a phone
+NAMES = {"within": within.__all__, "within.testing": within.testing.__all__}
+TIGHT = 6  # and one with this many only fits on a page in small print
+
+
+def project_urls() -> dict[str, str]:
+    """The addresses under [project.urls] in pyproject.toml, by their names."""
+    found = metadata("within").get_all("Project-URL") or []
+    return dict(line.split(", ", 1) for line in found)
+
+
+def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the pages that a page called ``index`` links to into the navigation."""
+    text = source[0]
+    if page.endswith("/index") and "{toctree}" not in text:
+        pages = "\n".join(dict.fromkeys(LINK.findall(text)))
+        source[0] = f"{text}\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
+
+
+def link_examples(app: Sphinx, page: str, source: list[str]) -> None:
+    """Lead from a link to an example, which works in the repository, to its page."""
+
+    def as_page(found: re.Match[str]) -> str:
+        up = found[1].removeprefix("../")  # from the root of the repository to docs/
+        tests = "#its-tests" if found[2] else ""
+        name = found[3].removesuffix("_server")  # shown together with its client
+        return f"({up}examples/{name}.md{tests})"
+
+    source[0] = EXAMPLE.sub(as_page, source[0])
+
+
+def link_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Lead from `within.run(…)` in a text to the entry in the reference."""
+    for code in list(doctree.findall(nodes.literal)):
+        found = OURS.match(code.astext())
+        if found is None or not isinstance(code.parent, nodes.paragraph):
+            continue
+        if found[1].rpartition(".")[2] not in NAMES[found[1].rpartition(".")[0]]:
+            continue
+        target = addnodes.pending_xref(
+            "", refdomain="py", reftype="obj", reftarget=found[1], refwarn=True
+        )
+        code.replace_self(target)
+        target += code
+
+
+def label_cells(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Tell each cell of a wide table its heading: on a phone each row is a card."""
+    for table in doctree.findall(nodes.table):
+        heads = [entry for head in table.findall(nodes.thead) for entry in head[0]]
+        if len(heads) < TOO_WIDE:
+            continue
+        table["classes"].append("cards")
+        if len(heads) >= TIGHT:
+            table["classes"].append("measured")
+        for body in table.findall(nodes.tbody):
+            for row in body.children:
+                for entry, head in zip(row.children, heads, strict=False):
+                    entry["label"] = head.astext()
+
+
+class Translator(HTML5Translator):
+    def starttag(self, node: Any, tagname: str, *rest: Any, **attributes: Any) -> str:
+        if tagname.lower() in ("td", "th") and "label" in node:
+            attributes["data-label"] = node["label"]
+        return super().starttag(node, tagname, *rest, **attributes)
+
+
+def describe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """The description that search engines and messengers show with a link."""
+    paragraphs = [] if doctree is None else doctree.findall(nodes.paragraph)
+    first = next((paragraph.astext() for paragraph in paragraphs), "")
+    words = " ".join((first or metadata("within")["Summary"]).split())
+    if len(words) > 200:
+        words = words[:200].rsplit(" ", 1)[0] + " …"
+    base = app.config.html_baseurl
+    title = context.get("title") or "within"
+    tags = {
+        "og:title": re.sub("<[^>]*>", "", title),
+        "og:description": words,
+        "og:type": "website",
+        "og:site_name": "within",
+        "og:image": f"{base}_static/{_draw_card.NAME}",
+        "twitter:card": "summary_large_image",
+    }
+    if base:
+        tags["og:url"] = f"{base}{page}.html"
+    lines = [f'<meta name="description" content="{html.escape(words)}" />']
+    for name, value in tags.items():
+        safe = html.escape(html.unescape(value))
+        lines.append(f'<meta property="{name}" content="{safe}" />')
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
+def draw_card(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        _draw_card.draw(app.outdir / "_static" / _draw_card.NAME)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("source-read", add_contents)
+    app.connect("source-read", link_examples)
+    app.connect("doctree-read", link_names)
+    app.connect("doctree-resolved", label_cells)
+    app.connect("html-page-context", describe)
+    app.connect("build-finished", draw_card)
+    app.set_translator("html", Translator)
+    return {"parallel_read_safe": True}
