@@ -50,8 +50,8 @@ LOOKS = [
     Mutation(
         "T4: lose a result behind shield()",
         WAITING,
-        "if type(waiter) is asyncio.Future and _shielded(waiter) is None:",
-        "if type(waiter) is asyncio.Future:",
+        "if type(waiter) is not asyncio.Future or _shielded(waiter) is not None:",
+        "if type(waiter) is not asyncio.Future:",
     ),
     Mutation(
         "T4: lose a result behind a shield() in another future",
