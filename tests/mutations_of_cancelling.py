@@ -272,17 +272,17 @@ PURSUITS = [
         only_before=(3, 13),
     ),
     Mutation(
-        "T22: wait for the task and not for the child that its group waits for",
+        "T22: wait for the task and not for the task whose group may drop it",
         PURSUIT,
-        "self._look_when_done(pending_child(self._groups) or waiter)",
+        "self._look_when_done(awaited_by(self._groups) or waiter)",
         "self._look_when_done(waiter)",
         only_before=(3, 13),
     ),
     Mutation(
         "T22: watch the TaskGroups of other tasks",
         GROUPS,
-        "is_group and group._parent_task is task and is_open(group)",
-        "is_group and is_open(group)",
+        "is_group and held._parent_task is one and is_open(held)",
+        "is_group and is_open(held)",
         only_before=(3, 13),
     ),
     Mutation(

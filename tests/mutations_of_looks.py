@@ -103,6 +103,12 @@ LOOKS = [
         "return max(passes, default=0)",
     ),
     Mutation(
+        "T2: take any class called TaskGroup for one of asyncio or anyio",
+        WAITING,
+        'frame.f_globals.get("__name__") in _GROUP_MODULES',
+        "True",
+    ),
+    Mutation(
         "T22: look round a circle of tasks for ever",
         WAITING,
         "if (known := self._known.get(id(future))) is not None:\n"

@@ -45,7 +45,7 @@ WHOSE = [
     Mutation(
         "T6: measure a foreign cancellation by the moment of ours",
         BACKEND,
-        "since_ours = block.was_told and is_ours",
+        "since_ours = block.was_told and (is_ours or not exc.args)",
         "since_ours = block.was_told",
     ),
     Mutation(
@@ -137,6 +137,12 @@ WHOSE = [
         ANYIO,
         "scope = None if scope.shield else _parent(scope)",
         "scope = _parent(scope)",
+    ),
+    Mutation(
+        "T22: take our cancellation for foreign where its message was lost",
+        BACKEND,
+        "since_ours = block.was_told and (is_ours or not exc.args)",
+        "since_ours = block.was_told and is_ours",
     ),
     Mutation(
         "T6: overlook a Task.cancel() that has not been delivered",

@@ -242,13 +242,10 @@ class AsyncioBackend:
         self, block: Block, task: Task, exc: BaseException | None
     ) -> BaseException | None:
         """Close a block that has expired, is a shield, or is in an anyio scope."""
-        try:
-            if block.is_shield:
-                self._lower_shield(block, task, exc)
-        finally:  # T8: even if an anyio scope inside the block was left open
-            block.cancel_scope = None
-            left = self._without_own(block, task, exc)
-        return left
+        if block.is_shield:
+            self._lower_shield(block, task, exc)
+        block.cancel_scope = None
+        return self._without_own(block, task, exc)
 
     def _without_own(
         self, block: Block, task: Task, exc: BaseException | None

@@ -14,7 +14,7 @@ from contextvars import Context
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from ._groups import GROUPS_SWALLOW, has_raised, is_open, open_groups, pending_child
+from ._groups import GROUPS_SWALLOW, awaited_by, has_raised, is_open, open_groups
 from ._strikes import Strikes, target_of
 from ._waiting import (
     is_running,
@@ -181,7 +181,7 @@ class _Pursuit:
             case Verdict.HELD:
                 self._look_when_done(waiter)
             case Verdict.UNCERTAIN:
-                self._look_when_done(pending_child(self._groups) or waiter)
+                self._look_when_done(awaited_by(self._groups) or waiter)
             case Verdict.RUNNING:
                 self._look_soon()
             case Verdict.ARRIVING:

@@ -138,13 +138,12 @@ class Strikes:
             block.was_told_from_outside = True  # T7
 
     def take_back(self, task: Task, blocks: Sequence[Block]) -> None:
-        """Undo :meth:`tell` and the request: the cancellation was lost (T22)."""
+        """Undo :meth:`tell`: the cancellation was lost (T22). It is sent again under the
+        same request.
+        """
         for block in blocks:
             if block.task is task:
                 block.was_told = False
-                if block.owes_uncancel:
-                    block.owes_uncancel = False
-                    task.uncancel()
 
 
 def target_of(blocks: Sequence[Block]) -> Block:

@@ -123,7 +123,9 @@ class _Look:
         frame = _innermost(coroutine)
         if frame is None:
             return 0
-        if frame.f_code.co_qualname in _GROUP_EXITS:
+        if frame.f_code.co_qualname in _GROUP_EXITS and (
+            frame.f_globals.get("__name__") in _GROUP_MODULES
+        ):
             return self._until_all(getattr(frame.f_locals["self"], "_tasks", ()))
         if frame.f_code is _WAIT:
             values = frame.f_locals
@@ -175,6 +177,7 @@ def _innermost(coroutine: Any) -> FrameType | None:
 
 # Of asyncio's TaskGroup and of anyio's. Both keep their children in `_tasks`.
 _GROUP_EXITS = ("TaskGroup.__aexit__", "TaskGroup._aexit")
+_GROUP_MODULES = ("asyncio.taskgroups", "anyio._backends._asyncio")
 
 _tasks: Any = asyncio.tasks
 _WAIT: CodeType = _tasks._wait.__code__
@@ -210,6 +213,12 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
             path.append((following, iter(_cancelled_with(following))))
             on_path.add(id(following))
     return list(reached.values()), is_circle
+
+
+def tasks_reached(waiter: Any) -> list[Task]:
+    """The tasks that ``waiter.cancel()`` cancels in turn."""
+    reached, _ = reached_by_cancel(waiter)
+    return [one for one in reached if is_task(one) and not one.done()]
 
 
 def _passes_on(future: Any) -> bool:
