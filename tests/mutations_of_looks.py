@@ -50,8 +50,8 @@ LOOKS = [
     Mutation(
         "T4: lose a result behind shield()",
         WAITING,
-        "if type(waiter) is asyncio.Future and _shielded(waiter) is None:",
-        "if type(waiter) is asyncio.Future:",
+        "if type(waiter) is not asyncio.Future or _shielded(waiter) is not None:",
+        "if type(waiter) is not asyncio.Future:",
     ),
     Mutation(
         "T4: lose a result behind a shield() in another future",
@@ -101,6 +101,12 @@ LOOKS = [
         WAITING,
         "return max(passes, default=0) if all(passes) else 0",
         "return max(passes, default=0)",
+    ),
+    Mutation(
+        "T2: take any class called TaskGroup for one of asyncio or anyio",
+        WAITING,
+        'frame.f_globals.get("__name__") in _GROUP_MODULES',
+        "True",
     ),
     Mutation(
         "T22: look round a circle of tasks for ever",

@@ -28,6 +28,7 @@ from within.testing.model import (
     Undecided,
     Wait,
     programs,
+    programs_of_shared_tasks,
 )
 
 
@@ -130,6 +131,11 @@ def test_t4_t19_with_tasks_on_asyncio(program: Program) -> None:
 @example(program=CANCELLED_BEFORE)
 @given(program=drawn(native=True))
 def test_t6_with_task_cancel_on_asyncio(program: Program) -> None:
+    check_against_reference(program, "asyncio")
+
+
+@given(program=programs_of_shared_tasks(depth=2))
+def test_t4_t6_t7_t22_with_shared_tasks_on_asyncio(program: Program) -> None:
     check_against_reference(program, "asyncio")
 
 

@@ -138,6 +138,30 @@ class Group(Statement):
 
 
 @dataclass(frozen=True)
+class Await(Statement):
+    """Await shared tasks of the program (asyncio only).
+
+    ``tasks`` counts the shared tasks, modulo their number. A task that would await
+    itself awaits nothing.
+
+    Args:
+        tasks: Which ones; ``await`` and ``shield`` use the first one only.
+        way: ``"await"``, ``"shield"``, ``"wait"`` or ``"gather"``.
+    """
+
+    tasks: tuple[int, ...]
+    way: str
+
+
+@dataclass(frozen=True)
+class TaskGroup(Statement):
+    """A task group of asyncio, which cancels with ``Task.cancel()`` (asyncio only)."""
+
+    children: tuple[Body, ...]
+    body: Body
+
+
+@dataclass(frozen=True)
 class Finally(Statement):
     """Run ``cleanup`` however ``body`` ends."""
 
@@ -171,7 +195,7 @@ def fresh(body: Any) -> Body:
 
     def copy(value: Any) -> Any:
         if isinstance(value, tuple | list):
-            return tuple(map(copy, cast("Body", value)))
+            return tuple(map(copy, cast("list[Any]", value)))
         if isinstance(value, Statement):
             inner = {
                 f.name: copy(getattr(value, f.name)) for f in fields(value) if f.init
@@ -211,7 +235,7 @@ def walk(body: Body) -> Iterator[Statement]:
     """Every statement, in the order of the source code."""
     for statement in body:
         yield statement
-        if isinstance(statement, Group):
+        if isinstance(statement, Group | TaskGroup):
             for child in statement.children:
                 yield from walk(child)
         for inner in statement.bodies():

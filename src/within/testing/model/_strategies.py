@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ._program import Program
 from ._statements import (
     Ask,
+    Await,
     Block,
     Call,
     Cancel,
@@ -27,6 +28,7 @@ from ._statements import (
     Sleep,
     Statement,
     Swallow,
+    TaskGroup,
     Wait,
 )
 
@@ -56,6 +58,8 @@ _leaves: Leaves = [
     st.builds(Fail),
 ]
 _either = st.integers(0, 1)
+_ways = st.sampled_from(["await", "shield", "wait", "gather"])
+_several = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
 _leaves_of_tasks: Leaves = [
     st.builds(Wait, _either),
     st.builds(Set, _either),
@@ -104,6 +108,51 @@ def programs(
     @st.composite  # Hypothesis then shows the program, and not how it was made
     def program(draw: st.DrawFn) -> Program:
         return Program(draw(body), level=draw(levels))
+
+    return program()
+
+
+def programs_of_shared_tasks(*, depth: int = 3) -> st.SearchStrategy[Program]:
+    """Programs for asyncio whose tasks await one another, and open its task groups.
+
+    Their blocks are edge-triggered, and they have no scopes of anyio.
+
+    Args:
+        depth: How deeply statements are nested.
+    """
+    leaves: Leaves = [
+        st.builds(Sleep, _sleeps),
+        st.builds(Reschedule, _few, _delays),
+        st.builds(Cancel, _few),
+        st.builds(Ask),
+        st.builds(Fail),
+        st.builds(Wait, _either),
+        st.builds(Set, _either),
+    ]
+    leaves += [st.builds(Await, _several, _ways)] * 3
+
+    def bodies(depth: int, **size: int) -> st.SearchStrategy[Body]:
+        return st.lists(statements(depth), **size).map(tuple)
+
+    def statements(depth: int) -> st.SearchStrategy[Statement]:
+        if depth == 0:
+            return st.one_of(leaves)
+        body = bodies(depth - 1, max_size=3)
+        children = st.lists(body, min_size=1, max_size=2).map(tuple)
+        nested: Leaves = [
+            st.builds(Block, _delays, st.booleans(), st.booleans(), body),
+            st.builds(Finally, body, body),
+            st.builds(Swallow, body),
+            st.builds(Catch, body),
+            st.builds(TaskGroup, children, body),
+        ]
+        return st.one_of(*leaves, *nested)
+
+    shared = st.lists(bodies(depth - 1, min_size=1, max_size=3), min_size=1, max_size=3)
+
+    @st.composite
+    def program(draw: st.DrawFn) -> Program:
+        return Program(draw(bodies(depth, min_size=1, max_size=4)), shared=draw(shared))
 
     return program()
 
