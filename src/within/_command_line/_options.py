@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import signal as signals
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ._exit_status import FAILED
@@ -26,7 +25,7 @@ Run COMMAND; stop it and its process group if it still runs after SECONDS.
       --tree=WHAT            what to stop: child, group (the default) or all
       --die-with-parent      stop it, too, if within itself is killed
       --usage                report on stderr the time and memory it took
-      --backend=LOOP         asyncio (the default), uvloop or trio
+      --backend=LOOP         asyncio, uvloop, trio or none (the default)
       --help, --version
 
 SECONDS and DURATION may end in s, m, h or d; 0 means no limit.
@@ -64,7 +63,7 @@ OPTIONS = (
 )
 Tree = Literal["child", "group", "all"]
 TREES: dict[str, Tree] = {"child": "child", "group": "group", "all": "all"}
-BACKENDS = ("asyncio", "uvloop", "trio")
+BACKENDS = ("none", "asyncio", "uvloop", "trio")
 
 # What strtod(3) accepts in the C locale, except NaN, and then one letter.
 _DURATION = re.compile(
@@ -98,22 +97,22 @@ class UsageError(Failure):
         super().__init__(FAILED, f"{words} (see within --help)")
 
 
-@dataclass
 class Options:
     """The parsed command line."""
 
-    seconds: float = 0.0
-    command: list[str] = field(default_factory=list[str])
-    signal: int = signals.SIGTERM
-    kill_after: float = 5.0
-    verbose: bool = False
-    foreground: bool = False
-    preserve_status: bool = False
-    tree: Tree | None = None  # None until the whole command line is parsed
-    die_with_parent: bool = False
-    usage: bool = False
-    backend: str = "asyncio"
-    answer: str = ""  # "help" or "version": print that and do nothing else
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.command: list[str] = []
+        self.signal: int = signals.SIGTERM
+        self.kill_after = 5.0
+        self.verbose = False
+        self.foreground = False
+        self.preserve_status = False
+        self.tree: Tree | None = None  # None until the whole command line is parsed
+        self.die_with_parent = False
+        self.usage = False
+        self.backend = "none"
+        self.answer = ""  # "help" or "version": print that and do nothing else
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Options:
@@ -200,7 +199,7 @@ class Options:
             case "backend":
                 if value not in BACKENDS:
                     raise UsageError(
-                        f"unknown backend {value!r}: give asyncio, uvloop or trio"
+                        f"unknown backend {value!r}: give none, asyncio, uvloop or trio"
                     )
                 self.backend = value
             case "help" | "version":
