@@ -56,6 +56,12 @@ class Child:
 
     It is made first and started afterwards, so that everything that a start opens
     belongs to it at once, and is released with it whatever interrupts us (P14).
+
+    Two things are for the command line. The option ``process_group`` of the command is
+    the number of a group that the child joins instead of getting a new one. The group is
+    ended with the child. Its leader must be a child of ours that is reaped later than
+    this one, or its number could be reused while we signal it (P5). ``on_signal`` is
+    called with each signal that the stop sequence sends.
     """
 
     def __init__(self, command: Command, plan: Stop) -> None:
