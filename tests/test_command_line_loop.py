@@ -30,6 +30,16 @@ def test_the_command_imports_no_event_loop() -> None:
     assert (done.returncode, done.stderr) == (1, "\n")  # from sys.exit("")
 
 
+def test_exit_functions_are_run() -> None:
+    code = (
+        "import atexit, os; from within._command_line import run; "
+        "atexit.register(os.write, 1, b'bye'); run()"
+    )
+    call = [sys.executable, "-c", code, "60", "sh", "-c", "exit 3"]
+    done = subprocess.run(call, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "bye", "")
+
+
 @pytest.fixture
 def silent() -> Iterator[int]:
     """A pipe that is never readable."""

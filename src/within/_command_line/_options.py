@@ -66,20 +66,19 @@ TREES: dict[str, Tree] = {"child": "child", "group": "group", "all": "all"}
 BACKENDS = ("none", "asyncio", "uvloop", "trio")
 
 # What strtod(3) accepts in the C locale, except NaN, and then one letter.
-_DURATION = re.compile(
+_DURATION = (
     r"\s*([+-]?)(?:"
     r"(?P<hex>0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?)"
     r"|(?P<decimal>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)"
     r"|inf(?:inity)?"
-    r")((?-i:[smhd]?))",
-    re.ASCII | re.IGNORECASE,
+    r")((?-i:[smhd]?))"
 )
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # The shortest limit. A number that is not 0 must not become 0, which means no limit.
 _SHORTEST = 1e-9
 
-_REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])([0-9]+))?", re.ASCII)
+_REAL_TIME = r"RT(MIN|MAX)(?:([+-])([0-9]+))?"
 
 
 class Failure(Exception):
@@ -228,7 +227,9 @@ def _take_value(option: Option, name: str, words: list[str]) -> str:
 
 def duration(text: str) -> float:
     """Parse a number with an optional unit, and return seconds; may be infinite."""
-    match = _DURATION.fullmatch(text)
+    if text.isascii() and text.isdecimal():  # without compiling the pattern
+        return float(text)
+    match = re.fullmatch(_DURATION, text, re.ASCII | re.IGNORECASE)
     number = math.nan
     if match is not None:
         hexadecimal, decimal = match["hex"], match["decimal"]
@@ -254,7 +255,7 @@ def signal_number(text: str) -> int:
     number = getattr(signals, f"SIG{name}", -1)
     if text.isascii() and text.isdecimal():
         number = int(text[:9])
-    elif match := _REAL_TIME.fullmatch(name):
+    elif match := re.fullmatch(_REAL_TIME, name, re.ASCII):
         base: int = getattr(signals, f"SIGRT{match[1]}", -1)
         away = int(match[3] or 0)
         number = base - away if match[2] == "-" else base + away

@@ -74,6 +74,8 @@ def start_command(
     options: dict[str, Any] = {
         # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
+        # What of the tree is left to us goes on to init: we end with the command.
+        "adopts_orphans": False,
         # What the caller has blocked stays blocked for the command.
         "keep_signal_mask": True,
         "env": {**_inherited_environment(), **environment},
