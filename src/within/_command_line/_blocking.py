@@ -41,6 +41,7 @@ class BlockingBackend:
 
     def __init__(self, main: Coroutine[Any, Any, Any]) -> None:
         self.main = main
+        self._within_backend = self  # it is a loop as well
         self._open: list[Block] = []  # outermost first
 
     def is_running_here(self) -> bool:
@@ -135,8 +136,12 @@ class _Running(threading.local):
 _running = _Running()
 
 
-def running_backend() -> BlockingBackend | None:
+def running_loop() -> BlockingBackend | None:
     return _running.backend
+
+
+def backend_of(loop: BlockingBackend) -> BlockingBackend:
+    return loop
 
 
 def running_frame() -> FrameType | None:
