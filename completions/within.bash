@@ -33,7 +33,7 @@ _within() {
             COMPREPLY=("${COMPREPLY[@]#SIG}")
             ;;
         --tree) COMPREPLY=($(compgen -W "child group all" -- "$word")) ;;
-        --backend) COMPREPLY=($(compgen -W "asyncio uvloop trio" -- "$word")) ;;
+        --backend) COMPREPLY=($(compgen -W "asyncio uvloop trio none" -- "$word")) ;;
         -k | --kill-after) ;;
         *)
             if [[ $word == -* ]]; then

@@ -28,7 +28,7 @@ complete -c within -n $options -s v -l verbose -d 'Report each signal that is se
 complete -c within -n $options -l tree -x -a 'child group all' -d 'What to stop'
 complete -c within -n $options -l die-with-parent -d 'Stop it, too, if within itself is killed'
 complete -c within -n $options -l usage -d 'Report the time and memory it took'
-complete -c within -n $options -l backend -x -a 'asyncio uvloop trio' -d 'Event loop to run on'
+complete -c within -n $options -l backend -x -a 'asyncio uvloop trio none' -d 'Event loop to run on'
 complete -c within -n $options -l help -d 'Print the options'
 complete -c within -n $options -l version -d 'Print the version'
 complete -c within -n 'test (__within_operands) -ge 1' -x -a '(__fish_complete_subcommand --fcs-skip=2 -s -k --signal --kill-after --tree --backend)'

@@ -12,13 +12,14 @@ import pytest
 WITHIN = [sys.executable, "-m", "within"]
 FOREVER = "600"
 
-# For tests of what is the same code on every loop: the ordinary run takes asyncio.
+# For tests of what is the same code on every loop: the ordinary run takes none.
 BACKENDS = [
-    "asyncio",
+    "none",
+    pytest.param("asyncio", marks=pytest.mark.exhaustive),
     pytest.param("uvloop", marks=pytest.mark.exhaustive),
     pytest.param("trio", marks=pytest.mark.exhaustive),
 ]
-ALL_BACKENDS = ["asyncio", "uvloop", "trio"]
+ALL_BACKENDS = ["none", "asyncio", "uvloop", "trio"]
 
 
 def within(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -38,9 +38,8 @@ EDGES = [
     Mutation(
         "T2: forget on trio that the block has expired",
         TRIO,
-        "        if scope.cancel_called:\n            block.has_expired = True\n"
-        "        return None",
-        "        return None",
+        '        if getattr(scope, "_cancel_called", True)',
+        '        if False and getattr(scope, "_cancel_called", True)',
     ),
     Mutation(
         "T2: forget on trio that a block with an error has expired",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import signal
 from typing import Any
 
@@ -31,6 +33,16 @@ from within import Stop, process, run
 def test_stop_checks_itself(options: Any, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         Stop(**options)
+
+
+def test_a_stop_is_a_value() -> None:
+    stop = Stop(grace=1, tree="child")
+    same = Stop(tree="child", grace=1.0)
+    assert stop == same
+    assert stop != Stop(grace=2, tree="child")
+    assert len({stop, same}) == 1
+    assert pickle.loads(pickle.dumps(stop)) == copy.deepcopy(stop) == stop
+    assert "grace=1.0" in repr(stop)
 
 
 def test_stop_is_frozen() -> None:

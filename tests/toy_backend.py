@@ -100,9 +100,14 @@ class ToyBackend:
         raise NotImplementedError
 
 
-def running_backend() -> Backend | None:
-    loop = toy_loop.running_loop()
-    return None if loop is None else ToyBackend(loop)
+running_loop = toy_loop.running_loop
+
+
+def backend_of(loop: Any) -> Backend:
+    backend: Backend | None = getattr(loop, "_within_backend", None)
+    if backend is None:
+        backend = loop._within_backend = ToyBackend(loop)
+    return backend
 
 
 def running_frame() -> FrameType | None:

@@ -34,7 +34,7 @@ _registered: dict[str, str] = {}
 _not_loaded: tuple[str, ...] = ()
 _loaded: dict[str, Room] = {}
 _lock = Lock()
-_finders: tuple[Callable[[], Backend | None], ...] = ()  # running_backend() of each
+_finders: tuple[Callable[[], Any], ...] = ()  # running_loop() of each
 
 
 def register(library: str, room: str) -> None:
@@ -61,19 +61,23 @@ def current() -> Backend:
     for library in _not_loaded:
         if library in modules:
             _load(library)
-    found: Backend | None = None
-    for running_backend in _finders:
-        backend = running_backend()
-        if backend is not None:
+    found: Any = None
+    for running_loop in _finders:
+        loop = running_loop()
+        if loop is not None:
             if found is not None:
                 return _innermost()
-            found = backend
-    if found is None:
-        raise RuntimeError(
-            "no event loop is running here: call this from a coroutine that asyncio, "
-            "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
-        )
-    return found
+            found = loop
+    try:
+        backend: Backend = found._within_backend
+    except AttributeError:
+        if found is None:
+            raise RuntimeError(
+                "no event loop is running here: call this from a coroutine that asyncio, "
+                "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
+            ) from None
+        backend = _innermost()
+    return backend
 
 
 def _load(library: str) -> None:
@@ -83,7 +87,7 @@ def _load(library: str) -> None:
     room = cast("Room", import_module(_registered[library]))
     with _lock:
         _loaded[library] = room
-        _finders = tuple(room.running_backend for room in _rooms())
+        _finders = tuple(room.running_loop for room in _rooms())
         _not_loaded = tuple(name for name in _registered if name not in _loaded)
 
 
@@ -92,15 +96,15 @@ def _rooms() -> list[Room]:
 
 
 def _innermost() -> Backend:
-    """Of several running loops, the one whose task is nearest on the stack.
+    """Of the running loops, the backend of the one whose task is nearest on the stack.
 
     If the stack does not tell, this is the loop that was registered last: when trio is a
     guest of asyncio, asyncio's loop runs all the time, and trio only during its steps.
     """
     running = [
-        (backend, room.running_frame())
+        (room.backend_of(loop), room.running_frame())
         for room in _rooms()
-        if (backend := room.running_backend()) is not None
+        if (loop := room.running_loop()) is not None
     ]
     last, its_frame = running[-1]
     python: Any = sys  # type checkers take `_getframe` for private

@@ -6,7 +6,7 @@ Nothing outside this folder knows which loop is running.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -101,8 +101,16 @@ class Backend(Protocol):
 class Room(Protocol):
     """What the module of a loop offers to the choice between the loops."""
 
-    def running_backend(self) -> Backend | None:
-        """The backend of the loop that is running in this thread, if one is."""
+    def running_loop(self) -> Any:
+        """The loop that is running in this thread, if one is."""
+        ...
+
+    def backend_of(self, loop: Any) -> Backend:
+        """The backend of a loop, made when it is first needed.
+
+        It is kept in the attribute ``_within_backend`` of the loop, where the choice
+        looks first.
+        """
         ...
 
     def running_frame(self) -> FrameType | None:

@@ -81,7 +81,8 @@ class TrioBackend:
             # The rest of a group, without the cancellations in it.
             return error if scope.cancelled_caught else exc
         block.cancel_scope = None
-        if scope.cancel_called:
+        # Once it has been left, this is all that `cancel_called` looks at.
+        if getattr(scope, "_cancel_called", True) and scope.cancel_called:
             block.has_expired = True
         return None if caught else exc
 
@@ -228,11 +229,19 @@ try:
 except ImportError:
     _mark = cast("Any", _InTrio())
 
-_backend = TrioBackend()
+
+class _Trio:
+    """Stands for each loop of trio: one backend serves all of them."""
+
+    _within_backend = TrioBackend()
 
 
-def running_backend() -> TrioBackend | None:
-    return _backend if _mark.name == "trio" else None
+def running_loop() -> type[_Trio] | None:
+    return _Trio if _mark.name == "trio" else None
+
+
+def backend_of(loop: type[_Trio]) -> TrioBackend:
+    return loop._within_backend  # pyright: ignore[reportPrivateUsage]
 
 
 def running_frame() -> FrameType | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import signal as signals
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ._exit_status import FAILED
@@ -26,7 +25,7 @@ Run COMMAND; stop it and its process group if it still runs after SECONDS.
       --tree=WHAT            what to stop: child, group (the default) or all
       --die-with-parent      stop it, too, if within itself is killed
       --usage                report on stderr the time and memory it took
-      --backend=LOOP         asyncio (the default), uvloop or trio
+      --backend=LOOP         asyncio, uvloop, trio or none (the default)
       --help, --version
 
 SECONDS and DURATION may end in s, m, h or d; 0 means no limit.
@@ -64,23 +63,22 @@ OPTIONS = (
 )
 Tree = Literal["child", "group", "all"]
 TREES: dict[str, Tree] = {"child": "child", "group": "group", "all": "all"}
-BACKENDS = ("asyncio", "uvloop", "trio")
+BACKENDS = ("none", "asyncio", "uvloop", "trio")
 
 # What strtod(3) accepts in the C locale, except NaN, and then one letter.
-_DURATION = re.compile(
+_DURATION = (
     r"\s*([+-]?)(?:"
     r"(?P<hex>0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?[0-9]+)?)"
     r"|(?P<decimal>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)"
     r"|inf(?:inity)?"
-    r")((?-i:[smhd]?))",
-    re.ASCII | re.IGNORECASE,
+    r")((?-i:[smhd]?))"
 )
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # The shortest limit. A number that is not 0 must not become 0, which means no limit.
 _SHORTEST = 1e-9
 
-_REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])([0-9]+))?", re.ASCII)
+_REAL_TIME = r"RT(MIN|MAX)(?:([+-])([0-9]+))?"
 
 
 class Failure(Exception):
@@ -98,22 +96,22 @@ class UsageError(Failure):
         super().__init__(FAILED, f"{words} (see within --help)")
 
 
-@dataclass
 class Options:
     """The parsed command line."""
 
-    seconds: float = 0.0
-    command: list[str] = field(default_factory=list[str])
-    signal: int = signals.SIGTERM
-    kill_after: float = 5.0
-    verbose: bool = False
-    foreground: bool = False
-    preserve_status: bool = False
-    tree: Tree | None = None  # None until the whole command line is parsed
-    die_with_parent: bool = False
-    usage: bool = False
-    backend: str = "asyncio"
-    answer: str = ""  # "help" or "version": print that and do nothing else
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.command: list[str] = []
+        self.signal: int = signals.SIGTERM
+        self.kill_after = 5.0
+        self.verbose = False
+        self.foreground = False
+        self.preserve_status = False
+        self.tree: Tree | None = None  # None until the whole command line is parsed
+        self.die_with_parent = False
+        self.usage = False
+        self.backend = "none"
+        self.answer = ""  # "help" or "version": print that and do nothing else
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Options:
@@ -200,7 +198,7 @@ class Options:
             case "backend":
                 if value not in BACKENDS:
                     raise UsageError(
-                        f"unknown backend {value!r}: give asyncio, uvloop or trio"
+                        f"unknown backend {value!r}: give none, asyncio, uvloop or trio"
                     )
                 self.backend = value
             case "help" | "version":
@@ -229,7 +227,9 @@ def _take_value(option: Option, name: str, words: list[str]) -> str:
 
 def duration(text: str) -> float:
     """Parse a number with an optional unit, and return seconds; may be infinite."""
-    match = _DURATION.fullmatch(text)
+    if text.isascii() and text.isdecimal():  # without compiling the pattern
+        return float(text)
+    match = re.fullmatch(_DURATION, text, re.ASCII | re.IGNORECASE)
     number = math.nan
     if match is not None:
         hexadecimal, decimal = match["hex"], match["decimal"]
@@ -255,7 +255,7 @@ def signal_number(text: str) -> int:
     number = getattr(signals, f"SIG{name}", -1)
     if text.isascii() and text.isdecimal():
         number = int(text[:9])
-    elif match := _REAL_TIME.fullmatch(name):
+    elif match := re.fullmatch(_REAL_TIME, name, re.ASCII):
         base: int = getattr(signals, f"SIGRT{match[1]}", -1)
         away = int(match[3] or 0)
         number = base - away if match[2] == "-" else base + away

@@ -6,11 +6,10 @@ import errno
 import os
 import warnings
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._processes._child import Child
 from .._processes._command import Command
-from .._processes._open import start
 from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from ._options import Failure
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from .._processes._plan import Stop
-    from .._processes._process import Process
 
 # What Python may set LC_CTYPE to.
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
@@ -53,13 +51,13 @@ def process_group() -> Generator[int, None, None]:
             os.waitpid(leader, 0)
 
 
-async def start_command(
+def start_command(
     command: Sequence[str],
     stop: Stop,
     group: int,
     environment: dict[str, str],
     on_signal: Callable[[int], None] | None,
-) -> Process:
+) -> Child:
     """Start ``command`` with all of our descriptors.
 
     Args:
@@ -76,6 +74,8 @@ async def start_command(
     options: dict[str, Any] = {
         # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
+        # What of the tree is left to us goes on to init: we end with the command.
+        "adopts_orphans": False,
         # What the caller has blocked stays blocked for the command.
         "keep_signal_mask": True,
         "env": {**_inherited_environment(), **environment},
@@ -88,17 +88,26 @@ async def start_command(
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         try:
             found = Command(tuple(command), {**options, "executable": path})
-            return await start(found, stop, on_signal=on_signal)
+            return _start(found, stop, on_signal)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
             # execvp(3) gives a file in no known format to the shell, as a script.
             script = Command(("/bin/sh", path, *arguments), options)
-            return await start(script, stop, on_signal=on_signal)
+            return _start(script, stop, on_signal)
     except OSError as error:
         raise Failure(
             _status_for(error), f"failed to run command {program!r}: {error.strerror}"
         ) from None
+
+
+def _start(
+    command: Command, stop: Stop, on_signal: Callable[[int], None] | None
+) -> Child:
+    child = Child(command, stop)
+    child.on_signal = on_signal
+    child.start(None, None, None)
+    return child
 
 
 def _inherited_environment() -> dict[str, str]:
@@ -106,11 +115,16 @@ def _inherited_environment() -> dict[str, str]:
     environment = dict(os.environ)
     if environment.get("LC_CTYPE") in _COERCED:
         with suppress(OSError):  # there is no such file
-            variables = Path("/proc/self/environ").read_bytes().split(b"\0")
+            variables = _read("/proc/self/environ").split(b"\0")
             given = [v[9:] for v in variables if v.startswith(b"LC_CTYPE=")]
             del environment["LC_CTYPE"]
             environment.update(("LC_CTYPE", os.fsdecode(value)) for value in given)
     return environment
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _status_for(error: OSError) -> int:

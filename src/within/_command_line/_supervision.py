@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 import os
 import signal as signals
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-import anyio
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 from .._clock import current_time
 from .._processes._plan import Stop
+from .._processes._pump import Pump
+from .._processes._rest import Rest
+from .._processes._stopping import let_finish, stop_child
 from .._timeouts import move_on_after
 from ._exit_status import after_timeout, die_of
 from ._messages import say
 from ._options import UsageError, duration, signal_name
+from ._signals import Signals
 from ._start import start_command
 from ._terminal import Terminal
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
+    from contextlib import AbstractContextManager
 
-    from .._processes._process import Process
+    from .._processes._child import Child
     from ._options import Options
 
 # Signals by which a terminal, an init system or a job scheduler asks us to end.
@@ -66,6 +69,7 @@ class _Supervision:
             pause=_LINGER,
             linger=_LINGER,
         )
+        self._ending = {getattr(signals, name) for name in _ENDING} | {options.signal}
         self._time_given = _time_given()
         self._limit = move_on_after(options.seconds or None)
         # Its deadline is set by the first signal that asks us to end.
@@ -76,34 +80,45 @@ class _Supervision:
         options = self._options
         with (
             Terminal(self._group) as terminal,
-            anyio.open_signal_receiver(*_forwarded_signals()) as received,
-        ):
-            command = await start_command(
+            Signals(_forwarded_signals()) as received,
+            start_command(
                 options.command,
                 self._stop,
                 self._group,
                 self._environment(),
                 self._report if options.verbose else None,
-            )
+            ) as command,
+            Pump() as pump,
+            ExitStack() as until_gone,
+        ):
             terminal.watch(command)
-            # The group is around the block of the command, so that signals are
-            # forwarded while the command is being stopped, too.
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._forward, tasks, received, command)
-                async with command:
-                    with self._limit, self._asked_to_end:
-                        await command.wait()
-                    terminal.cut_short = (
-                        self._limit.expired or self._asked_to_end.expired
-                    )
-                tasks.cancel_scope.cancel()
+
+            def forward() -> None:
+                for number in received.take():
+                    self._forward(number, command)
+                    if number in self._ending and self._time_given < math.inf:
+                        until_gone.enter_context(self._killing(command, pump))
+
+            # Signals are forwarded while the command is being stopped, too.
+            pump.listen(received.fd, forward)
+            pump.watch(command.exit_fd)
+            try:
+                with self._limit, self._asked_to_end:
+                    await pump.until(command.has_exited)
+                terminal.cut_short = self._limit.expired or self._asked_to_end.expired
+                if command.has_exited():
+                    rest = Rest(command, self._stop)
+                    rest.begin()
+                    await let_finish(command, pump, rest, is_shared=True)
+            finally:
+                await stop_child(command, pump, self._stop, close_stdin=_do_nothing)
         return self._status(command, terminal)
 
     def _environment(self) -> dict[str, str]:
         seconds = min(self._stop.grace, self._time_given) * _SHARE
         return {_KILL_AFTER: f"{seconds:g}"} if seconds < math.inf else {}
 
-    def _status(self, command: Process, terminal: Terminal) -> int:
+    def _status(self, command: Child, terminal: Terminal) -> int:
         returncode, options = command.returncode, self._options
         if options.usage and (used := command.usage):
             say(
@@ -121,41 +136,37 @@ class _Supervision:
 
     # -- signals ---------------------------------------------------------------
 
-    async def _forward(self, tasks: TaskGroup, received: Any, command: Process) -> None:
-        """Send the tree each signal that we get; some of them also ask us to end."""
-        ending = {getattr(signals, name) for name in _ENDING} | {self._stop.signal}
-        async for number in received:
-            if number == signals.SIGALRM:  # timeout(1) uses it to wake itself
-                with suppress(RuntimeError):  # the command has ended already
-                    self._limit.cancel()
-                continue
-            # The stop sequence sends stop.signal first. It is not sent twice.
-            if number != self._stop.signal or self._asked_to_end.expired:
-                if self._options.verbose:
-                    self._report(number)
-                command.send_signal(number, tree=True)
-                # A stopped process handles no signal before it is continued.
-                command.send_signal(signals.SIGCONT, tree=True)
-            if number in ending:
-                self._end_soon(tasks, command, number)
-
-    def _end_soon(self, tasks: TaskGroup, command: Process, number: int) -> None:
-        """Signal ``number`` asked us to end; the first such signal sets the time."""
-        if self._time_given < math.inf:
-            tasks.start_soon(_kill_after, self._time_given, command)
-            self._time_given = math.inf
+    def _forward(self, number: int, command: Child) -> None:
+        """Send the tree a signal that we got; some of them also ask us to end."""
+        if number == signals.SIGALRM:  # timeout(1) uses it to wake itself
+            self._limit.cancel()
+            return
+        # The stop sequence sends stop.signal first. It is not sent twice.
+        if number != self._stop.signal or self._asked_to_end.expired:
+            if self._options.verbose:
+                self._report(number)
+            command.signal_tree(number, report=False)
+            # A stopped process handles no signal before it is continued.
+            command.signal_tree(signals.SIGCONT, report=False)
         asked = self._asked_to_end
-        if asked.deadline is None and not asked.expired:
+        if number in self._ending and asked.deadline is None and not asked.expired:
+            # The first signal that asks us to end sets the time.
             patience = 0 if number == self._stop.signal else self._stop.grace
             with suppress(RuntimeError):  # the command is being stopped already
                 asked.reschedule(current_time() + patience)
+
+    def _killing(self, command: Child, pump: Pump) -> AbstractContextManager[None]:
+        """Send KILL when the time is over that an enclosing `within` gives us."""
+        seconds, self._time_given = self._time_given, math.inf
+        kill = partial(command.signal_tree, signals.SIGKILL, report=False)
+        return pump.alarm(seconds, kill)
 
     def _report(self, number: int) -> None:
         name = self._options.command[0]
         say(f"sending signal {signal_name(number)} to command {name!r}")
 
 
-def _forwarded_signals() -> list[Any]:
+def _forwarded_signals() -> list[int]:
     """The signals to forward. Ignored ones stay ignored, for the command as well."""
     names = (*_ENDING, *_FORWARDED, "SIGALRM")
     numbers = {getattr(signals, name) for name in names if hasattr(signals, name)}
@@ -172,6 +183,5 @@ def _time_given() -> float:
         return math.inf
 
 
-async def _kill_after(seconds: float, command: Process) -> None:
-    await anyio.sleep(seconds)
-    command.send_signal(signals.SIGKILL, tree=True)
+def _do_nothing() -> None:
+    pass

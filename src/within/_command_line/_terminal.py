@@ -21,7 +21,7 @@ from ._messages import unstopped
 if TYPE_CHECKING:
     from typing import Self
 
-    from .._processes._process import Process
+    from .._processes._child import Child
 
 
 class Terminal:
@@ -35,7 +35,7 @@ class Terminal:
         self.cut_short = False  # we stopped the command; it did not end by itself
         self.was_lent = False  # the command had the terminal when it ended
         self._group = group
-        self._command: Process | None = None
+        self._command: Child | None = None
         self._wanted = False
         self._stop_key_came = False  # before the command was started
         self._modes: list[Any] = []
@@ -62,7 +62,7 @@ class Terminal:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def watch(self, command: Process) -> None:
+    def watch(self, command: Child) -> None:
         """Give ``command`` the terminal whenever it is stopped for using it."""
         self._command = command
         if self._fd >= 0:
@@ -93,7 +93,7 @@ class Terminal:
         if stop.si_status in (signals.SIGTTIN, signals.SIGTTOU):
             self._wanted = True
             if self._lend():
-                command.send_signal(signals.SIGCONT, tree=True)
+                command.signal_tree(signals.SIGCONT, report=False)
         elif self._is_lent():
             # Ctrl-Z stopped the command alone, and the shell waits for us. Give the
             # terminal back to the shell by stopping our whole group.
@@ -105,10 +105,10 @@ class Terminal:
         if self._command is None:
             self._stop_key_came = True
         else:
-            self._command.send_signal(signals.SIGTSTP, tree=True)
+            self._command.signal_tree(signals.SIGTSTP, report=False)
             self._stop(os.getpid(), self._command)
 
-    def _stop(self, target: int, command: Process) -> None:
+    def _stop(self, target: int, command: Child) -> None:
         """Stop our process, or our group for 0, and return when we are continued.
 
         The call returns at once if nobody could continue us: the kernel does not
@@ -119,7 +119,7 @@ class Terminal:
         signals.signal(signals.SIGTSTP, handler)
         if self._wanted:
             self._lend()
-        command.send_signal(signals.SIGCONT, tree=True)
+        command.signal_tree(signals.SIGCONT, report=False)
 
     # -- which group has the terminal ---------------------------------------------
 

@@ -45,9 +45,10 @@ class Block:
     """The task that is in the block. The block is open while this is set."""
     parent: Block | None
     """The block around this one, from entry on. It may belong to a parent task."""
-    entry: list[Any] | None
-    """The block's place in the alarm's heap."""
 
+    # Rarely used fields again.
+    entry: list[Any] | None = None
+    """The block's place in the alarm's heap."""
     anyio_shield: Any = None
     """The anyio scope that was opened together with a shield."""
     cancelling_at_entry = 0

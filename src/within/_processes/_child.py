@@ -56,6 +56,11 @@ class Child:
 
     It is made first and started afterwards, so that everything that a start opens
     belongs to it at once, and is released with it whatever interrupts us (P14).
+
+    The command line alone uses ``on_signal``, which is called with each signal that the
+    stop sequence sends, and two options of the command. ``process_group`` is a group for
+    the child to join; the group is ended with it. Its leader must be a child of ours that
+    is reaped later, or its number could be reused while we signal it (P5).
     """
 
     def __init__(self, command: Command, plan: Stop) -> None:
@@ -112,7 +117,8 @@ class Child:
         command = self._command
         env = command.options.get("env")
         mark = self._mark or self._guarded
-        if self._own_group and self._orphans.may_come():
+        adopts = command.options.get("adopts_orphans", True)
+        if self._own_group and adopts and self._orphans.may_come():
             mark = self._orphans.mark
         if mark is not None:
             env = marked(env, mark)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
-import platform
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +49,7 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command that has been checked in every part."""
 
     args: tuple[str | bytes, ...]
@@ -67,6 +64,8 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
             "child processes need POSIX: on Windows, only timeouts are available"
         )
     if not hasattr(os, "waitid"):  # it reports an exit without reaping
+        import platform
+
         raise NotImplementedError(
             f"child processes need os.waitid(), which this {sys.implementation.name} "
             f"{platform.python_version()} does not have (CPython has it, on macOS since "

@@ -151,26 +151,16 @@ def process(
     getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
-    return start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
+    return _start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
 
 
-async def start(
+async def _start(
     command: Command,
     plan: Stop,
-    files: tuple[Any, Any, Any] = (None, None, None),
-    text: tuple[str, str, int | None] = ("utf-8", "strict", None),
-    on_signal: Callable[[int], None] | None = None,
+    files: tuple[Any, Any, Any],
+    text: tuple[str, str, int | None],
 ) -> Process[Any, Any, Any]:
-    """Start a command that has been checked. The command line calls this as well.
-
-    The option ``process_group`` of ``command`` is the number of a group that the child
-    joins instead of getting a new one. The group is ended with the child. Its leader
-    must be a child of ours that is reaped later than this one, or its number could be
-    reused while we signal it (P5).
-
-    ``on_signal`` is called with each signal that the stop sequence sends.
-    """
     from anyio.lowlevel import checkpoint
 
     await checkpoint()  # a task that is cancelled starts nothing
-    return Process(command, plan, files, text, on_signal)
+    return Process(command, plan, files, text)

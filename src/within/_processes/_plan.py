@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .._seconds import as_seconds
 
+if TYPE_CHECKING:
+    from typing import Never
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
 class Stop:
     """How to end a child and its tree.
 
@@ -55,34 +56,92 @@ class Stop:
     1.5
     """
 
-    close_stdin: float = 0.0
-    signal: int = signals.SIGTERM
-    grace: float = 5.0
-    tree: Literal["child", "group", "all"] = "group"
-    first: Literal["tree", "child"] = "tree"
-    die_with_parent: bool = False
-    pause: float = 0.1
-    linger: float = 2.0
+    # Not a dataclass: importing `dataclasses`, and `inspect` with it, takes longer than
+    # importing the rest of this package.
+    __slots__ = (
+        "close_stdin",
+        "die_with_parent",
+        "first",
+        "grace",
+        "linger",
+        "pause",
+        "signal",
+        "tree",
+    )
 
-    def __post_init__(self) -> None:
-        for what in ("close_stdin", "grace", "pause", "linger"):
-            if getattr(self, what) is None:
-                raise TypeError(f"{what} is None: give math.inf to wait without limit")
-            seconds = as_seconds(getattr(self, what), what)
-            if seconds < 0:
-                raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
-            object.__setattr__(self, what, seconds)
-        number: Any = self.signal
+    def __init__(
+        self,
+        *,
+        close_stdin: float = 0.0,
+        signal: int = signals.SIGTERM,
+        grace: float = 5.0,
+        tree: Literal["child", "group", "all"] = "group",
+        first: Literal["tree", "child"] = "tree",
+        die_with_parent: bool = False,
+        pause: float = 0.1,
+        linger: float = 2.0,
+    ) -> None:
+        number: Any = signal
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"signal is {number!r}: give one of signal.Signals")
-        if self.signal not in signals.valid_signals():
-            raise ValueError(f"signal is {self.signal!r}: there is no such signal")
-        if self.tree not in ("child", "group", "all"):
+        if signal not in signals.valid_signals():
+            raise ValueError(f"signal is {signal!r}: there is no such signal")
+        if tree not in ("child", "group", "all"):
             raise ValueError(
-                f'tree is {self.tree!r}: give "child", "group" or "all" (see Stop)'
+                f'tree is {tree!r}: give "child", "group" or "all" (see Stop)'
             )
-        if self.first not in ("tree", "child"):
-            raise ValueError(f'first is {self.first!r}: give "tree" or "child"')
+        if first not in ("tree", "child"):
+            raise ValueError(f'first is {first!r}: give "tree" or "child"')
+        self.close_stdin: Final = _patience(close_stdin, "close_stdin")
+        self.signal: Final = signal
+        self.grace: Final = _patience(grace, "grace")
+        self.tree: Final = tree
+        self.first: Final = first
+        self.die_with_parent: Final = die_with_parent
+        self.pause: Final = _patience(pause, "pause")
+        self.linger: Final = _patience(linger, "linger")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(self, "linger"):  # the last one that __init__() sets
+            raise AttributeError(f"{self!r} cannot be changed: make another Stop")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> Never:
+        raise AttributeError(f"{self!r} cannot be changed: make another Stop")
+
+    def _as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        items = ", ".join(
+            f"{name}={value!r}" for name, value in self._as_dict().items()
+        )
+        return f"Stop({items})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Stop):
+            return NotImplemented
+        return self._as_dict() == other._as_dict()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._as_dict().values()))
+
+    def __reduce__(self) -> Any:
+        return _from_dict, (type(self), self._as_dict())
+
+
+def _from_dict(kind: type[Stop], values: dict[str, Any]) -> Stop:
+    """An instance again, for :mod:`pickle` and :mod:`copy`."""
+    return kind(**values)
+
+
+def _patience(value: float, what: str) -> float:
+    if value is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise TypeError(f"{what} is None: give math.inf to wait without limit")
+    seconds = as_seconds(value, what)
+    if seconds < 0:
+        raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
+    return seconds
 
 
 def check_stop(stop: object) -> None:

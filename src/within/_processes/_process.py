@@ -20,7 +20,6 @@ from ._stopping import let_finish, stop_child
 from ._typed import as_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Self, cast
 
@@ -66,11 +65,9 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         plan: Stop,
         files: tuple[Any, Any, Any],
         text: tuple[str, str, int | None],
-        on_signal: Callable[[int], None] | None = None,
     ) -> None:
         self._command = command
         self._child = child = Child(command, plan)
-        child.on_signal = on_signal
         self._plan = plan
         self._text = Text(*text[:2])
         self._rest = Rest(child, plan)

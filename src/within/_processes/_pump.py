@@ -119,6 +119,15 @@ class Pump:
         """End a wait when ``fd`` is readable, and leave the reading to the waiter."""
         self._selector.register(fd, selectors.EVENT_READ, _ignore)
 
+    def listen(self, fd: int, act: Callable[[], object]) -> None:
+        """End a wait when ``fd`` is readable, and call ``act()``, which reads it."""
+
+        def handle(fd: int) -> int:
+            act()
+            return 0
+
+        self._selector.register(fd, selectors.EVENT_READ, handle)
+
     def watch(self, fd: int) -> None:
         """End a wait when ``fd``, which tells of an exit, is readable.
 

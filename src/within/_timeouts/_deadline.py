@@ -18,6 +18,10 @@ CREATED: Final = "created"
 ENTERED: Final = "entered"
 EXITED: Final = "exited"
 
+_NUMBERS = frozenset((float, int))  # and neither bool nor any other subclass
+_USUAL = 10**9  # seconds; a float holds every int up to here
+_NEVER = math.inf
+
 
 class Deadline(Block):
     """The part of a :class:`within.Timeout` that does not concern entering and leaving."""
@@ -37,15 +41,14 @@ class Deadline(Block):
         self, delay: Any, deadline: Any, shield: bool, level: bool, name: str | None
     ) -> None:
         kind: Any = delay.__class__  # T5: the usual arguments are recognised quickly
-        if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
+        if kind in _NUMBERS and 0 < delay < _USUAL:
             self.delay = delay
         else:
             self.delay = None if delay is None else as_seconds(delay, "delay")
-        self.when = math.inf if deadline is None else as_seconds(deadline, "deadline")
+        self.when = _NEVER if deadline is None else as_seconds(deadline, "deadline")
         self._state = CREATED
         self._backend: Backend | None = None
         self.task = None
-        self.entry = None
         if shield:
             self.is_shield = True
         if level:

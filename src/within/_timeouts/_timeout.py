@@ -37,20 +37,22 @@ _PORTABLE = (
 )
 
 
-class _Answer:
-    """What an ``await`` returns at once."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: bool) -> None:
-        self._value = value
+class _Swallow:
+    """Awaiting it returns ``True`` at once."""
 
     def __await__(self) -> Generator[None, None, bool]:
-        return self._value
+        return True
         yield
 
 
-_SWALLOW, _GO_ON = _Answer(True), _Answer(False)
+class _GoOn(tuple[()]):
+    """Awaiting it returns ``None`` at once, without a frame of Python."""
+
+    __slots__ = ()
+    __await__: Any = tuple.__iter__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+_SWALLOW, _GO_ON = _Swallow(), _GoOn()
 
 
 class Timeout(Deadline):

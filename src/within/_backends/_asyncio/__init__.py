@@ -3,6 +3,11 @@
 Only modules below a folder or a name ``_asyncio…`` import asyncio.
 """
 
-from ._backend import backend_of_running_loop, running_backend, running_frame
+from ._backend import (
+    backend_of,
+    backend_of_running_loop,
+    running_frame,
+    running_loop,
+)
 
-__all__ = ["backend_of_running_loop", "running_backend", "running_frame"]
+__all__ = ["backend_of", "backend_of_running_loop", "running_frame", "running_loop"]

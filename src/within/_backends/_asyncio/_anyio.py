@@ -25,18 +25,19 @@ __all__ = [
     "innermost",
     "is_shielded",
     "shield",
+    "state_of",
 ]
 
 # Task -> state, whose `cancel_scope` is the innermost one. We use the dictionary inside
 # the WeakKeyDictionary directly, which is much faster: the difference is a third of what
 # a block costs.
 _states: Any = getattr(_asyncio, "_task_states", WeakKeyDictionary[Any, Any]())
-_state_of: Any = getattr(_states, "data", {}).get
+state_of: Any = getattr(_states, "data", {}).get  # by a weak reference to the task
 
 
 def innermost(task: Task[Any]) -> Any:
     """The innermost scope that ``task`` is in, or ``None``."""
-    state = _state_of(ref(task))
+    state = state_of(ref(task))
     return None if state is None else state.cancel_scope
 
 

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 from ..._core import OpenBlocks
 from ._alarm import Alarm
@@ -17,10 +18,10 @@ from ._pursuit import Pursuits
 from ._scopes import ANYIO, anyio_scopes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from ..._core import Block
-    from ._scopes import Scopes
 
 Task = asyncio.Task[Any]
 Group = BaseExceptionGroup[BaseException]
@@ -46,7 +47,8 @@ class AsyncioBackend:
         self.alarm = Alarm(loop, self.open_blocks.age, self._expire)
         self.pursuits = Pursuits(loop, self.open_blocks)
         self.descriptors = Descriptors(loop)
-        self._anyio: Scopes | None = None
+        # A dictionary's get() once there can be scopes of anyio. Each block uses it.
+        self._state_of: Callable[[ref[Task]], Any] | None = None
         self.wait_readable = self.descriptors.readable
         self.wait_writable = self.descriptors.writable
         self.notify_closing = self.descriptors.notify_closing
@@ -90,7 +92,10 @@ class AsyncioBackend:
                 if parent is not None:
                     parent = self._inherited_by(task, parent)
         block.parent = parent
-        if self._anyio is not None or ANYIO in sys.modules:
+        if self._state_of is not None:
+            if self._state_of(ref(task)) is not None:
+                self._note_scope(block, task)
+        elif ANYIO in sys.modules:
             self._note_scope(block, task)
         if when < self.alarm.rings_at and now < when:
             self.alarm.set(when)
@@ -187,10 +192,9 @@ class AsyncioBackend:
 
     def _note_scope(self, block: Block, task: Task) -> None:
         """Note the anyio scope around a block, to recognise shields inside it (T15)."""
-        anyio = self._anyio
-        if anyio is None:
-            anyio = self._anyio = anyio_scopes()
+        anyio = anyio_scopes()
         assert anyio is not None
+        self._state_of = anyio.state_of
         if (scope := anyio.innermost(task)) is not None:
             if block.is_shield:
                 scope = block.anyio_shield = anyio.shield()  # T14
@@ -343,15 +347,13 @@ class AsyncioBackend:
             )
 
 
-def running_backend() -> AsyncioBackend | None:
-    loop: Any = asyncio._get_running_loop()
-    if loop is None:
-        return None
-    try:
-        backend: AsyncioBackend = loop._within_backend
-    except AttributeError:
-        backend = _make_backend(loop)
-    return backend
+def running_loop() -> Any:
+    return asyncio._get_running_loop()  # trio-asyncio may replace it at any time
+
+
+def backend_of(loop: Any) -> AsyncioBackend:
+    backend: AsyncioBackend | None = getattr(loop, "_within_backend", None)
+    return _make_backend(loop) if backend is None else backend
 
 
 def backend_of_running_loop() -> AsyncioBackend | None:

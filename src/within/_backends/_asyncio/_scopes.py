@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from asyncio import Task
+    from weakref import ref
 
 # The module whose import shows that there may be scopes.
 ANYIO = "anyio._backends._asyncio"
@@ -14,6 +15,8 @@ ANYIO = "anyio._backends._asyncio"
 
 class Scopes(Protocol):
     """What the module ``_anyio`` offers."""
+
+    def state_of(self, task: ref[Task[Any]]) -> Any: ...
 
     def innermost(self, task: Task[Any]) -> Any: ...
 
