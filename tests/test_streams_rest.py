@@ -242,14 +242,28 @@ async def test_p9_a_line_that_has_not_ended_is_given_after_the_block() -> None:
     assert [found async for found in child] == ["Password:"]
 
 
-async def test_p9_at_most_a_mebibyte_of_unread_output_is_kept() -> None:
+async def test_p9_at_most_a_mebibyte_of_unread_output_is_kept_and_the_rest_is_told() -> (
+    None
+):
     script = "trap 'head -c 9000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
     async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
         await line(child)
     assert child.returncode == 7
     assert child.stdout is not None
-    size = sum([len(part) async for part in child.stdout])
+    size = 0
+    with pytest.raises(anyio.BrokenResourceError) as raised:
+        while True:
+            size += len(await child.stdout.receive())
     assert 1 << 20 <= size <= (1 << 20) + (1 << 18)
+    assert f"{9_000_000 - size} bytes are missing" in str(raised.value.__cause__)
+
+
+async def test_p9_a_mebibyte_that_fits_has_a_plain_end() -> None:
+    script = "trap 'head -c 1000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
+    async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
+        await line(child)
+    assert child.stdout is not None
+    assert sum([len(part) async for part in child.stdout]) == 1_000_000
 
 
 async def test_p9_after_wait_the_rest_can_be_read_without_a_guess() -> None:

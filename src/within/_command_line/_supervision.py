@@ -37,9 +37,8 @@ _FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO")
 _KILL_AFTER = "WITHIN_KILL_AFTER"
 _SHARE = 0.8  # of our own grace, so that a nested `within` is done in time
 
-# How long the rest of the group may run after the exit of the command, unless it still
-# has output of the command to deal with. In seconds.
-_PAUSE = 1.0
+# How long the rest of the group may run after the exit of the command. In seconds.
+_LINGER = 1.0
 
 
 async def supervise(options: Options, group: int) -> int:
@@ -62,10 +61,10 @@ class _Supervision:
             grace=options.kill_after or math.inf,
             tree=options.tree or "group",
             die_with_parent=options.die_with_parent,
-            # We cannot see whether output still comes: it is not ours (P6). But the helper
-            # of `exec > >(tee log)` is known by its input, and has as long as the command.
-            pause=_PAUSE,
-            linger=options.seconds or math.inf,
+            # The helper of `exec > >(tee log)` ends some milliseconds after the
+            # command. We cannot see whether output still comes: it is not ours (P6).
+            pause=_LINGER,
+            linger=_LINGER,
         )
         self._time_given = _time_given()
         self._limit = move_on_after(options.seconds or None)

@@ -161,7 +161,7 @@ class _GuardProcess:
         data = "".join(f"{message}\n" for message in messages).encode()
         while data:
             try:
-                sent = ours.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+                sent = ours.send(data, socket.MSG_NOSIGNAL)
                 data = data[sent:]
             except BlockingIOError:
                 poll = select.poll()
@@ -197,7 +197,8 @@ class _GuardProcess:
                 f"{sys.executable!r} here"
             )
         ours, theirs = keep(self._sockets, socket.socketpair)
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        ours.setblocking(False)
+        package = os.path.dirname(os.path.dirname(__file__))
         python = [sys.executable, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
         null = self._held.open(os.open, os.devnull, os.O_RDWR)
         # The shell ends at once, so that the guard is no child of ours: a program that
@@ -212,7 +213,7 @@ class _GuardProcess:
         theirs.close()
         self._held.close(null)
         with suppress(OSError, ValueError):  # it has been killed by now
-            pid = int(ours.recv(100, socket.MSG_DONTWAIT))
+            pid = int(ours.recv(100))
             pidfd = self._held.open(os.pidfd_open, pid)
             # P5: it was the guard's, and still is. It has no arguments in its execve().
             if _CODE.encode() in (command_line(pid) or _CODE.encode()):

