@@ -273,6 +273,7 @@ class Child:
                     break
                 select.select([], [], [], 0.0005)
             self.reap()
+        self.family.reap_orphans()  # reap() may have been interrupted
         self.held.close_all()
         self._is_released = True
         forget(self._record)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal as signals
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._census import census
@@ -100,6 +101,7 @@ class Family:
         self.watch()
         if self._mark:
             mark_family(self._leader, self._mark)
+            self.meet()  # it may have exited by now, and left us what it has forked
         if self._is_guarded:
             groups = self.groups() or (self._leader,)
             guard.started(self._mark, self._leader, self._tree, groups)
@@ -138,8 +140,8 @@ class Family:
         return found
 
     def meet(self) -> None:
-        """Look at the members before a signal ends them, if they may be left to us."""
-        if self._orphans is not None:
+        """Look at the members while they live, if they may be left to us."""
+        if self._orphans is not None and self._orphans.may_come:
             self.members()
 
     def left(self) -> list[int]:
@@ -164,9 +166,14 @@ class Family:
         return any(reads_from_the_dead(pid, but) for pid in self.members())
 
     def reap_orphans(self) -> None:
-        """Reap the dead ones that were left to us. The child has been reaped."""
+        """Reap the dead ones that were left to us. The child has been reaped.
+
+        If this was interrupted, it has to be repeated.
+        """
         if self._orphans is not None:
-            self._orphans.reap()
+            with suppress(OSError):  # out of descriptors to look for them
+                self._orphans.reap()
+            self._orphans = None
 
     def _note(self, pid: int) -> None:
         if self._orphans is not None:

@@ -9,12 +9,14 @@ group of ours: ``Popen(process_group=...)`` puts one there, and wants its status
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._tree import bears, has_marked_limits, is_our_zombie, listed, started_at
+from ._tree import EXEC, bears, has_marked_limits, is_our_zombie, listed, started_at
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,13 +35,19 @@ class Orphans:
 
     def __init__(self, mark: str, *, may_come: bool) -> None:
         self._mark = mark
-        self._may_come = may_come
+        self.may_come = may_come
         self._seen: dict[int, int] = {}  # pid -> when it was started
 
     def meet(self, pid: int) -> None:
         """A living member of the group."""
-        if self._may_come and pid not in self._seen and bears(pid, self._mark):
+        if self.may_come and pid not in self._seen and self._is_ours(pid):
             self.note(pid)
+
+    def _is_ours(self, pid: int) -> bool:
+        until = time.monotonic() + EXEC
+        while (found := bears(pid, self._mark)) is None and time.monotonic() < until:
+            select.select([], [], [], 0.0002)  # it is in execve()
+        return bool(found)
 
     def note(self, pid: int) -> None:
         """Note a member of the tree outside its group, which is about to be killed."""
@@ -47,7 +55,7 @@ class Orphans:
 
     def reap(self) -> None:
         """Reap the dead ones. The leader has been reaped."""
-        if self._may_come and _any_dead():
+        if self.may_come and _any_dead():
             for pid in listed():
                 if is_our_zombie(pid) and has_marked_limits(pid, self._mark):
                     _reap(pid)

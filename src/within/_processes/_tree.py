@@ -61,7 +61,7 @@ _BIRTH = 0.001
 
 # How long a process may be in execve(), where it has no environment: longer on a busy
 # machine or from a cold disk. In seconds.
-_EXEC = 0.05
+EXEC = 0.05
 
 
 class _Proc:
@@ -133,7 +133,7 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                     continue
                 found = bears(pid, mark)
                 if found is None:
-                    missed.setdefault(pid, time.monotonic() + _EXEC)
+                    missed.setdefault(pid, time.monotonic() + EXEC)
                     continue
                 missed.pop(pid, None)  # or it would be yielded again and again
                 if found:
