@@ -251,6 +251,66 @@ def guards() -> list[int]:
             return found
 
 
+NO_CHILD = """
+import ctypes, os, sys, threading, within, within.testing
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+libc = ctypes.CDLL(None)
+libc.prctl(36, int(sys.argv[1]), 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+async def main():
+    stop = within.Stop(die_with_parent=True)
+    await within.run("sh", "-c", "sleep 600 & exit", stop=stop)
+    async with within.process("sleep", "600", stop=stop) as child:
+        pass
+
+within.testing.run(main)
+is_subreaper = ctypes.c_int(-1)
+libc.prctl(37, ctypes.byref(is_subreaper), 0, 0, 0)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child", is_subreaper.value)
+"""
+
+
+@pytest.mark.parametrize("subreaper", ["0", "1"])
+@pytest.mark.parametrize("around", [[], ["unshare", "-pf", "--mount-proc"]])
+def test_p19_a_program_that_waits_for_all_its_children_does_not_see_the_guard(
+    around: list[str], subreaper: str
+) -> None:
+    if around and subprocess.run([*around, "true"], check=False).returncode:
+        pytest.skip("no permission for a namespace, or no unshare(1)")
+    command = [*around, sys.executable, "-W", "error", "-c", NO_CHILD, subreaper]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"no child {subreaper}\n", "")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p19_as_pid_1_the_kernel_is_the_guard(loop: str, killed: list[int]) -> None:
+    around = ["unshare", "-pf", "--mount-proc"]
+    if subprocess.run([*around, "true"], check=False).returncode:
+        pytest.skip("no permission for a namespace")
+    script = f"exec 9>&1; sleep {FOREVER} & echo $!; setsid sleep {FOREVER} & wait"
+    words = [sys.executable, "-c", PROGRAM.format(end=""), loop, "group", script, "1"]
+    with subprocess.Popen([*around, *words], stdout=subprocess.PIPE) as unshare:
+        assert unshare.stdout is not None
+        unshare.stdout.readline()
+        children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
+        program = int(children.read_text())
+        tree = [int(pid) for pid in descendants(program)]
+        assert len(tree) == 3
+        killed += tree
+        os.kill(program, signal.SIGKILL)
+        until_dead(tree)
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *descendants(int(child))]
+    return found
+
+
 UNBORN = """
 import os, sys, within, within.testing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import time
@@ -14,7 +15,7 @@ from children import FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _rest
+from within._processes import _rest, _tree
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -68,27 +69,91 @@ async def test_p6_a_flood_that_never_ends_is_bounded() -> None:
     assert not alive(int(done.stderr))
 
 
-async def test_p6_a_helper_at_work_is_not_taken_for_silent() -> None:
-    """It uses the processor for longer than the pause, and then it writes."""
-    burn = "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done; echo done"
-    done = await run("sh", "-c", f"({burn}) &", stop=Stop(pause=0.01, linger=60))
-    assert done.stdout == b"done\n"
+@pytest.mark.parametrize(
+    "work",
+    [
+        "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done",
+        "for n in $(seq 300); do /bin/true; done",
+        "sleep 0.5",  # as one does that waits for the network
+    ],
+)
+async def test_p6_a_helper_is_not_taken_for_silent_while_it_deals_with_the_output(
+    work: str,
+) -> None:
+    script = f"exec > >(cat; {work}; echo done); echo result"
+    for pause in (1e-9, 0.01):
+        stop = Stop(pause=pause, linger=60)
+        done = await run("bash", "-c", script, stop=stop)
+        assert done.stdout == b"result\ndone\n"
+
+
+async def test_p6_so_are_all_of_several_helpers_in_a_row() -> None:
+    script = (
+        "exec > >(cat | (sleep 0.2; cat) | (cat; sleep 0.2; echo done)); echo result"
+    )
+    done = await run("bash", "-c", script, stop=Stop(pause=0.01, linger=60))
+    assert done.stdout == b"result\ndone\n"
+
+
+async def test_p6_the_input_of_the_command_makes_no_helper_of_a_job() -> None:
+    """It inherits a pipe to which nobody writes any more, and that is all."""
+    began = time.monotonic()
+    script = f"sleep {FOREVER} <&3 3<&- & echo hi"
+    done = await run(
+        *("sh", "-c", f"exec 3<&0; {script}"), input=b"x", stop=Stop(linger=math.inf)
+    )
+    assert done.stdout == b"hi\n"
+    assert time.monotonic() - began < 15  # a bound for any load
+
+
+async def test_p6_a_busy_job_that_never_writes_has_no_more_than_the_pause() -> None:
+    stop = Stop(pause=0.02, linger=math.inf)
+    done = await run("sh", "-c", "while :; do :; done & echo $!", stop=stop)
+    assert not alive(int(done.stdout))
+
+
+class Left:
+    """A child that has left one process behind, which does as it is told."""
+
+    stdin = None
+    family: Any
+
+    def __init__(self) -> None:
+        self.family = self
+        self.doing = _tree.Activity(b"S", 0)
+        self.reads = False
+
+    def activity(self) -> dict[int, _tree.Activity]:
+        return {7: self.doing}
+
+    def has_reader(self, but: object) -> bool:
+        return self.reads
 
 
 @pytest.mark.parametrize(
-    "burn",
+    ("states", "seconds"),
     [
-        "n=0; while [ $n -lt 2000000 ]; do n=$((n+1)); done; echo done",
-        "for n in $(seq 1500); do /bin/true; done; echo done",
+        ([(b"S", 0)], 1),
+        ([(b"S", 0.5), (b"S", 0.5)], 1.5),  # it has worked, and then no more
+        ([(b"R", 0), (b"R", 0), (b"R", 0), (b"S", 0)], 4),  # it had no turn
+        ([(b"R", 0.25), (b"R", 0.5), (b"R", 1)], 2.25),
+        ([(b"D", 9), (b"D", 9), (b"S", 9)], 3),
     ],
 )
-async def test_p6_a_helper_at_work_may_be_asleep_at_the_moment_of_a_look(
-    burn: str, monkeypatch: pytest.MonkeyPatch
+def test_p6_what_counts_is_the_time_that_it_had_in_silence(
+    states: list[tuple[bytes, float]], seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The processes of a pipe wait for each other, and a shell for its programs."""
-    monkeypatch.setattr(_rest, "is_running", lambda pid: False)
-    done = await run("sh", "-c", f"({burn}) &", stop=Stop(pause=0.3, linger=60))
-    assert done.stdout == b"done\n"
+    now = 100.0
+    monkeypatch.setattr(_rest.time, "monotonic", lambda: now)
+    left: Any = Left()
+    rest = _rest.Rest(left, Stop(pause=1, linger=100))
+    rest.begin()
+    while wait := rest.left():
+        now += wait
+        if states:
+            left.doing = _tree.Activity(*states.pop(0))
+    assert now == 100 + seconds
+    assert states == []
 
 
 async def test_p6_no_pause_at_all_still_has_what_was_written_before_the_exit() -> None:
@@ -177,14 +242,28 @@ async def test_p9_a_line_that_has_not_ended_is_given_after_the_block() -> None:
     assert [found async for found in child] == ["Password:"]
 
 
-async def test_p9_at_most_a_mebibyte_of_unread_output_is_kept() -> None:
+async def test_p9_at_most_a_mebibyte_of_unread_output_is_kept_and_the_rest_is_told() -> (
+    None
+):
     script = "trap 'head -c 9000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
     async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
         await line(child)
     assert child.returncode == 7
     assert child.stdout is not None
-    size = sum([len(part) async for part in child.stdout])
+    size = 0
+    with pytest.raises(anyio.BrokenResourceError) as raised:
+        while True:
+            size += len(await child.stdout.receive())
     assert 1 << 20 <= size <= (1 << 20) + (1 << 18)
+    assert f"{9_000_000 - size} bytes are missing" in str(raised.value.__cause__)
+
+
+async def test_p9_a_mebibyte_that_fits_has_a_plain_end() -> None:
+    script = "trap 'head -c 1000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
+    async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
+        await line(child)
+    assert child.stdout is not None
+    assert sum([len(part) async for part in child.stdout]) == 1_000_000
 
 
 async def test_p9_after_wait_the_rest_can_be_read_without_a_guess() -> None:

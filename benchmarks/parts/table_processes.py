@@ -22,6 +22,7 @@ import anyio
 import within
 
 from .table import NOT_APPLICABLE, Table, tabulate
+from .table_programs import adopted_by, left_by
 
 Command = list[str]
 
@@ -32,6 +33,9 @@ NAP, LONG_NAP = 4, 6
 LINES = ["x" * 200_000 + "\n", "short\n"]
 
 _numbers = itertools.count(1)
+
+# How `within` stops its children.
+STOP = within.Stop()
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,19 @@ class Peer:
 
 
 def measure() -> Table:
-    peers = [
-        Peer("subprocess.run", (), _subprocess_run, _subprocess_parts),
-        _peer("asyncio", "asyncio", _asyncio_run, _asyncio_parts),
-        _peer("anyio (asyncio)", "asyncio", _anyio_run, _anyio_parts),
-        _peer("trio", "trio", _trio_run, _trio_parts),
-        _peer("shellous", "asyncio", _shellous_run, _shellous_parts),
-        _peer("within (asyncio)", "asyncio", _within_run, _within_parts),
-        _peer("within (trio)", "trio", _within_run, _within_parts),
-    ]
     situations: dict[str, Callable[[Peer], str]] = {
         f"sh -c 'sleep {LONG_NAP} & wait' under a limit of {LIMIT} s": _orphan,
         f"sh -c 'echo hi; sleep {NAP} &'": _early,
         "output written before the limit struck": _kept,
         "one line over 64 KiB": _long_line,
+        "bash -c 'exec > >(sleep 0.5; cat); echo hi'": _helper,
+        "the program is killed (SIGKILL)": partial(_signalled, number=signal.SIGKILL),
+        "sys.exit() in a SIGTERM handler": partial(_signalled, number=signal.SIGTERM),
+        "a limit in a program that adopts orphans, as PID 1 does": _adopted,
     }
     if platform.system() == "Windows":  # which has no sh
         situations = dict.fromkeys(situations, _not_applicable)
-    return tabulate(peers, situations)
+    return tabulate(PEERS, situations)
 
 
 def _peer(
@@ -97,6 +96,23 @@ def _orphan(peer: Peer) -> str:
         return f"hangs: {took:.1f} s"
     fate = f"{left} orphan left" if left else "whole tree dead"
     return f"{fate}, after {took:.2f} s"
+
+
+def _helper(peer: Peer) -> str:
+    """All that the command writes goes through a helper, which outlives it."""
+    output = peer.run(["bash", "-c", "exec > >(sleep 0.5; cat); echo hi"], None)
+    return "kept" if output in (b"hi\n", "hi\n") else f"lost: {output!r}"
+
+
+def _signalled(peer: Peer, number: int) -> str:
+    with _nap(LONG_NAP) as nap:
+        command = ["sh", "-c", f"{nap} & wait"]
+        return left_by(peer.title, number, command, lambda: len(_sleepers(nap)))
+
+
+def _adopted(peer: Peer) -> str:
+    with _nap(LONG_NAP) as nap:
+        return adopted_by(peer.title, ["sh", "-c", f"{nap} & wait"])
 
 
 def _early(peer: Peer) -> str:
@@ -266,10 +282,21 @@ async def _shellous_parts(command: Command) -> list[bytes | str]:
 
 
 async def _within_run(command: Command, limit: float | None) -> bytes:
-    done: Any = await within.run(*command, timeout=limit)
+    done: Any = await within.run(*command, timeout=limit, stop=STOP)
     return bytes(done.stdout)
 
 
 async def _within_parts(command: Command) -> list[bytes | str]:
     async with within.process(*command) as child:
         return [line async for line in child]
+
+
+PEERS = [
+    Peer("subprocess.run", (), _subprocess_run, _subprocess_parts),
+    _peer("asyncio", "asyncio", _asyncio_run, _asyncio_parts),
+    _peer("anyio (asyncio)", "asyncio", _anyio_run, _anyio_parts),
+    _peer("trio", "trio", _trio_run, _trio_parts),
+    _peer("shellous", "asyncio", _shellous_run, _shellous_parts),
+    _peer("within (asyncio)", "asyncio", _within_run, _within_parts),
+    _peer("within (trio)", "trio", _within_run, _within_parts),
+]

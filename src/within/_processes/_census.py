@@ -18,8 +18,8 @@ from ._tree import FEW_BIRTHS, group_of, is_alive, listed, newest_pid
 # It takes the kernel longer than this to give out all pids once. In seconds.
 _FRESH = 0.25
 
-# A pid is given out some microseconds before its process can be found by it. One
-# that was not found is looked for again for this long. In seconds.
+# A pid is given out some microseconds before its process can be found by it. One that
+# was not found is looked for again at each look in this time. In seconds.
 _MATURITY = 0.01
 
 # Upper bound on forks that are not visible yet.

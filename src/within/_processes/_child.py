@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import enum
 import os
 import select
 import signal as signals
@@ -14,25 +15,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from .._results import Usage
-from ._census import census
 from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
+from ._family import Family
 from ._files import Closable, Files
 from ._fork import start_program
-from ._guard import guard
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
-from ._marks import marked, new_mark
-from ._orphans import Orphans
-from ._tree import (
-    bearers,
-    can_search,
-    group_of,
-    ignoring_missing,
-    mark_family,
-    may_signal,
-    processor_time,
-    signal_member,
-)
+from ._tree import identity, ignoring_missing, may_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,24 +32,49 @@ if TYPE_CHECKING:
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
 
-# PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
-_TO_GROUP = 4
-
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
+class State(enum.Enum):
+    """How far the life of a child has come."""
+
+    MADE = "not started"
+    RUNNING = "running"
+    EXITED = "exited, not reaped"  # its pid is still its own (P5)
+    LOST = "reaped by somebody else"  # its pid may be any process's
+    REAPED = "reaped"
+    LEFT = "left to itself"  # it could not be killed
+    RELEASED = "released"  # nothing of it is ours any more
+
+
+# There may be a tree to signal and to end.
+_OPEN = (State.RUNNING, State.EXITED, State.LOST)
+
+
 class Child:
-    """A child, and the group or the marked tree that goes with it.
+    """A child, and the family that is ended with it.
 
     It is made first and started afterwards, so that everything that a start opens
     belongs to it at once, and is released with it whatever interrupts us (P14).
 
-    The command line alone uses ``on_signal``, which is called with each signal that the
-    stop sequence sends, and two options of the command. ``process_group`` is a group for
-    the child to join; the group is ended with it. Its leader must be a child of ours that
-    is reaped later, or its number could be reused while we signal it (P5).
+    Attributes:
+        args: The command.
+        returncode: Its status, from the moment that its exit is noticed.
+        exit_fd: A descriptor that tells of its exit; -1 before the start, and after it
+            has been reaped or left.
+        held: All descriptors that are ours because of it.
+        ends: Our ends of its pipes. They refer to us: with a strong reference back, a
+            child that is dropped would run on until the garbage collector comes by.
+        family: What is ended with it.
+        stdin: The identity of its input, for telling helpers from it.
+        on_signal: Called with each signal that the stop sequence sends.
+
+    The command line alone uses ``on_signal`` and two options of the command.
+    ``process_group`` is a group for the child to join; it is ended with the child. Its
+    leader must be a child of ours that is reaped later, or its number could be reused
+    while we signal it (P5). Without ``adopts_orphans`` what is left to us is not reaped.
     """
 
     def __init__(self, command: Command, plan: Stop) -> None:
@@ -68,27 +82,43 @@ class Child:
         self.returncode: int | None = None
         self.exit_fd = -1
         self.held = Descriptors()
-        # Our ends of its pipes. They refer to us: with a strong reference back, a child
-        # that is dropped would run on until the garbage collector comes by.
         self.ends: WeakSet[Closable] = WeakSet()
+        self.stdin: tuple[int, int] | None = None
         self.on_signal: Callable[[int], None] | None = None
         self._command = command
         self._owner = os.getpid()
-        self._own_group = plan.tree != "child"
-        self._joined: int = command.options.get("process_group", 0)
-        mark = new_mark()
-        self._mark = mark if plan.tree == "all" else None  # for our search
-        self._guarded = mark if plan.die_with_parent else None  # for the guard
-        self._tree = plan.tree
-        self._orphans = Orphans(mark)
-        self._pids: list[int] = []  # its own, from the moment of the fork
-        self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
-        self._record = record(self, self._pids, self._waited)
+        # Both lists are filled by C code in the same step as fork() and wait4(). They
+        # alone say whether there is a process, and whether its pid is still its own.
+        self._pids: list[int] = []
+        self._waited: list[tuple[int, int, Any]] = []  # no pid: it was not reaped by us
+        self._is_lost = False
+        self._is_released = False
         self._began = time.monotonic()
         self._ended: float | None = None
-        self._lost = False  # reaped by somebody else
-        self._released = False
-        _open.add(self)
+        options = command.options
+        self.family = Family(
+            plan,
+            self._pids,
+            joined=options.get("process_group", 0),
+            adopts=options.get("adopts_orphans", True),
+        )
+        self._record = record(self, self._pids, self._waited)
+        _unreleased.add(self)
+
+    @property
+    def state(self) -> State:
+        """How far its life has come."""
+        if self._is_released:
+            return State.RELEASED
+        if self._waited:
+            if self._waited[0][0] or self._is_lost:
+                return State.REAPED
+            return State.LEFT
+        if self._is_lost:
+            return State.LOST
+        if not self._pids:
+            return State.MADE
+        return State.RUNNING if self.returncode is None else State.EXITED
 
     def __enter__(self) -> Self:
         return self
@@ -100,43 +130,23 @@ class Child:
         return f"child {self.pid} {' '.join(map(str, self.args))!r}"
 
     def __del__(self) -> None:
-        if hasattr(self, "_released"):  # else it was interrupted while it was made
+        if hasattr(self, "_record"):  # else it was interrupted while it was made
             self.drop()
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
         self._began = time.monotonic()
         look_after()
-        if self._mark is not None and not can_search():
-            warnings.warn(
-                'tree="all" finds only the process group here: there is no /proc, or it '
-                "shows the processes of another pid namespace",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        command = self._command
-        env = command.options.get("env")
-        mark = self._mark or self._guarded
-        adopts = command.options.get("adopts_orphans", True)
-        if self._own_group and adopts and self._orphans.may_come():
-            mark = self._orphans.mark
-        if mark is not None:
-            env = marked(env, mark)
-        # setsid() makes a group as well, and setpgid() would fail after it.
-        new_session = command.options.get("start_new_session")
-        group = self._joined if self._own_group and not new_session else -1
-        files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
+        options = self._command.options
+        size = self._command.pipe_size
+        files = Files(self.held, stdin, stdout, stderr, size)
         try:
-            if self._guarded is not None:
-                guard.expect(self._guarded)
-            start_program(self._pids, command, files.for_child, env, group)
-            if self._own_group:
-                for watched in self._groups():
-                    census.watch(watched)
-            if mark is not None:
-                mark_family(self.pid, mark)
-            if self._guarded is not None:
-                guard.started(self._guarded, self.pid, self._tree, self._groups())
+            self.stdin = _identity_of(files.for_child[0])
+            env = self.family.environment(options.get("env"))
+            new_session = bool(options.get("start_new_session"))
+            group = self.family.group_to_join(new_session=new_session)
+            start_program(self._pids, self._command, files.for_child, env, group)
+            self.family.started()
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:
             files.failed()
@@ -153,6 +163,10 @@ class Child:
     def is_ours(self) -> bool:
         """False in a fork: the child belongs to the process that started it."""
         return os.getpid() == self._owner
+
+    def is_open(self) -> bool:
+        """Whether there may be something of it to signal and to end."""
+        return self.state in _OPEN and self.is_ours()
 
     # -- its end -----------------------------------------------------------
 
@@ -176,39 +190,16 @@ class Child:
         self.returncode = result.si_status if exited else -result.si_status
         return True
 
-    def left(self) -> list[int]:
-        """Some living members of its tree, without the child; empty if there are none."""
-        members = self._members()
-        if not members and self._mark is not None:
-            for pid, _ in bearers(self._mark):
-                if pid != self.pid:
-                    self._orphans.note(pid)
-                    return [pid]
-        return members
-
-    def _groups(self) -> tuple[int, ...]:
-        """The groups that are ended with it: the one that it has joined, if any, and one
-        that has its number, because it was made for it or by it (setsid(2)).
-        """
-        return (self._joined, self.pid) if self._joined else (self.pid,)
-
-    def _members(self) -> list[int]:
-        groups = self._groups() if self._own_group else ()
-        found = [pid for group in groups for pid in census.members(group)]
-        found = [pid for pid in found if pid != self.pid]
-        for pid in found:
-            self._orphans.meet(pid)
-        return found
-
-    def work(self) -> dict[int, int]:
-        """The processor time of each living member of its group, and of its children."""
-        if self._waited or not self._own_group:
-            return {}
-        return {pid: processor_time(pid) for pid in self._members()}
-
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.left()
+        return self.has_exited() and not self.family.left()
+
+    def is_refused(self) -> bool:
+        """Whether it lives, or some of its tree do, and none of them may be signalled."""
+        if not self.has_exited():
+            return not may_signal(self.pid)
+        left = self.family.left()
+        return bool(left) and not any(map(may_signal, left))
 
     @property
     def usage(self) -> Usage | None:
@@ -226,30 +217,31 @@ class Child:
 
     def reap(self) -> None:
         """Reap it. From here on its pid may go to another process (P5)."""
-        if self._waited or not self._pids or not self.is_ours():
+        if not self.is_open():
             return
-        if self._own_group:
-            self._signal_groups(signals.SIGKILL)  # a member that we have not seen
-        if not self._lost:
-            try:
-                # Kept in one step: a pid that we have given back but still believe
-                # to be ours could be signalled again.
-                _, status, _ = keep(self._waited, os.wait4, self.pid, os.WNOHANG)
-            except ChildProcessError:
-                self._lose()
-            else:
-                if self._waited[0][0]:
-                    self.returncode = os.waitstatus_to_exitcode(status)
-                    self._ended = self._ended or time.monotonic()
-                    self._orphans.reap()
-                else:  # the kernel is holding it up, or we may not kill it
-                    keep_for_later(self.pid)
+        self._signal_groups(signals.SIGKILL)  # a member that we have not seen
+        if not self._is_lost:
+            self._wait()
         if not self._waited:
             self._waited.append((0, 0, None))
-        for group in self._groups():
-            census.forget(group)
+        self.family.unwatch()
         exit_fd, self.exit_fd = self.exit_fd, -1
         self.held.close(exit_fd)
+
+    def _wait(self) -> None:
+        try:
+            # Kept in one step: a pid that we have given back but still believe to be ours
+            # could be signalled again.
+            pid, status, _ = keep(self._waited, os.wait4, self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self._lose()
+            return
+        if not pid:  # the kernel is holding it up, or we may not kill it
+            keep_for_later(self.pid)
+            return
+        self.returncode = os.waitstatus_to_exitcode(status)
+        self._ended = self._ended or time.monotonic()
+        self.family.reap_orphans()
 
     def end_now(self) -> None:
         """Kill and reap it, without a loop, and release everything that it has.
@@ -257,20 +249,18 @@ class Child:
         After :meth:`reap` there is nothing left to kill. This is also used where nothing
         can be awaited.
         """
-        if self._released or not self.is_ours():
+        if self.state is State.RELEASED or not self.is_ours():
             return
-        if self._waited or not self._pids:  # nothing to kill, as after most ends
-            self._end_now()
-        else:
+        if self.state in _OPEN:
             undisturbed(self._end_now)
+        else:  # nothing to kill, as after most ends
+            self._end_now()
 
     def drop(self) -> None:
         """Called when nothing refers to it any more, or when the interpreter exits."""
-        if self._released or not self.is_ours():
-            return
-        was_running = bool(self._pids) and not self._waited
+        was_open = self.is_open()
         self.end_now()  # first: the warning may be an error
-        if was_running:
+        if was_open:
             warnings.warn(
                 f"{self!r} was dropped while open: leave its block, or await aclose()",
                 ResourceWarning,
@@ -281,9 +271,9 @@ class Child:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
         self.held.close_except(self.exit_fd)  # of ends that are gone already
-        if self._pids and not self._waited:
-            if self._own_group and not census.is_watching(self.pid):
-                census.watch(self.pid)  # its start was interrupted before that
+        if self.state in _OPEN:
+            if not self.family.is_watched():
+                self.family.watch()
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
@@ -293,21 +283,12 @@ class Child:
                     break
                 select.select([], [], [], 0.0005)
             self.reap()
-        for group in self._groups():
-            census.forget(group)
+        self.family.reap_orphans()  # reap() may have been interrupted
         self.held.close_all()
-        self._released = True
+        self._is_released = True
         forget(self._record)
-        _open.discard(self)
-        if self._guarded is not None:
-            guard.forget(self._guarded)
-
-    def is_refused(self) -> bool:
-        """Whether it lives, or some of its tree do, and none of them may be signalled."""
-        if not self.has_exited():
-            return not may_signal(self.pid)
-        left = self.left()
-        return bool(left) and not any(map(may_signal, left))
+        _unreleased.discard(self)
+        self.family.forget()
 
     def _seems_gone(self) -> bool:
         try:
@@ -319,7 +300,7 @@ class Child:
 
     def signal(self, number: int, *, report: bool = False) -> None:
         """Send a signal to the child alone. Does nothing if it has ended."""
-        if self._waited or not self.is_ours() or self.has_exited():
+        if not self.is_open() or self.has_exited():
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
@@ -328,54 +309,32 @@ class Child:
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:
         """Send a signal to everything that :class:`Stop` ends with the child."""
-        if self._waited or not self.is_ours():
+        if not self.is_open():
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
-        if self._own_group:
-            self._signal_groups(number)
-        if (
-            not self._own_group
-            or group_of(self.pid) not in self._groups()
-            or number == signals.SIGKILL
-        ):
-            self.signal(number)  # it may have moved to another group
-        if self._mark is not None:
-            for pid, pidfd in bearers(self._mark):
-                # The group has had it already. A second SIGKILL does no harm, and
-                # reaches one that was born into the group since.
-                self._orphans.note(pid)
-                told = self._own_group and group_of(pid) in self._groups()
-                if number == signals.SIGKILL or not told:
-                    ignoring_missing(signals.pidfd_send_signal, pidfd, number)
+        self.family.meet()
+        self._signal_groups(number)
+        if number == signals.SIGKILL or not self.family.is_child_in_groups():
+            self.signal(number)
+        self.family.signal_marked(number)
 
     def _signal_groups(self, number: int) -> None:
-        for group in self._groups():
-            if group == self.pid:
-                self._signal_own_group(number)
-            else:  # its number stays the group's as long as its leader is not reaped
-                ignoring_missing(os.killpg, group, number)
-
-    def _signal_own_group(self, number: int) -> None:
+        if not self.family.has_group:
+            return
+        self.family.signal_joined(number)
         try:  # another wait() may have reaped it since we looked
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             self._lose()
-        if not self._lost:
-            ignoring_missing(os.killpg, self.pid, number)
-            return
-        # Its pid may be any process's by now. The pidfd still knows the group; where
-        # there is no pidfd, or the kernel is older than that, the members are held
-        # one by one.
-        try:
-            signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
-        except (OSError, AttributeError):
-            for pid in census.members(self.pid):
-                signal_member(pid, self.pid, number)
+        if self._is_lost:
+            self.family.signal_without_number(number, self.exit_fd)
+        else:
+            self.family.signal_own(number)
 
     def _lose(self) -> None:
         """Another wait() has reaped it, or SIGCHLD is ignored."""
-        self._lost = True
+        self._is_lost = True
         if self.returncode is None:
             self.returncode = _UNKNOWN
             warnings.warn(
@@ -386,14 +345,21 @@ class Child:
             )
 
 
+def _identity_of(fd: int) -> tuple[int, int] | None:
+    try:
+        return identity(os.fstat(max(fd, 0)))  # -1 stands for ours
+    except OSError:  # it is closed, for the child as well
+        return None
+
+
 # Those that are not released, for an end of the interpreter that finds them open.
-_open: WeakSet[Child] = WeakSet()
+_unreleased: WeakSet[Child] = WeakSet()
 
 
 @atexit.register
 def _drop_all() -> None:
     try:
-        for child in tuple(_open):
+        for child in tuple(_unreleased):
             child.drop()
     finally:
         look_after_all()

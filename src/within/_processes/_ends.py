@@ -6,6 +6,7 @@ and a pump moves what is left when the block ends. Either way they go through he
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from contextlib import suppress
@@ -31,7 +32,7 @@ _CHUNK = 65536
 _LARGE = 262144
 
 # What is kept for streams that nobody reads while the child is being stopped. In
-# bytes; the rest is thrown away, so that the child can flush and exit (P4).
+# bytes; the rest is dropped, so that the child can flush and exit (P4).
 _MOST_HELD = 1 << 20
 
 
@@ -62,15 +63,27 @@ class Output:
         self._close = close
         self._held: deque[bytes] = deque()
         self._size = 0  # of what is held, in bytes
+        self._dropped = 0  # after that, in bytes
         self._chunk = _CHUNK
         self._pumps: list[Pump] = []
         self._waiter: Pump | None = None  # for readers; made when one has to wait
         self._shared: Pump | None = None  # for one that reads another pipe as well
 
     def read(self, most: int) -> bytes | None:
-        """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet."""
+        """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet.
+
+        Raises:
+            OSError: Where bytes are missing that were dropped while the child was being
+                stopped.
+        """
         if self._held:
             return self._take(most)
+        if self._dropped:
+            raise OSError(
+                errno.ENOBUFS,
+                f"{self._dropped} bytes are missing: the child wrote them while it was "
+                f"being stopped, and of unread output only {_MOST_HELD} bytes are kept",
+            )
         if self.fd < 0:
             return b""
         try:
@@ -159,6 +172,8 @@ class Output:
         if self._size < _MOST_HELD:
             self._held.append(data)
             self._size += len(data)
+        else:
+            self._dropped += len(data)
 
     def _take(self, most: int) -> bytes:
         data = self._held.popleft()

@@ -7,6 +7,8 @@ the guard, waits for this program to end. It is started when first needed, serve
 trees of the program, and finds them by their marks, so that it cannot hit a process that
 has reused a pid of ours (P5). See ``_guarding`` for what it does.
 
+PID 1 needs no guard: when it ends, the kernel kills everything in its pid namespace.
+
 It reads from a socket which trees there are. The socket also tells it of our end: only
 this program holds the other side. (A pipe would do, but a write to a pipe that nobody
 reads any more kills a program that has SIGPIPE at its default.)
@@ -26,9 +28,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ._command import Command
-from ._descriptors import Descriptors, keep
+from ._descriptors import Descriptors, keep, undisturbed
 from ._fork import start_program
 from ._lost import keep_for_later
+from ._orphans import not_adopting
 from ._tree import can_search, command_line
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class Guard:
         Raises:
             NotImplementedError: Where no guard can find or signal a tree.
         """
+        if os.getpid() == 1:
+            return
         if not can_search() or not hasattr(os, "pidfd_open"):
             raise NotImplementedError(
                 "die_with_parent=True needs Linux with pidfds and the /proc of its pid "
@@ -81,6 +86,8 @@ class Guard:
         self, mark: str, pid: int, tree: str, groups: tuple[int, ...] = ()
     ) -> None:
         """The tree has a leader now, and ``tree`` says what belongs to it."""
+        if os.getpid() == 1:
+            return
         self._tell(mark, " ".join(map(str, ("=", mark, pid, tree, *groups))))
 
     def forget(self, mark: str) -> None:
@@ -154,7 +161,7 @@ class _GuardProcess:
         data = "".join(f"{message}\n" for message in messages).encode()
         while data:
             try:
-                sent = ours.send(data, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+                sent = ours.send(data, socket.MSG_NOSIGNAL)
                 data = data[sent:]
             except BlockingIOError:
                 poll = select.poll()
@@ -190,7 +197,8 @@ class _GuardProcess:
                 f"{sys.executable!r} here"
             )
         ours, theirs = keep(self._sockets, socket.socketpair)
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        ours.setblocking(False)
+        package = os.path.dirname(os.path.dirname(__file__))
         python = [sys.executable, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
         null = self._held.open(os.open, os.devnull, os.O_RDWR)
         # The shell ends at once, so that the guard is no child of ours: a program that
@@ -198,25 +206,34 @@ class _GuardProcess:
         # Ctrl-C and no signal to our group reaches it.
         command = Command(
             ("/bin/sh", "-c", _IN_BACKGROUND, "sh", *python),
-            {"cwd": "/", "start_new_session": True},
+            # It keeps the signals blocked that are blocked here: it is to hear none.
+            {"cwd": "/", "start_new_session": True, "keep_signal_mask": True},
         )
-        pids: list[int] = []
-        try:
-            start_program(pids, command, (theirs.fileno(), null, null), None, -1)
-            with suppress(ChildProcessError):  # SIGCHLD is ignored
-                os.waitpid(pids[0], 0)
-        except BaseException:  # interrupted, by a signal handler (P14)
-            for pid in pids:
-                keep_for_later(pid)
-            raise
+        undisturbed(lambda: _start_beside_us(command, (theirs.fileno(), null, null)))
         theirs.close()
         self._held.close(null)
         with suppress(OSError, ValueError):  # it has been killed by now
-            pid = int(ours.recv(100, socket.MSG_DONTWAIT))
+            pid = int(ours.recv(100))
             pidfd = self._held.open(os.pidfd_open, pid)
             # P5: it was the guard's, and still is. It has no arguments in its execve().
             if _CODE.encode() in (command_line(pid) or _CODE.encode()):
                 self._pidfd = pidfd
+
+
+def _start_beside_us(command: Command, files: tuple[int, int, int]) -> None:
+    """Start what leaves a process behind that is no child of ours."""
+    pids: list[int] = []
+    try:
+        # A subreaper would get it back. For a millisecond it adopts nobody, and orphans
+        # of that time go to its own reaper.
+        with not_adopting():
+            start_program(pids, command, files, None, -1)
+            with suppress(ChildProcessError):  # SIGCHLD is ignored
+                os.waitpid(pids[0], 0)
+    except BaseException:  # interrupted, by a signal handler (P14)
+        for pid in pids:
+            keep_for_later(pid)
+        raise
 
 
 guard = Guard()

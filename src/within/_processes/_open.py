@@ -12,7 +12,7 @@ from ._plan import Stop, check_stop
 from ._process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping
     from typing import Unpack
 
     from .._contexts import Opening

@@ -9,13 +9,19 @@ group of ours: ``Popen(process_group=...)`` puts one there, and wants its status
 from __future__ import annotations
 
 import os
+import select
 import sys
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._tree import bears, has_marked_limits, is_our_zombie, listed, started_at
+from ._tree import EXEC, bears, has_marked_limits, is_our_zombie, listed, started_at
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
 
@@ -27,20 +33,21 @@ class Orphans:
     from somebody else.
     """
 
-    def __init__(self, mark: str) -> None:
-        self.mark = mark
-        self._may_come = False
+    def __init__(self, mark: str, *, may_come: bool) -> None:
+        self._mark = mark
+        self.may_come = may_come
         self._seen: dict[int, int] = {}  # pid -> when it was started
-
-    def may_come(self) -> bool:
-        """Whether orphans come to us, so that the tree has to be started with the mark."""
-        self._may_come = _may_adopt()
-        return self._may_come
 
     def meet(self, pid: int) -> None:
         """A living member of the group."""
-        if self._may_come and pid not in self._seen and bears(pid, self.mark):
+        if self.may_come and pid not in self._seen and self._is_ours(pid):
             self.note(pid)
+
+    def _is_ours(self, pid: int) -> bool:
+        until = time.monotonic() + EXEC
+        while (found := bears(pid, self._mark)) is None and time.monotonic() < until:
+            select.select([], [], [], 0.0002)  # it is in execve()
+        return bool(found)
 
     def note(self, pid: int) -> None:
         """Note a member of the tree outside its group, which is about to be killed."""
@@ -48,9 +55,9 @@ class Orphans:
 
     def reap(self) -> None:
         """Reap the dead ones. The leader has been reaped."""
-        if self._may_come and _any_dead():
+        if self.may_come and _any_dead():
             for pid in listed():
-                if is_our_zombie(pid) and has_marked_limits(pid, self.mark):
+                if is_our_zombie(pid) and has_marked_limits(pid, self._mark):
                     _reap(pid)
         for pid, start in self._seen.items():
             if is_our_zombie(pid) and started_at(pid) == start:
@@ -69,20 +76,42 @@ def _any_dead() -> bool:
     return False
 
 
-def _may_adopt() -> bool:
+def may_adopt() -> bool:
     """Whether the orphans of our children come to us."""
-    if os.getpid() == 1:
-        return True
+    return os.getpid() == 1 or _is_subreaper()
+
+
+@contextmanager
+def not_adopting() -> Generator[None, None, None]:
+    """A block in which orphans go past us, unless we are PID 1.
+
+    It has to be short, and no signal handler may interrupt it (see ``undisturbed``).
+    """
+    if not _is_subreaper():
+        yield
+        return
+    _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+    try:
+        yield
+    finally:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _is_subreaper() -> bool:
     if sys.platform != "linux":
         return False
     try:
         import ctypes  # not in every build of Python, and not allowed everywhere
 
         answer = ctypes.c_int(0)
-        _libc().prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
+        _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer))
     except (ImportError, AttributeError, OSError, MemoryError):
         return False
     return bool(answer.value)
+
+
+def _prctl(option: int, argument: Any) -> None:
+    _libc().prctl(option, argument, 0, 0, 0)
 
 
 @cache

@@ -6,12 +6,14 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from ._tree import is_running
-
 if TYPE_CHECKING:
     from ._child import Child
     from ._plan import Stop
     from ._pump import Pump
+    from ._tree import Activity
+
+# The least time between two looks at what is at work, in seconds.
+_NEXT_LOOK = 0.01
 
 
 class Rest:
@@ -30,7 +32,8 @@ class Rest:
         self._linger = plan.linger
         self._silent_at = math.inf
         self._over_at = math.inf
-        self._work: dict[int, int] | None = None  # what it had done at the last look
+        self._last: dict[int, Activity] | None = None  # look, since it last wrote
+        self._used = 0.0  # of the processor, since it last wrote
 
     def begin(self, most: float = math.inf) -> None:
         """The exit is known. ``most`` is a shorter bound than ``Stop.linger``."""
@@ -49,22 +52,51 @@ class Rest:
 
     def heard(self) -> None:
         """More of the output came."""
-        self._work = None
+        self._last = None
+
+    def end(self) -> None:
+        """It is not waited for any longer."""
+        self._over_at = -math.inf
 
     def left(self) -> float:
         """Seconds that may still be waited in silence; 0 when it is over."""
         now = time.monotonic()
-        if self._work is None or self._silent_at <= now < self._over_at:
-            # It may be silent because it works, or because it has had no turn on a busy
-            # machine. Of the processes of a pipe, each sleeps now and then; so what they
-            # have done counts as well, not only the state of this moment.
-            before, self._work = self._work, self._look()
-            if before != self._work or any(map(is_running, self._work)):
-                self._silent_at = now + self._pause
+        if self._last is None:
+            self._last, self._used = self._look(), 0.0
+            self._silent_at = now + self._pause
+        elif self._silent_at <= now < self._over_at:
+            self._silent_at = now + self._more(self._last)
         return max(0.0, min(self._silent_at, self._over_at) - now)
 
-    def _look(self) -> dict[int, int]:
+    def _more(self, before: dict[int, Activity]) -> float:
+        """Seconds that are given to the processes that the child has left behind.
+
+        They have ``pause`` again while one waits for a disk, or has output of the child to
+        deal with, as a helper has. A job in the background, busy or not, has no more than
+        one pause. But on a busy machine that time passes while it has hardly had a turn.
+        So for one that wants the processor, only what it has used of it counts.
+        """
+        self._last = now = self._look()
+        used = sum(
+            a.used - (before[pid].used if pid in before else 0)
+            for pid, a in now.items()
+        )
+        self._used += used
+        states = {a.state for a in now.values()}
+        if b"D" in states or self._is_read():
+            return max(self._pause, _NEXT_LOOK)
+        if (used or b"R" in states) and self._used < self._pause:
+            return max(self._pause - self._used, _NEXT_LOOK)
+        return 0
+
+    def _is_read(self) -> bool:
         try:
-            return self._child.work()
+            return self._child.family.has_reader(but=self._child.stdin)
         except OSError:  # out of descriptors
+            return False
+
+    def _look(self) -> dict[int, Activity]:
+        try:
+            return self._child.family.activity()
+        except OSError:
             return {}

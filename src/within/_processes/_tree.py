@@ -12,9 +12,10 @@ import errno
 import os
 import select
 import signal as signals
+import stat
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._descriptors import Descriptors
 from ._marks import (
@@ -26,6 +27,13 @@ from ._marks import (
     mark_limits,
 )
 
+# Nothing in /proc blocks. Tools that watch for blocking calls on a loop (BlockBuster) put
+# their own function into `os`, and let reads pass that say O_NONBLOCK.
+if sys.platform != "win32":
+    from posix import listdir
+else:
+    from os import listdir
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -36,8 +44,6 @@ FEW_BIRTHS = 500
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-# Nothing in /proc blocks. The flag shows that to tools that watch for blocking reads on
-# a loop (BlockBuster).
 _READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
@@ -49,13 +55,13 @@ _PF_KTHREAD = 0x00200000
 # How many new processes one search looks at, at most. As a rule there are hardly any.
 _CHASE = 10_000
 
-# A pid is given out some microseconds before its process can be found by it. One
-# that was not found is looked for again for this long. In seconds.
-_MATURITY = 0.001
+# A pid is given out some microseconds before its process can be found by it. A search
+# waits this long for one that was not found. In seconds.
+_BIRTH = 0.001
 
 # How long a process may be in execve(), where it has no environment: longer on a busy
 # machine or from a cold disk. In seconds.
-_EXEC = 0.05
+EXEC = 0.05
 
 
 class _Proc:
@@ -120,14 +126,14 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                 try:
                     pidfd = held.open(os.pidfd_open, pid)
                 except ProcessLookupError:
-                    missed.setdefault(pid, time.monotonic() + _MATURITY)
+                    missed.setdefault(pid, time.monotonic() + _BIRTH)
                     continue
                 except OSError as error:  # the number of a thread
                     _nothing(error)
                     continue
                 found = bears(pid, mark)
                 if found is None:
-                    missed.setdefault(pid, time.monotonic() + _EXEC)
+                    missed.setdefault(pid, time.monotonic() + EXEC)
                     continue
                 missed.pop(pid, None)  # or it would be yielded again and again
                 if found:
@@ -216,10 +222,53 @@ def is_running(pid: int) -> bool:
     return _status(pid)[0] in (b"R", b"D")
 
 
-def processor_time(pid: int) -> int:
-    """What it and its reaped children have used, in clock ticks; -1 if it is gone."""
+class Activity(NamedTuple):
+    """What a process is doing at one moment.
+
+    Attributes:
+        state: A letter; see proc(5).
+        used: Processor time of it and of its reaped children, in seconds.
+    """
+
+    state: bytes
+    used: float
+
+
+def activity(pid: int) -> Activity:
+    """What one process is doing."""
     fields = _fields(pid)
-    return sum(map(int, fields[11:15])) if fields else -1
+    if not fields:
+        return Activity(b"", 0)
+    return Activity(fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK"))
+
+
+def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
+    """Whether its stdin is a pipe to which nobody writes any more (P6).
+
+    It is at work on what came through that pipe, then. ``but`` is the identity of a pipe
+    that does not count.
+    """
+    if not _proc.is_usable:
+        return False
+    path = f"/proc/{pid}/fd/0"
+    with Descriptors() as held:
+        try:
+            status = os.fstat(held.open(os.open, path, os.O_PATH | os.O_CLOEXEC))
+            if not stat.S_ISFIFO(status.st_mode) or identity(status) == but:
+                return False
+            # This makes one reader more for a moment, and reads nothing.
+            fd = held.open(os.open, path, _READING)
+        except OSError as error:  # it is gone, or closed, or another user's
+            _nothing(error)
+            return False
+        poll = select.poll()
+        poll.register(fd, 0)
+        return any(events & select.POLLHUP for _, events in poll.poll(0))
+
+
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """Which file it is."""
+    return status.st_dev, status.st_ino
 
 
 def is_our_zombie(pid: int) -> bool:
@@ -298,7 +347,7 @@ def _listdir(path: str) -> list[str]:
     if not _proc.is_usable:
         return []
     try:
-        return os.listdir(path)
+        return listdir(path)
     except (FileNotFoundError, ProcessLookupError):
         return []
 

@@ -1,0 +1,224 @@
+"""The processes that are ended with a child: its groups, and all that bear its mark.
+
+A group is a matter of the kernel: it is signalled as a whole. The mark is ours. It is
+given to a child whose tree is searched for (P7), watched by the guard (P19), or left to
+us piece by piece, because we adopt orphans (P14).
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ._census import census
+from ._guard import guard
+from ._marks import marked, new_mark
+from ._orphans import Orphans, may_adopt
+from ._tree import (
+    Activity,
+    activity,
+    bearers,
+    can_search,
+    group_of,
+    ignoring_missing,
+    mark_family,
+    reads_from_the_dead,
+    signal_member,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ._plan import Stop
+
+# PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
+_TO_GROUP = 4
+
+
+class Family:
+    """What belongs to one child, without the child itself.
+
+    Attributes:
+        has_group: There is a process group to end, and not only a child.
+    """
+
+    def __init__(
+        self, plan: Stop, pids: Sequence[int], *, joined: int = 0, adopts: bool = True
+    ) -> None:
+        """The child's pid appears in ``pids`` as soon as it exists.
+
+        Args:
+            joined: A group for the child to join; 0 for a new one.
+            adopts: Reap what the tree leaves to us, if we are where orphans go.
+        """
+        self.has_group = plan.tree != "child"
+        self._tree = plan.tree
+        self._is_guarded = plan.die_with_parent
+        self._joined = joined
+        self._adopts = adopts
+        self._pids = pids
+        self._mark = ""  # if it is needed
+        self._orphans: Orphans | None = None
+
+    @property
+    def _leader(self) -> int:
+        return self._pids[0]
+
+    def groups(self) -> tuple[int, ...]:
+        """The groups that are ended with the child: the one that it has joined, if any,
+        and one that has its number, because it was made for it or by it (setsid(2)).
+        """
+        if not self.has_group:
+            return ()
+        return (self._joined, self._leader) if self._joined else (self._leader,)
+
+    # -- the start ---------------------------------------------------------
+
+    def group_to_join(self, *, new_session: bool) -> int:
+        """The group that the child is started in: 0 for a new one, -1 for ours."""
+        # setsid() makes a group as well, and setpgid() would fail after it.
+        return self._joined if self.has_group and not new_session else -1
+
+    def environment(self, env: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
+        """The child's environment: ``env``, and the mark where it needs one."""
+        is_searched = self._tree == "all"
+        if is_searched and not can_search():
+            warnings.warn(
+                'tree="all" finds only the process group here: there is no /proc, or it '
+                "shows the processes of another pid namespace",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        adopts = self.has_group and self._adopts and may_adopt()
+        if not (is_searched or self._is_guarded or adopts):
+            return env
+        self._mark = new_mark()
+        self._orphans = Orphans(self._mark, may_come=adopts)
+        if self._is_guarded:
+            guard.expect(self._mark)
+        return marked(env, self._mark)
+
+    def started(self) -> None:
+        """The child has been started."""
+        self.watch()
+        if self._mark:
+            mark_family(self._leader, self._mark)
+            self.meet()  # it may have exited by now, and left us what it has forked
+        if self._is_guarded:
+            groups = self.groups() or (self._leader,)
+            guard.started(self._mark, self._leader, self._tree, groups)
+
+    def watch(self) -> None:
+        """Watch the groups, from now on."""
+        for group in self.groups():
+            census.watch(group)
+
+    def is_watched(self) -> bool:
+        """False if the start was interrupted before that."""
+        return all(map(census.is_watching, self.groups()))
+
+    def forget(self) -> None:
+        """Everything has been ended."""
+        self.unwatch()
+        if self._is_guarded and self._mark:
+            guard.forget(self._mark)
+
+    def unwatch(self) -> None:
+        """The leader has been reaped."""
+        if self._pids:
+            for group in self.groups():
+                census.forget(group)
+
+    # -- who is there ------------------------------------------------------
+
+    def members(self) -> list[int]:
+        """The living members of its groups."""
+        found = [pid for group in self.groups() for pid in census.members(group)]
+        if self._joined:
+            found = [pid for pid in found if pid != self._leader]
+        if self._orphans is not None:
+            for pid in found:
+                self._orphans.meet(pid)
+        return found
+
+    def meet(self) -> None:
+        """Look at the members while they live, if they may be left to us."""
+        if self._orphans is not None and self._orphans.may_come:
+            self.members()
+
+    def left(self) -> list[int]:
+        """Some living ones; empty if there are none."""
+        members = self.members()
+        if not members and self._tree == "all" and self._mark:
+            for pid, _ in bearers(self._mark):
+                if pid != self._leader:
+                    self._note(pid)
+                    return [pid]
+        return members
+
+    def activity(self) -> dict[int, Activity]:
+        """What each living member of its groups is doing."""
+        return {pid: activity(pid) for pid in self.members()}
+
+    def has_reader(self, but: tuple[int, int] | None) -> bool:
+        """Whether a member still has output of a program that has ended to deal with.
+
+        Those that read ``but`` do not count: it is the input of the child.
+        """
+        return any(reads_from_the_dead(pid, but) for pid in self.members())
+
+    def reap_orphans(self) -> None:
+        """Reap the dead ones that were left to us. The child has been reaped.
+
+        If this was interrupted, it has to be repeated.
+        """
+        if self._orphans is not None:
+            with suppress(OSError):  # out of descriptors to look for them
+                self._orphans.reap()
+            self._orphans = None
+
+    def _note(self, pid: int) -> None:
+        if self._orphans is not None:
+            self._orphans.note(pid)
+
+    # -- signals -----------------------------------------------------------
+
+    def is_child_in_groups(self) -> bool:
+        """False if the child has moved to another group, or if there is none."""
+        return group_of(self._leader) in self.groups()
+
+    def signal_joined(self, number: int) -> None:
+        """Signal the group that was joined, if any."""
+        if self._joined:  # its number is its own as long as its leader is not reaped
+            ignoring_missing(os.killpg, self._joined, number)
+
+    def signal_own(self, number: int) -> None:
+        """Signal the group with the number of the child, which is not reaped (P5)."""
+        ignoring_missing(os.killpg, self._leader, number)
+
+    def signal_without_number(self, number: int, pidfd: int) -> None:
+        """Signal the group of a child that somebody else has reaped.
+
+        Its number may be any group's by now. The pidfd still knows the group; where
+        there is no pidfd, or the kernel is older than that, the members are held one by
+        one.
+        """
+        try:
+            signals.pidfd_send_signal(pidfd, number, None, _TO_GROUP)
+        except (OSError, AttributeError):
+            for pid in census.members(self._leader):
+                signal_member(pid, self._leader, number)
+
+    def signal_marked(self, number: int) -> None:
+        """Signal those that have left the groups."""
+        if self._tree != "all" or not self._mark:
+            return
+        for pid, pidfd in bearers(self._mark):
+            # The groups have had it already. A second SIGKILL does no harm, and reaches
+            # one that was born into a group since.
+            self._note(pid)
+            if number == signals.SIGKILL or group_of(pid) not in self.groups():
+                ignoring_missing(signals.pidfd_send_signal, pidfd, number)
