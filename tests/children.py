@@ -6,16 +6,30 @@ whether a process is gone.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import within
 from within import Stop
-from within._processes import _tree
 
 FOREVER = "600"
 QUICK = Stop(grace=0.05)
 
 
 def alive(pid: int) -> bool:
-    return _tree.is_alive(pid)
+    """False for a zombie: it is dead, though not reaped yet."""
+    if sys.platform != "linux":
+        ps = ["ps", "-o", "stat=", "-p", str(pid)]
+        state = subprocess.run(ps, capture_output=True, check=False).stdout
+        return bool(state.strip()) and not state.strip().startswith(b"Z")
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            fields = dict(x.split(b":", 1) for x in file.read().splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    if fields[b"State"].split()[0] not in (b"Z", b"X"):
+        return True
+    return int(fields.get(b"Threads", 0)) > 1  # only its first thread has ended
 
 
 async def line(child: within.Process) -> str:

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from .._results import Usage
 from ._descriptors import Descriptors, keep, undisturbed
-from ._exit import open_exit
+from ._exit import end_waiting, open_exit
 from ._family import Family
 from ._files import Closable, Files
 from ._fork import start_program
@@ -220,6 +220,8 @@ class Child:
         if not self.is_open():
             return
         self._signal_groups(signals.SIGKILL)  # a member that we have not seen
+        if self.returncode is not None:
+            end_waiting(self.pid)
         if not self._is_lost:
             self._wait()
         if not self._waited:

@@ -13,6 +13,13 @@ import threading
 from ._descriptors import Descriptors
 
 
+# How long to wait for a thread whose child has exited. In seconds.
+_PATIENCE = 1.0
+
+# Threads that wait for a child because there are no pidfds, by the child's pid.
+_threads: dict[int, threading.Thread] = {}
+
+
 def open_exit(pid: int, held: Descriptors) -> int:
     """A descriptor for the exit of our child ``pid``, kept by ``held``."""
     pidfd_open = getattr(os, "pidfd_open", None)  # Linux, and not in every build
@@ -43,9 +50,22 @@ def _from_thread(pid: int, held: Descriptors) -> int:
         finally:
             own.close_all()
 
-    threading.Thread(target=wait, name=f"within-wait-{pid}", daemon=True).start()
+    thread = threading.Thread(target=wait, name=f"within-wait-{pid}", daemon=True)
+    _threads[pid] = thread
+    thread.start()
     held.close(writable)
     return readable
+
+
+def end_waiting(pid: int) -> None:
+    """End the thread that waits for ``pid``, if any: the child has exited (P14).
+
+    It has to end before the child is reaped. Later, its call might find another child
+    of ours that has the same pid.
+    """
+    thread = _threads.pop(pid, None)
+    if thread is not None and thread.is_alive():
+        thread.join(_PATIENCE)
 
 
 def _hung_up(held: Descriptors) -> int:
