@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._live import Lines
 
@@ -38,16 +38,16 @@ class Sought:
         return self._wanted.search(line) is not None
 
 
-def check_ready(ready: Any, *, is_logged: bool) -> None:
+def check_ready(ready: object, *, is_logged: bool) -> None:
     """Raise the error for anything that a server cannot be waited for."""
     if ready is None or callable(ready):
         return
+    wanted = cast("Any", ready)  # of a pattern of anything
     if not isinstance(ready, str | re.Pattern):
         raise TypeError(
             f"ready is {ready!r}: give a text, a compiled pattern, "
             "within.listening(port), or a coroutine function without arguments"
         )
-    wanted: Any = ready
     if not isinstance(getattr(wanted, "pattern", ""), str):
         raise TypeError(f"ready is {wanted!r}: give a pattern of text, not of bytes")
     if not is_logged:
@@ -55,12 +55,12 @@ def check_ready(ready: Any, *, is_logged: bool) -> None:
             f"ready={wanted!r} is sought in what is logged, but neither stdout nor "
             'stderr is "log"'
         )
-    if wanted == "" or (isinstance(wanted, re.Pattern) and wanted.search("")):
+    if not wanted if isinstance(ready, str) else wanted.search(""):
         raise ValueError(
             f"ready={wanted!r} is in every output: give a text or a pattern of at least "
             "one character"
         )
-    if isinstance(wanted, str) and "\n" in wanted[:-1]:
+    if isinstance(ready, str) and "\n" in wanted[:-1]:
         raise ValueError(
             f"ready={wanted!r} is never found: it is sought in each line by itself"
         )

@@ -129,6 +129,8 @@ class Server(Process[In_co, Out_co, Err_co]):
         while not (log.is_found or log.is_over or child.has_exited()):
             await current().wait_readable(log.news_fd)
             os.read(log.news_fd, 64)
+        if not log.is_found:
+            await self._exiting.known()  # its output ends shortly before it exits
         return log.is_found
 
     async def _await(self, ready: Callable[[], Awaitable[object]]) -> bool:
