@@ -6,6 +6,7 @@ whether a process is gone.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -30,6 +31,14 @@ def alive(pid: int) -> bool:
     if fields[b"State"].split()[0] not in (b"Z", b"X"):
         return True
     return int(fields.get(b"Threads", 0)) > 1  # only its first thread has ended
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as found:
+        found.bind((host, 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 async def line(child: within.Process) -> str:

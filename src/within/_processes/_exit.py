@@ -12,7 +12,6 @@ import threading
 
 from ._descriptors import Descriptors
 
-
 # How long to wait for a thread whose child has exited. In seconds.
 _PATIENCE = 1.0
 

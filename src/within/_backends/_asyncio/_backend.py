@@ -188,6 +188,11 @@ class AsyncioBackend:
             else min(nearest, anyio.current_effective_deadline())
         )
 
+    # -- threads -----------------------------------------------------------
+
+    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
+        return self._loop.call_soon_threadsafe
+
     # -- behind the blocks -------------------------------------------------
 
     def _note_scope(self, block: Block, task: Task) -> None:
