@@ -158,6 +158,7 @@ def test_the_public_names_are_exactly_these() -> None:
         "DeadlineExceeded",
         "ProcessTimeout",
         "IncompleteOutput",
+        "OutputLimitExceeded",
         "Process",
         "Completed",
         "Usage",

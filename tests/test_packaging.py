@@ -16,6 +16,8 @@ from typing import Any
 
 import grimp
 
+import within
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -45,6 +47,7 @@ def test_the_dependencies_are_what_is_imported() -> None:
 def test_the_version_is_written_in_one_place() -> None:
     version = PROJECT["project"]["version"]
     assert importlib.metadata.version("within") == version
+    assert within.__version__ == version
     told = subprocess.run(
         [sys.executable, "-m", "within", "--version"],
         check=True,

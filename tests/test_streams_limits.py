@@ -49,7 +49,7 @@ async def test_p12_max_output_holds_for_one_that_exits_by_itself(
 async def test_p12_max_output_may_cut_a_character() -> None:
     with pytest.raises(subprocess.CalledProcessError) as raised:
         await run("printf", "a€b", max_output=2, text=True)
-    assert raised.value.stdout == "a\ufffd"
+    assert raised.value.stdout == "a"
     assert (await run("printf", "a€b", max_output=5, text=True)).stdout == "a€b"
     assert (await run("true", max_output=0)).stdout == b""
 

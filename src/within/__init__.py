@@ -4,11 +4,11 @@ They work the same on asyncio, uvloop and trio. See the README for a tour, and t
 docstrings for the rest. ``within.testing`` is imported on its own.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from ._clock import current_effective_deadline, current_time
 from ._contexts import Opening, opening, running
-from ._processes._errors import ProcessTimeout
+from ._processes._errors import OutputLimitExceeded, ProcessTimeout
 from ._processes._incomplete import IncompleteOutput
 from ._processes._open import process
 from ._processes._options import (
@@ -34,8 +34,10 @@ from ._timeouts import (
     timeout_at,
 )
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ._processes._streams import ReceiveStream, SendStream
+
+    __version__: str
 
 __all__ = [
     "DEVNULL",
@@ -46,6 +48,7 @@ __all__ = [
     "File",
     "IncompleteOutput",
     "Opening",
+    "OutputLimitExceeded",
     "PopenOptions",
     "Process",
     "ProcessOptions",
@@ -70,13 +73,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    # Their base classes are anyio's, which is imported when a process is opened.
-    if name in ("ReceiveStream", "SendStream"):
-        from ._processes import _streams
+if (
+    not _typing.TYPE_CHECKING
+):  # a checker would take every misspelt name for one of these
 
-        return getattr(_streams, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        # Their base classes are anyio's, which is imported when a process is opened.
+        if name in ("ReceiveStream", "SendStream"):
+            from ._processes import _streams
+
+            return getattr(_streams, name)
+        if name == "__version__":  # this import takes as long as all of this package
+            from importlib.metadata import version
+
+            return version(__name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # Tracebacks, repr() and pickles give the module from which users import a name, not

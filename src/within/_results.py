@@ -16,6 +16,9 @@ class Usage(NamedTuple):
     itself waited for. (On Linux, ``max_rss`` is never less than the resident memory of
     the process that started the child, because exec does not reset it: see
     getrusage(2).)
+
+    If other code has reaped the child, or ``SIGCHLD`` is ignored, nobody knows what it
+    used. The seconds of a :class:`Completed` are then NaN, and ``max_rss`` is 0.
     """
 
     wall: float
@@ -27,15 +30,24 @@ class Usage(NamedTuple):
 class Completed(subprocess.CompletedProcess[T]):
     """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with usage.
 
-    ``usage`` holds wall and CPU time in seconds and peak memory in bytes. To a type
-    checker, the result is a ``Completed[bytes]``, or a ``Completed[str]`` with
-    ``text=True``.
+    ``usage`` holds wall and CPU time in seconds and peak memory in bytes. ``dropped`` is
+    how many bytes of the output were read but not kept, because of ``max_output``; it is
+    0 if the output is complete. To a type checker, the result is a ``Completed[bytes]``,
+    or a ``Completed[str]`` with ``text=True``.
     """
 
-    usage: Usage | None
+    usage: Usage
+    dropped: int
 
     def __init__(
-        self, args: Any, returncode: int, stdout: Any, stderr: Any, usage: Usage | None
+        self,
+        args: Any,
+        returncode: int,
+        stdout: Any,
+        stderr: Any,
+        usage: Usage,
+        dropped: int = 0,
     ) -> None:
         super().__init__(args, returncode, stdout, stderr)
         self.usage = usage
+        self.dropped = dropped

@@ -35,13 +35,16 @@ async def the_result_of_run(either: bool) -> None:
     assert_type(latin, within.Completed[str])
     lenient = await within.run("cat", text=True, errors="replace")
     assert_type(lenient, within.Completed[str])
+    ignoring = await within.run("cat", input="words", errors="ignore")
+    assert_type(ignoring, within.Completed[str])
     unknown = await within.run("ls", text=either)
     assert_type(unknown, within.Completed[bytes] | within.Completed[str])
-    if raw.usage is not None:
-        assert_type(raw.usage.wall, float)
-        assert_type(raw.usage.user, float)
-        assert_type(raw.usage.system, float)
-        assert_type(raw.usage.max_rss, int)
+    assert_type(raw.usage, within.Usage)
+    assert_type(raw.usage.wall, float)
+    assert_type(raw.usage.user, float)
+    assert_type(raw.usage.system, float)
+    assert_type(raw.usage.max_rss, int)
+    assert_type(raw.dropped, int)
     as_of_subprocess: subprocess.CompletedProcess[str] = text
     assert_type(as_of_subprocess.check_returncode(), None)
 
@@ -73,6 +76,38 @@ async def wrong_arguments_of_run() -> None:
     await within.run("ls", timeout="5")  # type: ignore[call-overload]
     await within.run("ls", stdout="log")  # type: ignore[call-overload]
     await within.run("ls", stop="child")  # type: ignore[call-overload]
+    await within.run("cat", input=b"bytes", errors="ignore")  # type: ignore[call-overload]
+    await within.run("ls", keep="end", max_output=5)  # type: ignore[call-overload]
+    await within.run("ls", on_output=len)  # type: ignore[arg-type]
+
+
+async def a_wrapper_with_an_encoding(encoding: str | None) -> str:
+    done = await within.run("ls", encoding=encoding, errors=None)
+    assert_type(done, within.Completed[bytes] | within.Completed[str])
+    return done.stdout if isinstance(done.stdout, str) else repr(done.stdout)
+
+
+async def live_and_kept() -> within.Completed[str]:
+    def show(source: str, text: str) -> None:
+        pass
+
+    async def forward(source: Literal["stdout", "stderr"], text: str) -> None:
+        show(source, text)
+
+    raw = await within.run("make", on_output=show, max_output=65536, keep="tail")
+    assert_type(raw, within.Completed[bytes])
+    return await within.run("make", on_output=forward, text=True)
+
+
+def a_wrapper_of_errors(
+    error: within.ProcessTimeout[str] | within.ProcessTimeout[bytes],
+) -> str:
+    return error.stdout if isinstance(error.stdout, str) else error.stdout.decode()
+
+
+def kept_by(error: within.ProcessTimeout[str]) -> str:
+    assert_type(error.stderr, str)
+    return error.stdout
 
 
 async def in_an_except_clause() -> None:
@@ -82,12 +117,19 @@ async def in_an_except_clause() -> None:
         assert_type(error.scope, within.Timeout)
         assert_type(error.timeout, float)
         assert_type(error.returncode, int | None)
-        # Any instead of str | bytes | None: the type of the error cannot tell whether
-        # the call asked for text, but the user knows.
+        # Any instead of str | bytes | None: an except clause cannot say whether the
+        # call asked for text, but the user knows.
         assert_type(error.stdout, Any)
         assert_type(error.stderr, Any)
         if error.usage is not None:
             assert_type(error.usage.wall, float)
+        assert_type(error.dropped, int)
+    try:
+        await within.run("yes", max_output=1000)
+    except within.OutputLimitExceeded as error:
+        assert_type(error.limit, int)
+        assert_type(error.dropped, int)
+        assert_type(error.usage, within.Usage)
     try:
         await within.run("false")
     except subprocess.CalledProcessError as error:

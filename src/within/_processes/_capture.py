@@ -2,56 +2,66 @@
 
 from __future__ import annotations
 
-import io
+import math
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .._results import Completed
+from .._results import Completed, Usage
+from ._decoding import Text
 from ._errors import OutputLimitExceeded
+from ._keep import keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._child import Child
     from ._command import Command
+    from ._keep import Keep
+    from ._live import Live
+    from ._options import Source
 
 # How much of the end of stderr goes into the note on a failure. In characters.
 _NOTE = 2000
 
-
-class Text(NamedTuple):
-    """How bytes are made into text."""
-
-    encoding: str
-    errors: str
+_UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Capture:
-    """The output of one command, up to a limit for all of its pipes together."""
+    """The output of one command, or as much of it as is to be kept."""
 
     def __init__(
         self,
         command: Command,
-        names: list[str],
+        names: list[Source],
         *,
-        limit: int | None,
         text: Text | None,
+        keep: Keep = "all",
+        limit: int | None = None,
+        live: Live | None = None,
     ) -> None:
         self.child: Child | None = None  # once it is started
-        self.is_over = False  # there was more than the limit
+        self.live = live
         self._command = command
+        self._keep = keep
         self._limit = limit
-        self._room = limit
         self._text = text
-        self._kept = {name: io.BytesIO() for name in names}
+        self._names = names
+        self._kept = keeper(names, keep, limit)
 
-    def sink(self, name: str) -> Callable[[bytes], object]:
+    @property
+    def is_over(self) -> bool:
+        """Whether there was more than the limit, for which the child is stopped."""
+        return (
+            self._limit is not None
+            and self._keep == "all"
+            and any(self._kept.dropped.values())
+        )
+
+    def sink(self, name: Source) -> Callable[[bytes], object]:
         """Where the bytes of one pipe go."""
-        kept = self._kept[name]
-        if self._room is None:
-            return kept.write
-        return lambda data: kept.write(self._fitting(data))
+        sink = self._kept.sink(name)
+        return sink if self.live is None else self.live.sink(name, sink)
 
     def completed(self, *, strictly: bool = False) -> Completed[Any]:
         """The result so far.
@@ -67,7 +77,8 @@ class Capture:
             returncode,
             self._get("stdout", errors),
             self._get("stderr", errors),
-            None if child is None else child.usage,
+            (child and child.usage) or _UNKNOWN,
+            self._dropped(),
         )
 
     def result(self, *, check: bool) -> Completed[Any]:
@@ -88,7 +99,13 @@ class Capture:
         assert self._limit is not None
         kept = self.completed()
         return OutputLimitExceeded(
-            self._limit, returncode, kept.args, kept.stdout, kept.stderr, kept.usage
+            self._limit,
+            returncode,
+            kept.args,
+            kept.stdout,
+            kept.stderr,
+            kept.usage,
+            kept.dropped,
         )
 
     def _failure(self, returncode: int) -> subprocess.CalledProcessError:
@@ -96,44 +113,51 @@ class Capture:
         error = subprocess.CalledProcessError(
             returncode, kept.args, kept.stdout, kept.stderr
         )
-        if "stderr" in self._kept:
+        error.dropped = kept.dropped  # type: ignore[attr-defined]
+        if "stderr" in self._names:
             encoding = self._text.encoding if self._text else "utf-8"
-            note = self._kept["stderr"].getvalue().decode(encoding, "replace")
-            if note := _translated(note)[-_NOTE:].rstrip():
-                error.add_note(f"stderr ends with:\n{note}")
+            note = self._decoded("stderr", Text(encoding, "replace"))
+            if note := note[-_NOTE:].rstrip():
+                part = "the kept part of stderr" if self._keep == "head" else "stderr"
+                error.add_note(f"{part} ends with:\n{note}")
+        if kept.dropped:
+            error.add_note(f"{kept.dropped} bytes of its output were not kept")
         return error
 
-    def _fitting(self, data: bytes) -> bytes:
-        assert self._room is not None
-        if len(data) > self._room:
-            self.is_over = True
-            data = data[: self._room]
-        self._room -= len(data)
-        return data
+    def _dropped(self) -> int:
+        return sum(self._kept.dropped.values())
 
-    def _get(self, name: str, errors: str) -> Any:
-        if name not in self._kept:
+    def _get(self, name: Source, errors: str) -> Any:
+        if name not in self._names:
             return None
-        data = self._kept[name].getvalue()
         if self._text is None:
-            return data
+            return self._kept.get(name)
         try:
-            return _translated(data.decode(self._text.encoding, errors))
+            return self._decoded(name, Text(self._text.encoding, errors))
         except UnicodeDecodeError as error:
             self._explain(error, name)
             raise
+
+    def _decoded(self, name: Source, text: Text) -> str:
+        data, dropped = self._kept.get(name), self._kept.dropped[name]
+        if not dropped:
+            return text.decode(data)
+        if self._keep == "tail":
+            return text.decode(data, missing_before=dropped)
+        return text.decode(data, is_cut_off=True)
 
     def _explain(self, error: UnicodeDecodeError, name: str) -> None:
         """Say which command it was, and keep what there is (P9)."""
         child = self.child
         assert child is not None
-        kept = {key: value.getvalue() for key, value in self._kept.items()}
+        kept = {key: self._kept.get(key) for key in self._names}
         completed: Completed[bytes] = Completed(
             self._command.args,
             child.returncode or 0,
             kept.get("stdout"),
             kept.get("stderr"),
-            child.usage,
+            child.usage or _UNKNOWN,
+            self._dropped(),
         )
         error.completed = completed  # type: ignore[attr-defined]
         command = " ".join(map(os.fsdecode, self._command.args))
@@ -143,8 +167,3 @@ class Capture:
             "the bytes, the status and the usage are in error.completed; give "
             'errors="replace", the right encoding=, or text=False'
         )
-
-
-def _translated(text: str) -> str:
-    """With line endings as a text file gives them."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ._child import Child
-    from ._ends import Ends
+    from ._ends import Ends, Output
+    from ._options import Source
     from ._rest import Rest
 
 
@@ -27,15 +28,17 @@ class Communication:
         self._child = child
         self._ends = ends
         self._rest = rest
-        self._outputs = {
-            name: output
-            for name, output in (("stdout", ends.stdout), ("stderr", ends.stderr))
-            if output is not None
+        pipes: dict[Source, Output | None] = {
+            "stdout": ends.stdout,
+            "stderr": ends.stderr,
         }
-        self._pieces: dict[str, list[bytes]] = {name: [] for name in self._outputs}
+        self._outputs: dict[Source, Output] = {
+            name: output for name, output in pipes.items() if output is not None
+        }
+        self._pieces: dict[Source, list[bytes]] = {name: [] for name in self._outputs}
 
     @property
-    def bytes(self) -> dict[str, bytes]:
+    def bytes(self) -> dict[Source, bytes]:
         """What has come, by the name of the output."""
         return {name: b"".join(pieces) for name, pieces in self._pieces.items()}
 

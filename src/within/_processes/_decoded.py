@@ -106,7 +106,7 @@ class Decoded:
             return
         self._cut()
         whole, start = "".join(self._pieces[self._searched :]), ""
-        found, rest = _split(whole)
+        found, rest = split_lines(whole)
         if not found:
             self._pieces[self._searched :] = [whole]
             self._searched += 1
@@ -266,7 +266,7 @@ class Decoded:
         return str(decoder.decode(data, final))
 
 
-def _split(text: str) -> tuple[list[str], str]:
+def split_lines(text: str) -> tuple[list[str], str]:
     """The lines of ``text``, and the beginning of one that has not ended."""
     if any(end in text for end in _OTHER_ENDS):
         *whole, rest = text.split("\n")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._backends import current
 from .._errors import note_interrupted
-from ._capture import Capture, Text
+from ._capture import Capture
 from ._communication import Communication
+from ._decoding import Text
 from ._incomplete import IncompleteOutput
 from ._typed import as_typed
 
@@ -254,7 +255,7 @@ class Dialogue:
         raise NotImplementedError
 
     def _captured(self, talk: Communication) -> Capture:
-        found: dict[str, Any] = talk.bytes
+        found = talk.bytes
         capture = Capture(self._command, list(found), limit=None, text=self._text)
         capture.child = self._child
         for name, data in found.items():

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from .._timeouts import DeadlineExceeded
 
 if TYPE_CHECKING:
+    # It has a default, and type checkers know it without an installed package.
+    from typing_extensions import TypeVar
+
     from .._results import Usage
     from .._timeouts import Timeout
 
+    # Any, because an except clause cannot name the type of the output.
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
 
-class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
+    T = TypeVar("T")
+
+
+class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
     """:func:`within.run` did not finish within its ``timeout``.
 
     The child and the tree that it started have been stopped. It is both a
@@ -21,14 +31,15 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
 
     ``cmd`` is the command and ``timeout`` the limit in seconds. ``stdout`` (also
     ``output``) and ``stderr`` hold everything that was captured until the child was
-    gone: ``bytes``, or ``str`` with ``text=True``. ``returncode`` and ``usage`` say
-    how the child ended and what it had used; they are ``None`` if the limit had
+    gone: ``bytes``, or ``str`` with ``text=True``. ``dropped`` is the number of bytes
+    that were read but not kept, because of ``max_output``. ``returncode`` and ``usage``
+    say how the child ended and what it had used; they are ``None`` if the limit had
     passed before the child was started.
     """
 
-    # The type cannot say which: str, bytes, or None where there was no pipe.
-    stdout: Any
-    stderr: Any
+    # None where there was no pipe.
+    stdout: T  # type: ignore[assignment]
+    stderr: T  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -41,14 +52,16 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired):
         stderr: Any = None,
         returncode: int | None = None,
         usage: Usage | None = None,
+        dropped: int = 0,
     ) -> None:
         DeadlineExceeded.__init__(self, message, scope)
         self.cmd = cmd
         self.timeout = timeout
         self.output = stdout
-        self.stderr = stderr
+        self.stderr = stderr  # pyright: ignore[reportIncompatibleVariableOverride]
         self.returncode = returncode
         self.usage = usage
+        self.dropped = dropped
 
     def __str__(self) -> str:
         # TimeoutExpired.__str__() knows neither the name nor the lateness that T10
@@ -60,7 +73,8 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
     """A child wrote more than ``max_output`` bytes and was stopped for it.
 
     ``stdout`` and ``stderr`` hold what was kept: together, ``max_output`` bytes.
-    ``usage`` is what the child had used.
+    ``limit`` is ``max_output``, ``dropped`` the number of bytes that were read but not
+    kept, and ``usage`` what the child had used.
     """
 
     def __init__(
@@ -70,14 +84,17 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
         cmd: Any,
         stdout: Any,
         stderr: Any,
-        usage: Usage | None,
+        usage: Usage,
+        dropped: int,
     ) -> None:
         super().__init__(returncode, cmd, stdout, stderr)
         self.limit = limit
         self.usage = usage
+        self.dropped = dropped
 
     def __str__(self) -> str:
         return (
             f"Command {self.cmd!r} wrote more than max_output={self.limit} bytes and "
-            "was stopped; raise the limit, or stream its output with within.process()"
+            'was stopped; raise the limit, keep only a part with keep="tail" or '
+            'keep="head", or stream its output with within.process()'
         )

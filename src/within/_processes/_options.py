@@ -30,6 +30,9 @@ class HasFileno(Protocol):
 
 File = int | HasFileno | None
 
+# One of the two outputs of a child.
+Source = Literal["stdout", "stderr"]
+
 
 class PopenOptions(TypedDict, total=False):
     """Options with the meaning that they have for :class:`subprocess.Popen`."""

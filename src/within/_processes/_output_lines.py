@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint
 
@@ -13,10 +13,9 @@ from ._pump import Pump
 if TYPE_CHECKING:
     from ._ends import Output
     from ._exiting import Exiting
+    from ._options import Source
     from ._rest import Rest
     from ._text import TextReader
-
-Source = Literal["stdout", "stderr"]
 
 
 class OutputLines:

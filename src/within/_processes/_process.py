@@ -7,8 +7,8 @@ import signal as signals
 from typing import TYPE_CHECKING, Any, Generic
 
 from .._backends import current
-from ._capture import Text
 from ._child import Child
+from ._decoding import Text
 from ._descriptors import Descriptors
 from ._dialogue import Dialogue
 from ._ends import Ends

@@ -18,7 +18,7 @@ from .._timeouts import move_on_after
 from ._descriptors import Descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
     from typing import Self
 
     from .._backends._protocol import Backend
@@ -65,7 +65,7 @@ class Pump:
         is_closed: It was closed, and nothing can be waited for any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: int = _TURN) -> None:
         # PollSelector and the like have no descriptor to wait for; every system
         # whose processes we can manage has epoll or kqueue.
         self._selector = selectors.DefaultSelector()
@@ -74,6 +74,7 @@ class Pump:
         self._exit_fd = -1
         self._backend: Backend | None = None  # where a task has waited
         self.is_closed = False
+        self._turn = turn
 
     def __enter__(self) -> Self:
         return self
@@ -191,17 +192,23 @@ class Pump:
                 key.data(key.fd)
         return not self._reading
 
-    async def until(self, done: Callable[[], bool]) -> None:
-        """Keep the bytes moving until ``done()``."""
+    async def until(
+        self,
+        done: Callable[[], bool],
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Keep the bytes moving until ``done()``, and await ``between()`` in between."""
         while not done():
             await self.once()
+            if between is not None:
+                await between()
 
     async def once(self) -> None:
         """Wait until something is ready, and move what there is."""
         self._backend = current()
         await self._backend.wait_readable(self._selector.fileno())
         moved = 0
-        while moved < _TURN and not self.is_closed:
+        while moved < self._turn and not self.is_closed:
             before = moved
             for key, _ in self._selector.select(0):
                 moved += key.data(key.fd)

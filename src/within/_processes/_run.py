@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from subprocess import DEVNULL, PIPE, STDOUT
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -11,11 +12,14 @@ from .._backends import current
 from .._clock import current_time
 from .._errors import message, note_interrupted
 from .._timeouts import Timeout
-from ._capture import Capture, Text
+from ._capture import Capture
 from ._child import Child
 from ._command import Command, check_command, check_files, check_text
+from ._decoding import Text
 from ._ends import Ends
 from ._errors import ProcessTimeout
+from ._keep import check_keep
+from ._live import Live
 from ._plan import Stop, check_stop
 from ._pump import Pump
 from ._rest import Rest
@@ -27,7 +31,10 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .._results import Completed
-    from ._options import File, PopenOptions, Word
+    from ._ends import Output
+    from ._keep import Keep
+    from ._live import OnOutput
+    from ._options import File, PopenOptions, Source, Word
 
     class _Options(PopenOptions, total=False):
         """What :func:`run` takes, whatever the type of the output."""
@@ -37,8 +44,9 @@ if TYPE_CHECKING:
         stdin: File
         stdout: File
         stderr: File
+        on_output: OnOutput | None
         max_output: int | None
-        errors: str | None
+        keep: Keep
         stop: Stop
         cwd: Word | None
         env: Mapping[str, str] | None
@@ -46,13 +54,18 @@ if TYPE_CHECKING:
 
 Bytes = bytes | bytearray | memoryview
 
+# How much is read at once for a function that watches the output: it sees the lines
+# soon, and a coroutine function that pauses holds the child up soon. In bytes.
+_LIVE_TURN = 65536
+
 
 @overload
 async def run(
     *command: Word,
     input: Bytes | None = None,
-    text: Literal[False] = False,
+    text: Literal[False] | None = None,
     encoding: None = None,
+    errors: None = None,
     **options: Unpack[_Options],
 ) -> Completed[bytes]: ...
 @overload
@@ -61,22 +74,34 @@ async def run(
     input: str | None = None,
     text: Literal[True],
     encoding: str | None = None,
+    errors: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[str]: ...
 @overload
 async def run(
     *command: Word,
     input: str | None = None,
-    text: Literal[True] = True,
+    text: Literal[True] | None = None,
     encoding: str,
+    errors: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[str]: ...
 @overload
 async def run(
     *command: Word,
-    input: None = None,  # its type depends on the value of text
-    text: bool,
+    input: str | None = None,
+    text: Literal[True] | None = None,
     encoding: str | None = None,
+    errors: str,
+    **options: Unpack[_Options],
+) -> Completed[str]: ...
+@overload
+async def run(
+    *command: Word,
+    input: None = None,  # its type depends on the values of the three
+    text: bool | None = None,
+    encoding: str | None = None,
+    errors: str | None = None,
     **options: Unpack[_Options],
 ) -> Completed[bytes] | Completed[str]: ...
 async def run(
@@ -90,7 +115,9 @@ async def run(
     stdin: File = DEVNULL,
     stdout: File = PIPE,
     stderr: File = PIPE,
+    on_output: OnOutput | None = None,
     max_output: int | None = None,
+    keep: Keep = "all",
     stop: Stop = Stop(),  # noqa: B008  # frozen
     cwd: Word | None = None,
     env: Mapping[str, str] | None = None,
@@ -113,8 +140,19 @@ async def run(
             implies ``text=True``. If the command fails or is stopped, bytes that
             cannot be decoded are replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
-        max_output: Keep at most this many bytes, of stdout and stderr together. A
-            child that writes more is stopped.
+        on_output: A function that is called with each line as it comes:
+            ``on_output(source, text)``, where ``source`` is ``"stdout"`` or
+            ``"stderr"``. The text is always ``str`` (UTF-8 unless ``encoding`` says
+            otherwise, and bytes that cannot be decoded are replaced), even if the result
+            has ``bytes``. Each line ends with ``\\n``, except for an unfinished one at
+            the end of the output and for parts of a line of more than a million
+            characters. If it is a coroutine function, each call is awaited, and the
+            output is not read while it pauses; ``timeout`` ends such a pause as well. If
+            it raises, the command is stopped, and ``run`` raises that exception.
+        max_output: Keep at most this many bytes, of stdout and stderr together.
+        keep: What to do about more output than ``max_output``: ``"all"`` stops the
+            child; ``"head"`` keeps the first bytes and ``"tail"`` the last ones, and the
+            child goes on.
         stop: How to stop it.
         cwd: The directory to run it in.
         env: Its whole environment; ``None`` to inherit ours.
@@ -122,8 +160,9 @@ async def run(
 
     Raises:
         ProcessTimeout: After ``timeout``, with the output so far.
-        subprocess.CalledProcessError: For a failure, with the end of stderr as a
-            note; and for more output than ``max_output``, with what was kept.
+        subprocess.CalledProcessError: For a failure, with the end of stderr as a note.
+        OutputLimitExceeded: For more output than ``max_output`` with ``keep="all"``; it
+            is a ``CalledProcessError`` with what was kept.
         UnicodeDecodeError: For output that is not text. ``error.completed`` has the
             result of the command, with its output as bytes.
         OSError: If it cannot be started; the error names the file or the directory.
@@ -136,6 +175,19 @@ async def run(
     ...     return done.stdout
     >>> asyncio.run(main())
     'HELLO'
+
+    Show the output live, and keep only the end of it:
+
+    >>> async def main():
+    ...     def show(source, line):
+    ...         print(source, repr(line))
+    ...     done = await within.run("seq", "3", on_output=show, max_output=2, keep="tail")
+    ...     return done.stdout, done.dropped
+    >>> asyncio.run(main())
+    stdout '1\\n'
+    stdout '2\\n'
+    stdout '3\\n'
+    (b'3\\n', 4)
     """
     check_stop(stop)
     request = check_command(command, {"cwd": cwd, "env": env, **popen_options})
@@ -146,30 +198,31 @@ async def run(
         if stdin not in (DEVNULL, PIPE):
             raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
         stdin = PIPE
-    _check_max_output(max_output)
+    check_keep(keep, max_output)
+    piped: dict[Source, bool] = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
+    names: list[Source] = [name for name in piped if piped[name]]
+    live = None if on_output is None else _live(on_output, names, decoding)
     limit = Timeout(timeout, quiet=True, name=os.fsdecode(request.args[0]))
     seconds = limit.remaining()
-    piped = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
     capture = Capture(
-        request,
-        [name for name in piped if piped[name]],
-        limit=max_output,
-        text=decoding,
+        request, names, keep=keep, limit=max_output, text=decoding, live=live
     )
     cancelled = current().cancelled
     with limit:
         try:
             files = stdin, stdout, stderr
             await _run(request, stop, files, data or b"", capture, limit)
-        except cancelled as error:  # T25: maybe by a limit around us
-            note_interrupted(error, capture.completed())
+        except cancelled as error:
+            if capture.child is not None:  # T25: maybe by a limit around us
+                note_interrupted(error, capture.completed())
             raise
     if limit.cancelled_caught:
-        raise _timed_out(capture.completed(), limit, seconds)
+        raise _timed_out(capture, limit, seconds)
     return capture.result(check=check)
 
 
-def _timed_out(kept: Completed[Any], limit: Timeout, seconds: float) -> ProcessTimeout:
+def _timed_out(capture: Capture, limit: Timeout, seconds: float) -> ProcessTimeout[Any]:
+    kept = capture.completed()
     return ProcessTimeout(
         message(limit, current_time()),
         limit,
@@ -178,7 +231,8 @@ def _timed_out(kept: Completed[Any], limit: Timeout, seconds: float) -> ProcessT
         stdout=kept.stdout,
         stderr=kept.stderr,
         returncode=kept.returncode,
-        usage=kept.usage,
+        usage=None if capture.child is None else kept.usage,
+        dropped=kept.dropped,
     )
 
 
@@ -193,45 +247,88 @@ async def _run(
     from anyio.lowlevel import checkpoint
 
     await checkpoint()  # a task that is cancelled starts nothing
+    live = capture.live
+    deliver = None if live is None else live.deliver
     with Child(request, plan) as child:
         started = child.start(*files)
         capture.child = child
         # The pump is made after the start, while the child is starting, so that it
         # costs no time.
-        with Pump() as pump:
+        with Pump() if live is None else Pump(turn=_LIVE_TURN) as pump:
             rest = Rest(child, plan)
             ends = Ends(child, started, rest)
             try:
-                if ends.stdin is not None:
-                    ends.stdin.feed(pump, data)
-                for name, output in (("stdout", ends.stdout), ("stderr", ends.stderr)):
-                    if output is not None:
-                        output.sink = capture.sink(name)
-                        output.join(pump)
+                _connect(ends, pump, data, capture)
                 pump.watch(child.exit_fd)
-                await pump.until(lambda: child.has_exited() or capture.is_over)
+                await pump.until(lambda: child.has_exited() or capture.is_over, deliver)
                 if not capture.is_over:
                     rest.begin(limit.remaining())
                     # It has ended in time. If the limit strikes before we are done,
                     # the call must not be reported as timed out.
-                    with suppress(RuntimeError):
-                        limit.reschedule(None)
+                    deadline = _suspend(limit)
+                    if live is not None:
+                        deliver = partial(_deliver_rest, live, limit, deadline)
                     shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
-                    await let_finish(child, pump, rest, is_shared=shared)
+                    await let_finish(
+                        child, pump, rest, is_shared=shared, between=deliver
+                    )
             finally:
+                if live is not None:
+                    live.stop()
                 try:
                     await stop_child(child, pump, plan, close_stdin=ends.close_stdin)
                 finally:
                     # P9: its last output is still in the pipes.
                     if child.is_ours():
                         pump.drain()
+                    if live is not None:
+                        live.end()
+    if deliver is not None:
+        await deliver()
 
 
-def _check_max_output(limit: Any) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int | None):
-        raise TypeError(f"max_output is {limit!r}: give a number of bytes, or None")
-    if limit is not None and limit < 0:
-        raise ValueError(f"max_output is {limit!r}: give 0 or more, or None")
+def _connect(ends: Ends, pump: Pump, data: bytes, capture: Capture) -> None:
+    if ends.stdin is not None:
+        ends.stdin.feed(pump, data)
+    outputs: dict[Source, Output | None] = {
+        "stdout": ends.stdout,
+        "stderr": ends.stderr,
+    }
+    for name, output in outputs.items():
+        if output is not None:
+            output.sink = capture.sink(name)
+            output.join(pump)
+
+
+def _suspend(limit: Timeout) -> float | None:
+    """Take the deadline of ``limit`` away, unless it has struck; return it."""
+    deadline = limit.deadline
+    with suppress(RuntimeError):
+        limit.reschedule(None)
+    return deadline
+
+
+async def _deliver_rest(live: Live, limit: Timeout, deadline: float | None) -> None:
+    """Deliver lines after the exit of the child. The limit holds for the calls."""
+    if not live.is_waiting():
+        return
+    with suppress(RuntimeError):
+        limit.reschedule(deadline)
+    try:
+        await live.deliver()
+    finally:
+        _suspend(limit)
+
+
+def _live(on_output: Any, names: list[Source], text: Text | None) -> Live:
+    if not callable(on_output):
+        raise TypeError(f"on_output is {on_output!r}: give a function, or None")
+    if not names:
+        raise ValueError(
+            "on_output sees the pipes of the command, but neither stdout nor stderr is "
+            "PIPE"
+        )
+    return Live(on_output, names, text)
 
 
 def _decoding(

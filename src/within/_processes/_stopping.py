@@ -26,7 +26,14 @@ T = TypeVar("T")
 _LAST_PATIENCE = 10.0
 
 
-async def let_finish(child: Child, pump: Pump, rest: Rest, *, is_shared: bool) -> None:
+async def let_finish(
+    child: Child,
+    pump: Pump,
+    rest: Rest,
+    *,
+    is_shared: bool,
+    between: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Let what an exited child has left behind write the rest of its output (P6).
 
     ``is_shared`` says that some of the output goes where we cannot watch it, into a file
@@ -42,6 +49,8 @@ async def let_finish(child: Child, pump: Pump, rest: Rest, *, is_shared: bool) -
                 await pump.until_one_ends(left)
             else:
                 await pump.once()
+        if between is not None:
+            await between()
 
 
 async def stop_child(

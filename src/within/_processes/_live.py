@@ -1,0 +1,167 @@
+"""The lines of a running command, for the function that wants to see them (P24)."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ._decoded import split_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ._decoding import Text
+    from ._options import Source
+
+    OnOutput = Callable[[Source, str], object]
+
+# The longest line that is given in one piece, and how much is held for a coroutine
+# function while the child is being stopped. In characters.
+_LONGEST = 1 << 20
+_MOST_HELD = 1 << 20
+
+
+class Live:
+    """Calls a function with each line of a command, as it comes.
+
+    Until the command is being stopped, :meth:`deliver` makes the calls, in the task of
+    the caller, so that a coroutine function can pause: nothing is read while it does.
+    While the command is being stopped, a function is called as soon as a line has come.
+    A coroutine function cannot be awaited then, so what has come waits until the command
+    is gone.
+    """
+
+    def __init__(
+        self, call: OnOutput, names: Sequence[Source], text: Text | None
+    ) -> None:
+        encoding, errors = text or ("utf-8", "replace")
+        if errors == "strict":
+            errors = "replace"  # the result will be checked; this is for watching
+        self._call = call
+        self._lines: dict[Source, Lines] = {
+            name: Lines(encoding, errors) for name in names
+        }
+        self._waiting: deque[tuple[Source, str]] = deque()
+        self._held = 0  # characters that came while the command was being stopped
+        self._is_stopping = False
+        self._is_over = False  # it has raised, or was cancelled: call it no more
+        self._is_async = False  # known once it has been called
+        self._error: BaseException | None = None
+
+    def sink(
+        self, name: Source, keep: Callable[[bytes], object]
+    ) -> Callable[[bytes], object]:
+        """Where the bytes of one pipe go, which are also kept by ``keep``."""
+        lines = self._lines[name]
+
+        def feed(data: bytes) -> None:
+            keep(data)
+            for line in lines.feed(data):
+                self._arrived(name, line)
+
+        return feed
+
+    def is_waiting(self) -> bool:
+        """Whether there are lines to deliver."""
+        return bool(self._waiting)
+
+    async def deliver(self) -> None:
+        """Make the calls for the lines that have come, and await each if need be."""
+        while self._waiting:
+            source, line = self._waiting.popleft()
+            try:
+                result: Any = self._call(source, line)
+                if hasattr(result, "__await__"):
+                    self._is_async = True
+                    await result
+            except BaseException:
+                self._is_over = True
+                raise
+
+    def stop(self) -> None:
+        """The command is being stopped, or has ended."""
+        self._is_stopping = True
+        waiting, self._waiting = self._waiting, deque()
+        for source, line in waiting:
+            self._arrived(source, line)
+
+    def end(self) -> None:
+        """All of the output has come. Raises what a function has raised since stop()."""
+        for name, lines in self._lines.items():
+            for line in lines.feed(b"", final=True):
+                self._arrived(name, line)
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+
+    def _arrived(self, name: Source, line: str) -> None:
+        if not self._is_stopping:
+            self._waiting.append((name, line))
+        elif not self._is_over:
+            if not self._is_async:
+                self._call_now(name, line)
+            if self._is_async and self._held < _MOST_HELD:
+                self._held += len(line)
+                self._waiting.append((name, line))
+
+    def _call_now(self, name: Source, line: str) -> None:
+        # An exception must not get into the stop sequence and cut that short.
+        try:
+            result: Any = self._call(name, line)
+        except BaseException as error:  # noqa: BLE001  # end() raises it
+            self._is_over = True
+            self._error = error
+        else:
+            if hasattr(result, "__await__"):
+                self._is_async = True
+                if hasattr(result, "close"):
+                    result.close()  # a coroutine that has not begun
+
+
+class Lines:
+    """Splits bytes into lines of text, of which none is held back without need.
+
+    A ``\\r`` ends a line as soon as it is there, although a ``\\n`` may follow, because a
+    program that reports its progress like this may then be silent for long.
+    """
+
+    def __init__(self, encoding: str, errors: str) -> None:
+        self._decoder = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder(encoding)(errors), translate=True
+        )
+        self._gave_return = False  # a line was given at its "\r"
+        # The pieces of a line that has not ended, joined once, when it does.
+        self._pieces: list[str] = []
+        self._size = 0
+
+    def feed(self, data: bytes, *, final: bool = False) -> list[str]:
+        """Return the lines that end in ``data``, and the last one if it is ``final``."""
+        lines, rest = split_lines(self._decode(data, final))
+        if lines:
+            lines[0] = self._take() + lines[0]
+        self._pieces.append(rest)
+        self._size += len(rest)
+        if self._size and (final or self._size >= _LONGEST):
+            lines.append(self._take())
+        return lines
+
+    def _take(self) -> str:
+        line = "".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        return line
+
+    def _decode(self, data: bytes, final: bool) -> str:
+        text = self._decoder.decode(data, final=final)
+        if self._gave_return and text:
+            text = text[1:]
+            self._gave_return = False
+        if not self._gave_return and self._decoder.getstate()[1] & 1:
+            self._gave_return = True
+            text += "\n"
+        return text
