@@ -6,6 +6,8 @@ whether a process is gone.
 
 from __future__ import annotations
 
+import socket
+
 import within
 from within import Stop
 from within._processes import _tree
@@ -16,6 +18,14 @@ QUICK = Stop(grace=0.05)
 
 def alive(pid: int) -> bool:
     return _tree.is_alive(pid)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as found:
+        found.bind((host, 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 async def line(child: within.Process) -> str:

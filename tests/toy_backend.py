@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import toy_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from within._backends import Backend
@@ -86,6 +87,11 @@ class ToyBackend:
         if task is None:
             raise RuntimeError("no task of the toy loop is running here")
         return task.deadline()
+
+    # -- threads -----------------------------------------------------------
+
+    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
+        raise NotImplementedError
 
     # -- descriptors -------------------------------------------------------
     # Only child processes need these, and the toy loop cannot wait for descriptors.

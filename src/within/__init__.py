@@ -8,8 +8,9 @@ import typing as _typing
 
 from ._clock import current_effective_deadline, current_time
 from ._contexts import Opening, opening, running
-from ._processes._errors import OutputLimitExceeded, ProcessTimeout
+from ._processes._errors import OutputLimitExceeded, ProcessTimeout, ServerFailed
 from ._processes._incomplete import IncompleteOutput
+from ._processes._listening import listening
 from ._processes._open import process
 from ._processes._options import (
     DEVNULL,
@@ -23,6 +24,7 @@ from ._processes._options import (
 from ._processes._plan import Stop
 from ._processes._process import Process
 from ._processes._run import run
+from ._processes._server import Server, server
 from ._results import Completed, Usage
 from ._timeouts import (
     DeadlineExceeded,
@@ -55,18 +57,22 @@ __all__ = [
     "ProcessTimeout",
     "ReceiveStream",
     "SendStream",
+    "Server",
+    "ServerFailed",
     "Stop",
     "Timeout",
     "Usage",
     "Word",
     "current_effective_deadline",
     "current_time",
+    "listening",
     "move_on_after",
     "move_on_at",
     "opening",
     "process",
     "run",
     "running",
+    "server",
     "shield",
     "timeout",
     "timeout_at",

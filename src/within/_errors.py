@@ -89,13 +89,22 @@ def explain(
     return True
 
 
-def note_interrupted(cancellation: BaseException, completed: Completed[Any]) -> None:
+def note_interrupted(
+    cancellation: BaseException, completed: Completed[Any], note: str = ""
+) -> None:
     """Attach what a command had done when ``cancellation`` cut it short (T25).
 
     It travels with the exception to the block that ends, so neither the loop nor any
-    other task has to know about it.
+    other task has to know about it. The error of that block gets the ``note``.
     """
     cancellation._within_interrupted = completed  # type: ignore[attr-defined]
+    completed._within_note = note  # type: ignore[attr-defined]
+
+
+def add_note_of(completed: Completed[Any] | None, error: BaseException) -> None:
+    """Add the note about what was interrupted, if there is one."""
+    if note := getattr(completed, "_within_note", ""):
+        error.add_note(note)
 
 
 def interrupted_by(error: BaseException | None) -> Completed[Any] | None:

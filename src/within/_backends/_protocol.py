@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from .._core import Block
@@ -81,6 +82,15 @@ class Backend(Protocol):
 
     def effective_deadline(self) -> float:
         """The nearest deadline in force for the running task (T17)."""
+        ...
+
+    # -- threads -----------------------------------------------------------
+
+    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
+        """A function with which another thread has this loop call a function soon.
+
+        It raises ``RuntimeError`` once the loop is closed.
+        """
         ...
 
     # -- descriptors -------------------------------------------------------

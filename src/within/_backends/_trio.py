@@ -14,6 +14,7 @@ import trio
 from .._errors import members
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from .._core import Block
@@ -118,6 +119,11 @@ class TrioBackend:
 
     def effective_deadline(self) -> float:
         return trio.current_effective_deadline()
+
+    # -- threads -----------------------------------------------------------
+
+    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
+        return trio.lowlevel.current_trio_token().run_sync_soon
 
     # -- descriptors -------------------------------------------------------
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .._backends._protocol import Backend
     from ._child import Child
     from ._files import Files
+    from ._options import Source
     from ._rest import Rest
 
 # What a pipe holds on Linux unless told otherwise. In bytes.
@@ -282,6 +283,17 @@ class Ends:
             self.stderr = Output(files.stderr, rest=rest, close=close)
         self.outputs = [end for end in (self.stdout, self.stderr) if end is not None]
         child.ends.update(self.outputs)
+
+    def take_out(self, name: Source) -> Output:
+        """One of the outputs, which is no longer one of these."""
+        output = self.stdout if name == "stdout" else self.stderr
+        assert output is not None
+        if name == "stdout":
+            self.stdout = None
+        else:
+            self.stderr = None
+        self.outputs.remove(output)
+        return output
 
     def close_stdin(self) -> None:
         """Let the child see the end of its input."""

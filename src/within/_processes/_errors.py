@@ -1,11 +1,13 @@
-"""The errors of :func:`run`: what each carries, and what it says."""
+"""The errors of :func:`run` and :func:`server`: what each carries, and what it says."""
 
 from __future__ import annotations
 
 import subprocess
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Generic
 
 from .._timeouts import DeadlineExceeded
+from ._typed import as_typed
 
 if TYPE_CHECKING:
     # It has a default, and type checkers know it without an installed package.
@@ -20,6 +22,9 @@ else:
     from typing import TypeVar
 
     T = TypeVar("T")
+
+# How much of the end of an output a message shows. In characters.
+_SHOWN = 2000
 
 
 class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
@@ -98,3 +103,26 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
             'was stopped; raise the limit, keep only a part with keep="tail" or '
             'keep="head", or stream its output with within.process()'
         )
+
+
+class ServerFailed(subprocess.CalledProcessError):
+    """A :func:`within.server` has ended by itself, or cannot get ready any more.
+
+    ``returncode`` is its exit status, and ``output`` (also ``stdout``) the end of what
+    it has written, as text. The message has the last lines of it.
+    """
+
+    def __init__(self, what: str, returncode: int, cmd: Any, output: str) -> None:
+        super().__init__(returncode, cmd, output)
+        self._what = what
+
+    def __str__(self) -> str:
+        return described(self.cmd, self._what, self.output)
+
+
+def described(command: Any, what: str, output: str) -> str:
+    """A sentence about a command, and the end of its output."""
+    says = f"`{as_typed(command)}` {what}; "
+    if not output.strip():
+        return says + "it has written nothing"
+    return f"{says}its output ends with:\n{indent(output[-_SHOWN:].rstrip(), '    ')}"

@@ -150,6 +150,11 @@ class Lines:
             lines.append(self._take())
         return lines
 
+    def unfinished(self) -> str:
+        """The beginning of a line that has not ended."""
+        self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0]
+
     def _take(self) -> str:
         line = "".join(self._pieces)
         self._pieces.clear()

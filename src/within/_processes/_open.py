@@ -144,14 +144,28 @@ def process(
     'two\\n'
     0
     """
+    files, text = (stdin, stdout, stderr), (encoding, errors, max_line)
+    options = {"cwd": cwd, "env": env, **popen_options}
+    return start(check_process(command, options, stop, files, text), stop, files, text)
+
+
+def check_process(
+    command: tuple[Any, ...],
+    options: dict[str, Any],
+    stop: Stop,
+    files: tuple[Any, Any, Any],
+    text: tuple[str, str, int | None],
+) -> Command:
+    """Return the command, or raise the error for an argument that makes no sense."""
     check_stop(stop)
-    checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
-    check_files(stdin, stdout, stderr)
+    checked = check_command(command, options)
+    check_files(*files)
+    encoding, errors, max_line = text
     check_text(encoding, errors)
     getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
-    return start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
+    return checked
 
 
 async def start(

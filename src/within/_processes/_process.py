@@ -141,7 +141,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
             state = f"ended by signal {-code}"
         else:
             state = f"exited with {code}"
-        return f"<Process {self.pid} `{as_typed(self.args)}` {state}>"
+        return f"<{type(self).__name__} {self.pid} `{as_typed(self.args)}` {state}>"
 
     # -- what it does ------------------------------------------------------
 

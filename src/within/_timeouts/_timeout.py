@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .._backends import current
-from .._errors import explain, interrupted_by, message
+from .._errors import add_note_of, explain, interrupted_by, message
 from ._deadline import CREATED, ENTERED, EXITED, Deadline
 from ._decorator import with_block
 from ._first_instruction import try_begins_at_once
@@ -200,6 +200,7 @@ class Timeout(Deadline):
     def _exceeded(self, backend: Backend) -> DeadlineExceeded:
         error = DeadlineExceeded(message(self, backend.current_time()), self)
         error.interrupted = self.interrupted
+        add_note_of(self.interrupted, error)
         return error
 
     async def __aenter__(self) -> Self:

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # Threads that wait for their next piece of work; the loops keep track of those that
-# have one. The last name is the thread with which pytest-timeout watches a test.
-_HARMLESS = ("asyncio_", "AnyIO worker thread", "Trio thread", "pytest_timeout")
+# have one. Ours wake a task only through a descriptor that it waits for; pytest-timeout
+# watches a test with one.
+_HARMLESS = (
+    "asyncio_",
+    "AnyIO worker thread",
+    "Trio thread",
+    "within-",
+    "pytest_timeout",
+)
 
 # The queue from which each thread of a `ThreadPoolExecutor` takes its work, and the
 # code that it runs. Both are private; a test fails loudly when they have moved. Such

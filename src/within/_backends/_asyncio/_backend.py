@@ -17,6 +17,7 @@ from ._pursuit import Pursuits
 from ._scopes import ANYIO, anyio_scopes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from ..._core import Block
@@ -182,6 +183,11 @@ class AsyncioBackend:
             if anyio is None
             else min(nearest, anyio.current_effective_deadline())
         )
+
+    # -- threads -----------------------------------------------------------
+
+    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
+        return self._loop.call_soon_threadsafe
 
     # -- behind the blocks -------------------------------------------------
 

@@ -1,0 +1,157 @@
+"""Waiting until a server accepts connections (P23)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+from ._pump import Pump, limited
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+# Between two attempts, in seconds: at first, and at most.
+_SHORTEST = 0.005
+_LONGEST = 0.25
+
+# How long an address may take to answer, in seconds. One behind a firewall never does.
+_PATIENCE = 2.0
+
+Address = tuple[Any, Any, int, str, Any]
+
+
+class listening:  # noqa: N801  # it is used like a function
+    """Waits until something accepts TCP connections on a port.
+
+    Give it to :func:`server` as what to be ready, or await it by itself:
+    ``await within.listening(5432)``. It tries again and again, with short pauses, and has
+    no limit of its own. Each attempt is a connection that is closed at once.
+
+    Args:
+        port: The number of the port.
+        host: A name or an address, IPv4 or IPv6. If a name has several addresses, one of
+            them is enough.
+
+    Raises:
+        ValueError: For a port that is not between 1 and 65535, or an empty host.
+        TypeError: For a port that is not an int, or a host that is not text.
+        OSError: If the name of the host is not known.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     tcp = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    ...     async with tcp:
+    ...         port = tcp.sockets[0].getsockname()[1]
+    ...         await within.listening(port)
+    ...         print("it accepts connections")
+    >>> asyncio.run(main())
+    it accepts connections
+    """
+
+    __slots__ = ("_host", "_port")
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        number: Any = port
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"port is {number!r}: give a number, as an int")
+        if port == 0:
+            raise ValueError(
+                "port is 0, which lets the server choose one: wait for what it prints "
+                'instead, as in ready=re.compile("port [0-9]+")'
+            )
+        if not 0 < port < 65536:
+            raise ValueError(f"port is {port}: give a number from 1 to 65535")
+        name: Any = host
+        if not isinstance(name, str):
+            raise TypeError(f"host is {name!r}: give a name or an address, as text")
+        if not host:
+            raise ValueError('host is "": give a name or an address')
+        self._port = port
+        self._host = host
+
+    def __repr__(self) -> str:
+        return f"listening({self._port}, {self._host!r})"
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self().__await__()
+
+    async def __call__(self) -> None:
+        """Return once a connection was accepted."""
+        from anyio.lowlevel import checkpoint
+
+        await checkpoint()
+        addresses = await self._addresses()
+        pause = _SHORTEST
+        while True:
+            for address in addresses:
+                if await _accepts(address):
+                    return
+            with Pump() as pump, limited(pause, pump):
+                await pump.until(lambda: False)
+            pause = min(2 * pause, _LONGEST)
+
+    async def check_free(self) -> None:
+        """Raise the error for a port on which something is listening already."""
+        for address in await self._addresses():
+            if await _accepts(address):
+                raise OSError(
+                    errno.EADDRINUSE,
+                    f"{os.strerror(errno.EADDRINUSE)}: something accepts connections on "
+                    f"port {self._port} of {self._host!r} already, before the server "
+                    "is started",
+                )
+
+    async def _addresses(self) -> list[Address]:
+        import socket
+
+        where, kind = (self._host, self._port), socket.SOCK_STREAM
+        try:  # a number, for which nothing has to be looked up
+            return socket.getaddrinfo(*where, type=kind, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            from anyio import getaddrinfo
+
+            return list(await getaddrinfo(*where, type=kind))
+
+
+class _Attempt:
+    """A connection that is being made, as a pump sees it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.is_decided = False
+
+    def move(self) -> int:
+        self.is_decided = True
+        return 0
+
+
+async def _accepts(address: Address) -> bool:
+    import socket
+
+    family, kind, protocol, _, name = address
+    try:
+        connection = socket.socket(family, kind, protocol)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:  # no IPv6 here, for example
+            return False
+        raise
+    with connection:
+        connection.setblocking(False)
+        result = connection.connect_ex(name)
+        if result in (errno.EINPROGRESS, errno.EAGAIN):
+            attempt = _Attempt(connection.fileno())
+            with Pump() as pump, limited(_PATIENCE, pump):
+                pump.fill(attempt)
+                await pump.until(lambda: attempt.is_decided)
+            if not attempt.is_decided:
+                return False
+            result = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if result:
+            return False
+        try:
+            # If nobody listens, the kernel may choose the very port that it connects to
+            # as the port that it connects from, and the socket then talks to itself.
+            return bool(connection.getsockname() != connection.getpeername())
+        except OSError:  # it was reset
+            return False

@@ -1,0 +1,164 @@
+"""The output of a server, read on all the while by a thread (P23).
+
+A thread, because the server must never wait for us: not while the code of a test blocks
+the loop, and not while the loop stands still, as that of a session-wide fixture does
+between the tests and during those on another loop.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ._descriptors import Descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._child import Child
+    from ._decoding import Text
+    from ._ends import Output
+    from ._ready import Sought
+
+_CHUNK = 65536  # what is read at once, in bytes
+
+# How many reads empty any pipe; see _pump.
+_ROUNDS = 16
+
+# Chunks are joined up to this size, in bytes: each costs some memory by itself.
+_SMALL = 4096
+
+
+class Log:
+    """The end of the output of a server.
+
+    The thread has descriptors of its own, which it closes itself. It ends when the child
+    has exited and its output has ended, or when our end of a pipe to it is closed: by
+    :meth:`close`, or together with everything else of the child.
+
+    Attributes:
+        is_found: What was sought was in the output.
+        is_over: The output has ended.
+        on_exit: Is called by the thread when the child has exited.
+    """
+
+    def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
+        self.is_found = False
+        self.is_over = False
+        self.on_exit: Callable[[], object] | None = None
+        self._most = keep
+        self._text = text
+        self._sought = sought
+        # Each chunk with the number of bytes up to its end. Only the thread changes it,
+        # in single steps, so it needs no lock.
+        self._chunks: deque[tuple[int, bytes]] = deque()
+        self._size = 0
+        self._thread: threading.Thread | None = None
+        self._stop: Callable[[], object] = lambda: None
+        self.news_fd = -1  # readable when an attribute has changed
+
+    def start(self, child: Child, output: Output | None) -> None:
+        """Read ``output`` from now on, and watch the child."""
+        held = child.held
+        told, writable = held.pipe()
+        self.news_fd, news = held.pipe()
+        own = Descriptors()
+        # The reading end as well: without a reader, writing the news would be an error.
+        own.open(os.dup, self.news_fd)
+        fds = [own.open(os.dup, fd) for fd in (told, news, child.exit_fd)]
+        if output is None:
+            self.is_over = True
+        else:
+            fds.append(own.open(os.dup, output.fd))
+        self._stop = lambda: held.close(writable)
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(own, *fds),
+            name=f"within-log-{child.pid}",
+            daemon=True,  # the interpreter joins others before it ends the children
+        )
+        self._thread.start()
+        held.close(told)
+        held.close(news)
+        if output is not None:
+            output.close()
+
+    def close(self) -> None:
+        """Read what there is, and no more; return when the thread has ended."""
+        self._stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def dropped(self) -> int:
+        """How many bytes of the output are not kept any more."""
+        return max(0, self._size - self._most)
+
+    def end(self, most: int | None = None) -> str:
+        """The end of the output as text, from the last ``most`` of its bytes."""
+        most = self._most if most is None else min(most, self._most)
+        while True:
+            try:
+                chunks = tuple(self._chunks)
+            except RuntimeError:  # it was changed meanwhile
+                continue
+            break
+        data = b"".join(chunk for _, chunk in chunks)[-most:]
+        dropped = chunks[-1][0] - len(data) if chunks else 0
+        return self._text.decode(data, missing_before=dropped, is_cut_off=True)
+
+    # -- in the thread -----------------------------------------------------
+
+    def _run(
+        self, own: Descriptors, told: int, news: int, exited: int, output: int = -1
+    ) -> None:
+        with own, selectors.DefaultSelector() as selector:
+            selector.register(told, selectors.EVENT_READ)
+            selector.register(exited, selectors.EVENT_READ)
+            if output >= 0:
+                selector.register(output, selectors.EVENT_READ)
+            while len(selector.get_map()) > 1:
+                ready = {key.fd for key, _ in selector.select()}
+                if output in ready and self._read(output, news):
+                    selector.unregister(output)
+                if exited in ready:
+                    selector.unregister(exited)
+                    os.write(news, b"!")
+                    if (on_exit := self.on_exit) is not None:
+                        with suppress(RuntimeError):  # its loop is closed
+                            on_exit()
+                if told in ready:
+                    for _ in range(0 if self.is_over else _ROUNDS):
+                        if self._read(output, news):
+                            break
+                    return
+
+    def _read(self, output: int, news: int) -> bool:
+        """Read once; true at the end."""
+        try:
+            data = os.read(output, _CHUNK)
+        except BlockingIOError:
+            return False
+        if data:
+            self._keep(data)
+        else:
+            self.is_over = True
+            os.write(news, b"!")
+        if self._sought is not None and self._sought.is_in(data):
+            self.is_found, self._sought = True, None
+            os.write(news, b"!")
+        return self.is_over
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        chunks = self._chunks
+        if chunks and len(chunks[-1][1]) < _SMALL:
+            chunks[-1] = (self._size, chunks[-1][1] + data)
+        else:
+            chunks.append((self._size, data))
+        while self._size - chunks[0][0] >= self._most:
+            chunks.popleft()

@@ -1,0 +1,66 @@
+"""What a server may be waited for to do, before its block is entered (P23)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from ._live import Lines
+
+if TYPE_CHECKING:
+    from ._decoding import Text
+
+Ready = str | re.Pattern[str] | Callable[[], Awaitable[object]] | None
+
+# An unfinished line is searched again whenever it has grown, up to this length. In
+# characters.
+_LONGEST = 65536
+
+
+class Sought:
+    """A text or a pattern that is sought in each line of the output."""
+
+    def __init__(self, wanted: str | re.Pattern[str], text: Text) -> None:
+        self._wanted = wanted
+        self._lines = Lines(text.encoding, text.errors)
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether it is in a line that ends in ``data``, or that has not ended yet."""
+        if any(map(self._is_in_line, self._lines.feed(data))):
+            return True
+        unfinished = self._lines.unfinished()
+        return len(unfinished) < _LONGEST and self._is_in_line(unfinished)
+
+    def _is_in_line(self, line: str) -> bool:
+        if isinstance(self._wanted, str):
+            return self._wanted in line
+        return self._wanted.search(line) is not None
+
+
+def check_ready(ready: object, *, is_logged: bool) -> None:
+    """Raise the error for anything that a server cannot be waited for."""
+    if ready is None or callable(ready):
+        return
+    wanted = cast("Any", ready)  # of a pattern of anything
+    if not isinstance(ready, str | re.Pattern):
+        raise TypeError(
+            f"ready is {ready!r}: give a text, a compiled pattern, "
+            "within.listening(port), or a coroutine function without arguments"
+        )
+    if not isinstance(getattr(wanted, "pattern", ""), str):
+        raise TypeError(f"ready is {wanted!r}: give a pattern of text, not of bytes")
+    if not is_logged:
+        raise ValueError(
+            f"ready={wanted!r} is sought in what is logged, but neither stdout nor "
+            'stderr is "log"'
+        )
+    if not wanted if isinstance(ready, str) else wanted.search(""):
+        raise ValueError(
+            f"ready={wanted!r} is in every output: give a text or a pattern of at least "
+            "one character"
+        )
+    if isinstance(ready, str) and "\n" in wanted[:-1]:
+        raise ValueError(
+            f"ready={wanted!r} is never found: it is sought in each line by itself"
+        )

@@ -1,0 +1,361 @@
+"""A server for the length of a block that is entered when it is ready (P23)."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+from .._backends import current
+from .._contexts import opening
+from .._errors import note_interrupted
+from .._results import Completed, Usage
+from .._timeouts import Timeout
+from ._decoding import Text
+from ._errors import ServerFailed, described
+from ._listening import listening
+from ._log import Log
+from ._open import check_process
+from ._options import PIPE, STDOUT
+from ._plan import Stop
+from ._process import Err_co, In_co, Out_co, Process
+from ._ready import Sought, check_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from types import TracebackType
+    from typing import Unpack
+
+    from .._contexts import Opening
+    from ._command import Command
+    from ._exiting import Exiting
+    from ._options import File, Pipe, PopenOptions, ProcessOptions, Source, Word
+    from ._ready import Ready
+    from ._streams import ReceiveStream, SendStream
+
+    Logged = Literal["log"]
+    MaybeSend = SendStream | None
+    MaybeReceive = ReceiveStream | None
+
+    class _Options(ProcessOptions, total=False):
+        ready: Ready
+        keep: int
+
+
+# How much of the end of the log an error of another call shows. In bytes.
+_END = 2000
+
+_UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
+
+
+class Server(Process[In_co, Out_co, Err_co]):
+    """A running server; :func:`server` makes it.
+
+    It is a :class:`Process` with a :attr:`log`. An output that is logged is not a stream:
+    by default, ``stdout`` and ``stderr`` are ``None``.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        plan: Stop,
+        files: tuple[Any, Any, Any],
+        text: tuple[str, str, int | None],
+        log: Log,
+        logged: Source | None,
+    ) -> None:
+        self._log = log
+        self._logged: Source | None = logged
+        self._was_asked = False  # to end, or how it has ended
+        super().__init__(command, plan, files, text)
+
+    @property
+    def log(self) -> str:
+        """The end of its output so far, up to ``keep`` bytes, as text.
+
+        It can be read at any time, from any thread, and after the block.
+        """
+        return self._log.end()
+
+    async def wait(self) -> int:
+        """Wait until the server exits, and return its ``returncode``.
+
+        After this call, leaving the block is no error, whatever the status.
+        """
+        status = await super().wait()
+        self._was_asked = True
+        return status
+
+    def send_signal(self, number: int, tree: bool = False) -> None:
+        """Send a signal, as with a :class:`Process`.
+
+        After this call, leaving the block is no error, whatever the status.
+        """
+        self._was_asked = True
+        super().send_signal(number, tree)
+
+    # -- before the block --------------------------------------------------
+
+    def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
+        ends = self._ends
+        output = None if self._logged is None else ends.take_out(self._logged)
+        self._log.start(self._child, output)
+        super()._open_streams(max_line, exiting)
+
+    async def get_ready(self, ready: Ready) -> None:
+        """Wait until it is ready; else end it, and raise the error that says why."""
+        if ready is None:
+            return
+        cancelled = current().cancelled
+        try:
+            if callable(ready):
+                is_ready = await self._await(ready)
+            else:
+                is_ready = await self._find()
+        except BaseException as error:
+            try:
+                await self._end(orderly=False)
+            finally:
+                self._explain(error, ready, is_cancelled=isinstance(error, cancelled))
+            raise
+        has_exited = self._child.has_exited()
+        if not is_ready or has_exited:
+            await self._end(orderly=False)
+            how = self._how() if has_exited else "closed its output"
+            raise self._failure(f"{how} before it was ready")
+
+    async def _find(self) -> bool:
+        log, child = self._log, self._child
+        while not (log.is_found or log.is_over or child.has_exited()):
+            await current().wait_readable(log.news_fd)
+            os.read(log.news_fd, 64)
+        if not log.is_found:
+            await self._exiting.known()  # its output ends shortly before it exits
+        return log.is_found
+
+    async def _await(self, ready: Callable[[], Awaitable[object]]) -> bool:
+        call, child = current().caller_from_threads(), self._child
+        with Timeout(quiet=True, level=True) as waiting:
+            self._log.on_exit = lambda: call(waiting.cancel)
+            try:
+                if child.has_exited():
+                    return False
+                result: Any = ready()
+                if not hasattr(result, "__await__"):
+                    raise TypeError(
+                        f"ready() has returned {result!r}: give a coroutine function, "
+                        "which returns when the server is ready"
+                    )
+                result = await result
+            except Exception:
+                if child.has_exited():  # this is why
+                    return False
+                raise
+            finally:
+                self._log.on_exit = None
+            if result is False:
+                raise ValueError(
+                    "ready() has returned False, but it is awaited only once: it has to "
+                    "return when the server is ready"
+                )
+            return True
+        return False
+
+    def _explain(
+        self, error: BaseException, ready: Ready, *, is_cancelled: bool
+    ) -> None:
+        what = f"was not ready ({ready!r}) and was stopped"
+        note = described(self.args, what, self.log)
+        if not is_cancelled:
+            error.add_note(note)
+            return
+        code: Any = self._child.returncode
+        usage = self._child.usage or _UNKNOWN
+        completed: Completed[str] = Completed(
+            self.args, code, self.log, None, usage, self._log.dropped
+        )
+        note_interrupted(error, completed, note)
+
+    # -- its end -----------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """End the server and its tree as ``stop`` says, and release everything.
+
+        Raises:
+            ServerFailed: If it had ended by itself with another status than 0.
+        """
+        await self._finish(None)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._finish(exc)
+
+    async def _finish(self, exc: BaseException | None) -> None:
+        had_failed = self._has_failed()
+        await self._end(orderly=exc is None)
+        if had_failed:
+            failure = self._failure(f"{self._how()} before the end of its block")
+            if exc is None:
+                raise failure
+            if isinstance(exc, Exception):
+                exc.add_note(str(failure))
+
+    async def _end(self, *, orderly: bool) -> None:
+        try:
+            await super()._end(orderly=orderly)
+        finally:
+            self._log.close()
+
+    def _has_failed(self) -> bool:
+        child, stdin = self._child, self._ends.stdin
+        if self._closed or self._was_asked or not child.is_ours():
+            return False
+        if stdin is not None and stdin.fd < 0:  # closed by the block, which ends many
+            return False
+        return child.has_exited() and child.returncode != 0
+
+    def _failure(self, what: str) -> ServerFailed:
+        status: Any = self._child.returncode
+        return ServerFailed(what, status, self.args, self.log)
+
+    def _how(self) -> str:
+        code = self._child.returncode or 0
+        return (
+            f"exited with status {code}"
+            if code >= 0
+            else f"was ended by signal {-code}"
+        )
+
+    def _end_of_stderr(self) -> str:
+        return super()._end_of_stderr() or self._log.end(_END)
+
+
+@overload
+def server(
+    *command: Word,
+    stdin: Pipe = PIPE,
+    stdout: Pipe,
+    stderr: File | Logged = "log",
+    **options: Unpack[_Options],
+) -> Opening[Server[SendStream, ReceiveStream, MaybeReceive]]: ...
+@overload
+def server(  # type: ignore[overload-overlap]
+    *command: Word,
+    stdin: Pipe = PIPE,
+    stdout: File | Logged = "log",
+    stderr: File | Logged = "log",
+    **options: Unpack[_Options],
+) -> Opening[Server[SendStream, MaybeReceive, MaybeReceive]]: ...
+@overload
+def server(
+    *command: Word,
+    stdin: File,
+    stdout: Pipe,
+    stderr: File | Logged = "log",
+    **options: Unpack[_Options],
+) -> Opening[Server[MaybeSend, ReceiveStream, MaybeReceive]]: ...
+@overload
+def server(
+    *command: Word,
+    stdin: File,
+    stdout: File | Logged = "log",
+    stderr: File | Logged = "log",
+    **options: Unpack[_Options],
+) -> Opening[Server[MaybeSend, MaybeReceive, MaybeReceive]]: ...
+@opening
+def server(
+    *command: Word,
+    ready: Ready = None,
+    keep: int = 65536,
+    stdin: File = PIPE,
+    stdout: File | Logged = "log",
+    stderr: File | Logged = "log",
+    cwd: Word | None = None,
+    env: Mapping[str, str] | None = None,
+    stop: Stop = Stop(),  # noqa: B008  # frozen
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    max_line: int | None = None,
+    **popen_options: Unpack[PopenOptions],
+) -> Coroutine[Any, Any, Server[Any, Any, Any]]:
+    """Run a server for the length of a block, which is entered when it is ready.
+
+    ``async with server(...) as s`` ends the server with the block; after
+    ``s = await server(...)`` you have to end it with ``await s.aclose()``, or with
+    ``async with s``. Its output is read on all the while, even if the event loop stands
+    still, so the server never waits for you. The end of it is in ``s.log``.
+
+    There is no limit for getting ready. Put one around it, as in the example; its error
+    shows the end of the output.
+
+    A server that ends by itself during the block does not interrupt the block. If its
+    status is not 0, leaving the block raises :exc:`ServerFailed`, or adds a note to the
+    exception that leaves it; not so after :meth:`Server.wait` or a signal through the
+    object, and not if the block has closed its stdin.
+
+    Args:
+        command: The program and its arguments, one by one; there is no shell.
+        ready: What to wait for. A text or a compiled pattern is sought in each line that
+            is logged, also in one that has not ended yet. :class:`listening` waits for a
+            port, and makes sure that nothing else is listening there before the start.
+            Anything else that can be called is called once and awaited; it has to
+            return when the server is ready. ``None`` does not wait.
+        keep: How much of the end of the output to keep, in bytes.
+        stdin: As for :func:`process`. By default a pipe, which is open as long as the
+            block: many servers exit at the end of their input.
+        stdout, stderr: ``"log"``, or as for :func:`process`. With ``stdout=PIPE`` you
+            talk to the server as to any :class:`Process`, and only stderr is logged.
+        cwd, env, stop, encoding, errors, max_line, popen_options: As for
+            :func:`process`.
+
+    Raises:
+        ServerFailed: If it ends, or closes its output, before it is ready. This is a
+            :exc:`subprocess.CalledProcessError`.
+        OSError: If it cannot be started; and if something is listening on the port.
+        ValueError, TypeError: For arguments that make no sense.
+        NotImplementedError: On Windows.
+
+    >>> import asyncio, within
+    >>> async def main():
+    ...     script = "echo loading; echo ready to serve; exec sleep 60"
+    ...     async with within.timeout(10, name="start"):
+    ...         server = await within.server("sh", "-c", script, ready="ready to")
+    ...     async with server:
+    ...         print(server.log.splitlines())
+    >>> asyncio.run(main())
+    ['loading', 'ready to serve']
+    """
+    if isinstance(cast("Any", keep), bool) or not isinstance(cast("Any", keep), int):
+        raise TypeError(f"keep is {keep!r}: give a number of bytes")
+    if keep < 1:
+        raise ValueError(f"keep is {keep!r}: give 1 or more")
+    logged: Source | None = None
+    if stdout == "log":
+        # One pipe for both: the log has them in the order in which they were written.
+        logged, stdout = "stdout", PIPE
+        stderr = STDOUT if stderr == "log" else stderr
+    elif stderr == "log":
+        logged, stderr = "stderr", PIPE
+    check_ready(ready, is_logged=logged is not None)
+    files, text = (stdin, stdout, stderr), (encoding, errors, max_line)
+    options = {"cwd": cwd, "env": env, **popen_options}
+    checked = check_process(command, options, stop, files, text)
+    readable = Text(encoding, "replace" if errors == "strict" else errors)
+    sought = None if ready is None or callable(ready) else Sought(ready, readable)
+    log = Log(keep, readable, sought)
+
+    async def start() -> Server[Any, Any, Any]:
+        from anyio.lowlevel import checkpoint
+
+        await checkpoint()  # a task that is cancelled starts nothing
+        if isinstance(ready, listening):
+            await ready.check_free()
+        made: Server[Any, Any, Any] = Server(checked, stop, files, text, log, logged)
+        await made.get_ready(ready)
+        return made
+
+    return start()

@@ -1,0 +1,110 @@
+"""listening(): waiting until a server accepts connections (P23)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+import anyio
+import pytest
+from children import QUICK, free_port
+
+import within
+from within import listening, server
+from within._processes import _listening
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+PATIENCE = 60  # seconds; reached only if something hangs
+
+# It listens on the port that it is given, once it has read a line, and says nothing.
+LISTENER = """
+import socket, sys, time
+sys.stdin.readline()
+family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
+with socket.create_server((sys.argv[2], int(sys.argv[1])), family=family) as listener:
+    while True:
+        listener.accept()[0].close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "host"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "::1"),
+        ("127.0.0.1", "localhost"),
+        ("0.0.0.0", "127.0.0.1"),
+    ],
+)
+async def test_p23_a_port_on_which_it_listens(at: str, host: str) -> None:
+    port = free_port(at)
+    command = [sys.executable, "-c", LISTENER, str(port), at]
+    async with anyio.create_task_group() as tasks:
+        reading, writing = os.pipe()
+
+        async def go() -> None:
+            await anyio.sleep(0.1)
+            os.write(writing, b"\n")
+
+        tasks.start_soon(go)
+        with within.timeout(PATIENCE):
+            ready = listening(port, host)
+            async with server(*command, ready=ready, stdin=reading, stop=QUICK):
+                socket.create_connection((at, port), timeout=PATIENCE).close()
+                await listening(port, host)
+        os.close(reading)
+        os.close(writing)
+
+
+async def test_p23_a_port_that_is_in_use_is_an_error_before_the_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port} of '127.0.0.1' already"):
+            await server("false", ready=listening(port))
+
+
+async def test_p23_a_connection_to_itself_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel may choose the port that we connect to as the one to connect from."""
+
+    class FromThere(socket.socket):
+        def connect_ex(self, address: Any) -> int:
+            self.bind(address)
+            return super().connect_ex(address)
+
+    port = free_port()
+    monkeypatch.setattr(socket, "socket", FromThere)
+    [address] = await listening(port)._addresses()
+    assert not await _listening._accepts(address)
+
+
+async def test_p23_a_host_that_is_not_known() -> None:
+    with pytest.raises(OSError, match=r"not known|resolution"):
+        await listening(80, "no-such-host.invalid")
+
+
+def test_p23_a_port_has_a_readable_name() -> None:
+    assert repr(listening(80, "::1")) == "listening(80, '::1')"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        (("8000",), TypeError, "port is '8000'"),
+        ((True,), TypeError, "port is True"),
+        ((0,), ValueError, "lets the server choose"),
+        ((65536,), ValueError, "from 1 to 65535"),
+        ((-1,), ValueError, "from 1 to 65535"),
+        ((80, ""), ValueError, 'host is ""'),
+        ((80, 127), TypeError, "host is 127"),
+    ],
+)
+def test_p23_bad_ports(
+    arguments: tuple[Any, ...], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        listening(*arguments)

@@ -1,0 +1,383 @@
+"""server() and listening(): a server for the length of a block (P23)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from children import FOREVER, QUICK, alive, free_port
+
+import within
+from within import listening, server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+PATIENCE = 60  # seconds; reached only if something hangs
+SERVE = f"echo ready; exec sleep {FOREVER}"
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert [x.name for x in threading.enumerate() if "within-log" in x.name] == []
+
+
+def shell(script: str, **options: Any) -> within.Opening[within.Server]:
+    return server("sh", "-c", script, **{"stop": QUICK, **options})
+
+
+# -- getting ready -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ready", ["listening on", re.compile(r"port (\d+)$")])
+@pytest.mark.parametrize("pipe", [1, 2])
+async def test_p23_the_block_is_entered_when_the_text_was_seen(
+    ready: Any, pipe: int
+) -> None:
+    entered = anyio.Event()
+    script = (
+        f"echo loading; read x; echo 'listening on port 80' >&{pipe}; sleep {FOREVER}"
+    )
+    reading, writing = os.pipe()
+
+    async def use() -> None:
+        async with shell(script, ready=ready, stdin=reading) as running:
+            entered.set()
+            assert running.log == "loading\nlistening on port 80\n"
+            assert running.returncode is None
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(use)
+        with anyio.move_on_after(0.2):
+            await entered.wait()
+        assert not entered.is_set()
+        os.write(writing, b"\n")
+        with within.timeout(PATIENCE):
+            await entered.wait()
+        tasks.cancel_scope.cancel()
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("written", ["ready> ", "50%%\\rready", "ready"])
+async def test_p23_a_line_need_not_have_ended(written: str) -> None:
+    with within.timeout(PATIENCE):
+        async with shell(f"printf '{written}'; sleep {FOREVER}", ready="ready"):
+            pass
+
+
+async def test_p23_a_text_that_comes_in_pieces() -> None:
+    script = f"printf re; sleep 0.05; printf 'ady\\303'; sleep 0.05; printf '\\244!'; sleep {FOREVER}"
+    with within.timeout(PATIENCE):
+        async with shell(script, ready="readyä") as running:
+            assert "readyä" in running.log
+
+
+async def test_p23_without_ready_the_block_is_entered_at_once() -> None:
+    async with shell(f"sleep {FOREVER}") as running:
+        assert (running.log, running.stdout, running.stderr) == ("", None, None)
+
+
+async def test_p23_it_is_ended_with_its_tree() -> None:
+    async with shell(f"sleep {FOREVER} & echo $!; wait", ready="\n") as running:
+        child = int(running.log)
+        assert alive(child)
+    assert not alive(child)
+    assert running.returncode == -signal.SIGTERM
+
+
+async def test_p23_entered_in_one_task_and_left_in_another() -> None:
+    async def enter() -> None:
+        made.append(await shell(SERVE, ready="ready"))
+
+    async def leave() -> None:
+        async with made[0]:
+            pass
+
+    made: list[within.Server] = []
+    for step in (enter, leave):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(step)
+    assert made[0].returncode == -signal.SIGTERM
+
+
+# -- a function ----------------------------------------------------------------
+
+
+async def test_p23_any_coroutine_function() -> None:
+    calls = []
+
+    async def ready() -> None:
+        calls.append(1)
+        await anyio.lowlevel.checkpoint()
+
+    async with shell(f"sleep {FOREVER}", ready=ready):
+        pass
+    assert calls == [1]
+
+
+async def test_p23_an_error_of_the_function_has_the_log() -> None:
+    async def ready() -> None:
+        while "loading" not in seen[0].log:
+            await anyio.sleep(0.001)
+        raise LookupError("no answer")
+
+    seen: list[within.Server] = []
+    original = within.Server.get_ready
+
+    async def noted(self: Any, ready: Any) -> None:
+        seen.append(self)
+        await original(self, ready)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(within.Server, "get_ready", noted)
+        with pytest.raises(LookupError, match="no answer") as raised:
+            await shell(f"echo loading; sleep {FOREVER}", ready=ready)
+    [note] = raised.value.__notes__
+    assert note.endswith("its output ends with:\n    loading")
+    assert seen[0].returncode == -signal.SIGTERM
+
+
+async def test_p23_a_function_that_is_none() -> None:
+    async def healthy() -> bool:
+        return False
+
+    for ready, words in ((healthy, "awaited only once"), (lambda: 5, "returned 5")):
+        with pytest.raises((ValueError, TypeError), match=words):
+            await shell(SERVE, ready=ready)
+
+
+# -- not getting ready ---------------------------------------------------------
+
+
+async def never() -> None:
+    await anyio.sleep_forever()
+
+
+async def refused() -> None:
+    """Notices the exit by itself."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize(
+    "ready",
+    ["serving", re.compile("serving$"), listening(free_port()), never, refused],
+    ids=["text", "pattern", "port", "function", "failing function"],
+)
+@pytest.mark.parametrize(
+    ("end", "status", "how"),
+    [
+        ("exit 3", 3, "exited with status 3"),
+        ("exit 0", 0, "exited with status 0"),
+        ("kill -9 $$", -9, "was ended by signal 9"),
+    ],
+)
+async def test_p23_an_end_before_it_is_ready(
+    ready: Any, end: str, status: int, how: str
+) -> None:
+    script = f"echo loading; echo no paper >&2; {end}"
+    with within.timeout(PATIENCE), pytest.raises(within.ServerFailed) as raised:
+        await shell(script, ready=ready)
+    error = raised.value
+    assert isinstance(error, subprocess.CalledProcessError)
+    assert str(error) == (
+        f"`sh -c '{script}'` {how} before it was ready; its output ends with:\n"
+        "    loading\n    no paper"
+    )
+    assert (error.returncode, error.stdout) == (status, "loading\nno paper\n")
+    assert error.cmd == ("sh", "-c", script)
+
+
+async def test_p23_an_end_of_the_output_before_it_is_ready() -> None:
+    with within.timeout(PATIENCE), pytest.raises(within.ServerFailed) as raised:
+        await shell(f"exec >/dev/null 2>&1; sleep {FOREVER}", ready="ready")
+    assert str(raised.value).endswith(
+        "closed its output before it was ready; it has written nothing"
+    )
+    assert raised.value.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("ready", ["serving", never, listening(free_port())])
+async def test_p23_a_limit_says_what_it_has_written(ready: Any) -> None:
+    with pytest.raises(within.DeadlineExceeded, match="'start' exceeded") as raised:
+        async with within.timeout(0.5, name="start"):
+            await shell(f"echo loading; sleep {FOREVER}", ready=ready)
+    error = raised.value
+    [note] = error.__notes__
+    assert "was not ready" in note
+    assert repr(ready) in note
+    assert note.endswith("its output ends with:\n    loading")
+    assert error.interrupted is not None
+    assert error.interrupted.stdout == "loading\n"
+    assert error.interrupted.returncode == -signal.SIGTERM
+
+
+async def test_p23_a_command_that_cannot_be_started() -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-server"):
+        await server("no-such-server", ready="ready")
+
+
+# -- its output ----------------------------------------------------------------
+
+
+async def test_p23_it_never_waits_for_us_and_keeps_the_end() -> None:
+    """The loop stands still here, as it does between the tests of a fixture."""
+    told, telling = os.pipe()
+    script = f"seq 1000000; echo the end; echo >/dev/fd/{telling}; sleep {FOREVER}"
+    try:
+        async with shell(script, pass_fds=[telling], keep=1000) as running:
+            os.read(told, 1)
+            deadline = time.monotonic() + PATIENCE
+            while not running.log.endswith("the end\n"):
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            assert len(running.log) == 1000
+    finally:
+        os.close(told)
+        os.close(telling)
+
+
+async def test_p23_what_it_writes_while_it_is_stopped_is_in_the_log() -> None:
+    script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done"
+    stop = within.Stop(grace=PATIENCE)
+    async with shell(script, ready="ready", stop=stop) as running:
+        pass
+    assert "bye\n" in running.log
+    assert running.returncode == 0
+
+
+async def test_p23_a_log_that_is_cut_within_a_character() -> None:
+    async with shell("printf 'äöü!'; sleep 60", ready="!", keep=4) as running:
+        assert running.log == "ü!"
+
+
+async def test_p23_standard_streams_for_us_and_stderr_for_the_log() -> None:
+    script = 'echo started >&2; while read x; do echo "got $x"; echo "saw $x" >&2; done'
+    async with shell(
+        script, ready="started", stdout=within.PIPE, stop=within.Stop(close_stdin=60)
+    ) as running:
+        await running.write("one\n")
+        assert await running.readline() == "got one\n"
+        await running.write("two\n")
+        assert await running.read_until("two") == "got two"
+        await running.stdin.aclose()
+        with pytest.raises(within.IncompleteOutput, match="saw two"):
+            await running.read_until("three")
+    assert running.log == "started\nsaw one\nsaw two\n"
+    assert running.returncode == 0
+
+
+async def test_p23_nothing_is_logged() -> None:
+    async with shell("cat", stdout=within.DEVNULL, stderr=None) as running:
+        assert running.log == ""
+
+
+# -- an end during the block ---------------------------------------------------
+
+GIVE_UP = "echo ready; read x; echo out of memory; exit 7"
+
+
+async def ended(running: within.Server) -> None:
+    """Wait for its exit without asking it."""
+    with within.timeout(PATIENCE):
+        while running.returncode is None:
+            await anyio.sleep(0.001)
+
+
+async def test_p23_an_end_during_the_block_is_an_error_when_it_is_left() -> None:
+    with pytest.raises(within.ServerFailed) as raised:
+        async with shell(GIVE_UP, ready="ready") as running:
+            await running.write("\n")
+            await ended(running)
+            await anyio.lowlevel.checkpoint()  # the block goes on
+    assert str(raised.value) == (
+        f"`sh -c '{GIVE_UP}'` exited with status 7 before the end of its block; "
+        "its output ends with:\n    ready\n    out of memory"
+    )
+
+
+async def test_p23_an_end_during_the_block_is_told_by_the_error_of_the_block() -> None:
+    with pytest.raises(ConnectionError) as raised:
+        async with shell(GIVE_UP, ready="ready") as running:
+            await running.write("\n")
+            await ended(running)
+            raise ConnectionError
+    [note] = raised.value.__notes__
+    assert "exited with status 7" in note
+    assert note.endswith("out of memory")
+
+
+async def test_p23_aclose_tells_it_too() -> None:
+    running = await shell(GIVE_UP, ready="ready")
+    await running.write("\n")
+    await ended(running)
+    with pytest.raises(within.ServerFailed):
+        await running.aclose()
+    await running.aclose()
+
+
+async def test_p23_an_end_that_was_asked_for_is_no_error() -> None:
+    async with shell(GIVE_UP, ready="ready") as running:
+        await running.write("\n")
+        assert await running.wait() == 7
+    async with shell(SERVE, ready="ready") as running:
+        running.terminate()
+        await ended(running)
+    async with shell(GIVE_UP, ready="ready") as running:
+        assert running.stdin is not None
+        await running.stdin.aclose()
+        await ended(running)
+    async with shell("echo ready; read x; exit 0", ready="ready") as running:
+        await running.write("\n")
+        await ended(running)
+
+
+async def test_p23_a_cancellation_is_not_replaced() -> None:
+    with within.move_on_after(0.2) as limit:
+        async with shell(GIVE_UP, ready="ready") as running:
+            await running.write("\n")
+            await anyio.sleep_forever()
+    assert limit.cancelled_caught
+    assert running.returncode == 7
+
+
+# -- arguments -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"ready": ""}, ValueError, "in every output"),
+        ({"ready": re.compile("x*")}, ValueError, "in every output"),
+        ({"ready": re.compile(b"x")}, TypeError, "not of bytes"),
+        ({"ready": "one\ntwo"}, ValueError, "in each line by itself"),
+        ({"ready": b"ready"}, TypeError, "give a text"),
+        ({"ready": 8000}, TypeError, "within.listening"),
+        ({"ready": "x", "stdout": -3, "stderr": None}, ValueError, 'is "log"'),
+        ({"keep": 0}, ValueError, "keep is 0"),
+        ({"keep": 2.5}, TypeError, "keep is 2.5"),
+        ({"stdout": "logs"}, TypeError, "stdout is 'logs'"),
+        ({"stdin": "log"}, TypeError, "stdin is 'log'"),
+        ({"stop": 5}, TypeError, "within.Stop"),
+        ({"encoding": "klingon"}, LookupError, "klingon"),
+        ({"shell": True}, TypeError, "there is no shell"),
+    ],
+)
+async def test_p23_bad_arguments(
+    options: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        await server("true", **options)
