@@ -35,6 +35,7 @@ PAGES = {
     "subprocess.md": Page(8, children=True),
     "pexpect.md": Page(5, needs=("pexpect",), children=True),
     "sh.md": Page(7, needs=("sh", "plumbum"), children=True),
+    "mirakuru.md": Page(3, needs=("mirakuru",), children=True),
     "stdio-client.md": Page(3, children=True),
 }
 
