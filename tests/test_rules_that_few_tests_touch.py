@@ -88,7 +88,9 @@ def test_t25_what_was_interrupted_is_found_in_a_group() -> None:
     cancellation, done = KeyboardInterrupt(), completed()
     note_interrupted(cancellation, done)
     inner = BaseExceptionGroup("", [ValueError(), cancellation])
-    assert interrupted_by(BaseExceptionGroup("", [ValueError(), inner]), Block()) is done
+    assert (
+        interrupted_by(BaseExceptionGroup("", [ValueError(), inner]), Block()) is done
+    )
 
 
 def test_t22_t25_a_circular_chain_of_contexts_comes_to_an_end() -> None:

@@ -114,9 +114,7 @@ def note_interrupted(cancellation: BaseException, completed: Completed[Any]) -> 
     cancellation._within_interrupted = completed  # type: ignore[attr-defined]
 
 
-def interrupted_by(
-    error: BaseException | None, block: Block
-) -> Completed[Any] | None:
+def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] | None:
     """What ``error``, which ends ``block``, or an exception behind it has cut short
     (T25).
     """

@@ -65,7 +65,9 @@ class Verdict(Enum):
 class Pursuits(Strikes):
     """All the tasks of a loop that are to be cancelled."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, open_blocks: OpenBlocks) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, open_blocks: OpenBlocks
+    ) -> None:
         super().__init__(loop, open_blocks)
         self._by_task: dict[Task, _Pursuit] = {}
 
