@@ -34,7 +34,7 @@ class InAnAttribute:
         self.group = await asyncio.TaskGroup().__aenter__()
         self.group.create_task(fails_when_cancelled())
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, *exc: Any) -> None:  # noqa: PYI036  (passed on)
         await self.group.__aexit__(*exc)
 
 
@@ -44,7 +44,7 @@ class InAStack:
         group = await self.stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(fails_when_cancelled())
 
-    async def __aexit__(self, *exc: object) -> bool:
+    async def __aexit__(self, *exc: Any) -> bool:  # noqa: PYI036
         return await self.stack.__aexit__(*exc)
 
 

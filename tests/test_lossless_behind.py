@@ -142,7 +142,22 @@ def waits_in_a_shield(shared: asyncio.Task[Any]) -> Awaitable[Any]:
     return asyncio.shield(shared)
 
 
-WAYS = [waits_directly, waits_with_wait_for, waits_through_a_task, waits_in_a_shield]
+def waits_in_gather(shared: asyncio.Task[Any]) -> Awaitable[Any]:
+    return asyncio.gather(shared, asyncio.create_task(asyncio.sleep(NEVER)))
+
+
+def waits_with_wait(shared: asyncio.Task[Any]) -> Awaitable[Any]:
+    return asyncio.wait([shared])
+
+
+WAYS = [
+    waits_directly,
+    waits_with_wait_for,
+    waits_through_a_task,
+    waits_in_a_shield,
+    waits_in_gather,
+    waits_with_wait,
+]
 
 
 @pytest.mark.parametrize("quiet", [False, True])

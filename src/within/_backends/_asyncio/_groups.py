@@ -63,7 +63,8 @@ def _behind(objects: Iterable[Any]) -> Iterator[Any]:
             if id(one) not in known and len(known) < _MANY:
                 known[id(one)] = one
                 yield one
-                if isinstance(one, _WAYS) or hasattr(type(one), "__aexit__"):
+                kind: Any = type(one)
+                if issubclass(kind, _WAYS) or hasattr(kind, "__aexit__"):
                     further += gc.get_referents(one)
         near = further
 

@@ -63,6 +63,8 @@ def is_arriving(
         return not _children(waiting.group, tasks)
     if not waiting.awaits or any(waiting is one for one in seen):
         return False
+    if brings_nothing(waiting):
+        return False
     on_the_way = [
         one.number > 0 or _ends_soon(one, tasks, (*seen, waiting))
         for one in waiting.awaits

@@ -7,7 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ._awaits import first_failed, is_complete
-from ._scopes import RAISED, Cancelled, Node, Several, Suspended, describe, enter
+from ._scopes import (
+    RAISED,
+    Cancelled,
+    Node,
+    Several,
+    Suspended,
+    Unanswerable,
+    describe,
+    enter,
+)
 from ._simulation import Simulation
 from ._statements import Await, Body, Statement, TaskGroup
 
@@ -26,6 +35,8 @@ class Native(Simulation):
         raise NotImplementedError
 
     def step_native(self, task: Task, statement: Statement) -> Steps:
+        if self.trio:
+            raise Unanswerable(f"trio has no counterpart of {statement!r}")
         match statement:
             case Await():
                 yield from self._await(task, statement)
@@ -44,7 +55,8 @@ class Native(Simulation):
         if not is_complete(waiting) or statement.way in ("wait", "gather"):
             yield waiting
         end = None if statement.way == "wait" else first_failed(waiting)
-        if isinstance(end, Cancelled) or (end is None and waiting.requested):
+        is_lost = statement.way == "gather" and waiting.requested
+        if isinstance(end, Cancelled) or (end is None and is_lost):
             raise waiting.cancelled or self.cancelled(task)
         if end is not None:
             raise end

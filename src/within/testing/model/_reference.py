@@ -72,9 +72,12 @@ class Reference(Native):
             if isinstance(one, Scope) and id(one) in writer.early:
                 node.deadline = _after(0.0, node.delay)
                 node.delay = None
+        if self.trio and writer.shared:
+            raise Unanswerable("trio has no tasks that another one can await")
         self.start("main", None, lambda main: self._run(main, body))
-        for number, one in enumerate(writer.shared):
-            self.start(f"task_{number}", None, partial(self._run_shared, body=one))
+        for number, inside in enumerate(writer.shared):
+            steps = partial(self._run_shared, body=inside)
+            self.start(f"task_{number}", None, steps)
         self.shared = tuple(self.tasks[1:])
 
     # -- statements ----------------------------------------------------------------

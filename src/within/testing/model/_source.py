@@ -153,12 +153,12 @@ class Writer:
                 )
                 self._line(f"with put_{number}, get_{number}:")
                 self._depth += 1
-            for number, one in enumerate(self.shared):
+            for number, inside in enumerate(self.shared):
                 self._task = f"task_{number}"
                 with self._indented(f"async def task_{number}():"):
                     # All have started before one of them can cancel another.
                     self._line("await asyncio.sleep(0)")
-                    self._write(one, ())
+                    self._write(inside, ())
             for number in range(len(self.shared)):
                 self._line(f"shared_{number} = asyncio.create_task(task_{number}())")
             self._task = "main"

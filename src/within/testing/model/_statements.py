@@ -12,6 +12,8 @@ from typing import Any, cast
 
 Body = tuple["Statement", ...]
 
+WAYS = ("await", "shield", "wait", "gather")
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -222,6 +224,8 @@ def _check(statement: object) -> None:
             raise TypeError(f"{name} is {number!r}: give seconds as a number")
         if not math.isfinite(number) or (name == "seconds" and number < 0):
             raise ValueError(f"{name} is {number!r}: give a finite number of seconds")
+    if isinstance(statement, Await) and statement.way not in WAYS:
+        raise ValueError(f"way is {statement.way!r}: give one of {', '.join(WAYS)}")
     if isinstance(statement, Call):
         name = getattr(statement.function, "__name__", "")
         if not name.isidentifier() or name == "main":
