@@ -33,6 +33,9 @@ async def let_finish(child: Child, pump: Pump, rest: Rest, *, is_shared: bool) -
     or to a terminal. Then we wait for the processes themselves.
     """
     pump.unwatch()
+    # Most children leave nobody behind. Then the rest is in the pipes, and reading it
+    # now saves a pass of the loop, and a look at the group.
+    pump.drain()
     while pump.is_reading() or (is_shared and child.left()):
         seconds = rest.left()
         if not seconds:
