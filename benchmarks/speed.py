@@ -45,7 +45,9 @@ SUBJECTS: list[Subject] = [
     many_timeouts.figures,
 ]
 if os.name == "posix":
-    SUBJECTS.insert(0, processes.figures)
+    from parts import command, many_children  # which need a POSIX system
+
+    SUBJECTS[:0] = [processes.figures, many_children.figures]
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
@@ -54,6 +56,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         for loop in filter(is_installed, LOOPS):
             yield from subject(loop, quick=quick)
     yield from imports.figures(quick=quick)
+    if os.name == "posix":
+        yield from command.figures(quick=quick)
 
 
 def is_wanted(loop: str, title: str, words: list[str]) -> bool:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import os
 from collections.abc import Iterator
-from functools import partial
-from time import perf_counter
 
-from . import many_timeouts, peer_children, processes
+from . import many_timeouts, processes
 from .environment import LOOPS, is_installed
-from .measuring import Contender, Curve, Figure, Turn
-
-DESCRIPTORS = 10_000
+from .measuring import Curve
 
 
 def curves(*, quick: bool) -> Iterator[Curve]:
@@ -35,13 +29,9 @@ def curves(*, quick: bool) -> Iterator[Curve]:
         )
         if os.name != "posix":
             continue
-        _allow_descriptors()
-        yield Curve(
-            loop,
-            "children alive at once: one, from start to end",
-            "children",
-            {n: _alive_at_once(loop, n, _rounds(n, 300)) for n in some},
-        )
+        from . import many_children  # which needs a POSIX system
+
+        yield many_children.curve(loop, some, _rounds)
         yield Curve(
             loop,
             "output of a child, captured",
@@ -50,54 +40,6 @@ def curves(*, quick: bool) -> Iterator[Curve]:
         )
 
 
-def _allow_descriptors() -> None:
-    """A thousand children need more descriptors than many shells allow by default."""
-    import resource
-
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed not in (most, resource.RLIM_INFINITY):
-        wanted = most if most != resource.RLIM_INFINITY else DESCRIPTORS
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(allowed, wanted), most))
-
-
 def _rounds(size: int, large: int) -> int:
     """Fewer rounds for large sizes, which take long."""
     return 3 if size >= large else 5 if size >= large // 10 else 15
-
-
-def _alive_at_once(loop: str, count: int, rounds: int) -> Figure:
-    return Figure(
-        loop,
-        f"{count:,} children alive at once: each",
-        [
-            Contender(name, _turn(loop, one, count))
-            for name, one in peer_children.alive(loop).items()
-        ],
-        rounds,
-    )
-
-
-def _turn(loop: str, one: peer_children.Alive, count: int) -> Turn:
-    async def turn() -> float:
-        all_alive = _event(loop)
-        up = 0
-
-        async def hold() -> None:
-            nonlocal up
-            up += 1
-            if up == count:
-                all_alive.set()
-            await all_alive.wait()
-
-        began = perf_counter()
-        await many_timeouts.together(loop, [partial(one, hold)] * count)
-        return (perf_counter() - began) / count
-
-    return turn
-
-
-def _event(loop: str) -> asyncio.Event:
-    if loop != "trio":
-        return asyncio.Event()
-    event: asyncio.Event = importlib.import_module("trio").Event()
-    return event

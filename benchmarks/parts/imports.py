@@ -32,7 +32,7 @@ def figures(*, quick: bool) -> list[Figure]:
             "import, in a fresh process",
             [Contender(module, partial(_import, module)) for module in modules],
             2 if quick else 11,
-            {"asyncio": 1.15},
+            {"asyncio": 0.6},
         )
     ]
 

@@ -17,7 +17,8 @@ from .environment import is_installed, sleep_of
 from .measuring import OURS, Contender, Figure, Turn, with_own_bytecode
 
 BLOCKS = 200  # in each turn
-LIMIT = 10  # seconds; no limit fires
+FIRING = 20  # in each turn
+LIMIT = 10  # seconds, which no turn takes
 
 Form = Literal["with", "async with"]
 Sleep = Callable[[float], Awaitable[None]]
@@ -60,7 +61,7 @@ def ways(loop: str, form: Form) -> list[Way]:
 def figures(loop: str, *, quick: bool) -> list[Figure]:
     rounds = 5 if quick else 500
     forms: tuple[Form, Form] = ("async with", "with")
-    return [
+    unfired = [
         Figure(
             loop,
             f"{form} timeout({LIMIT}): pass",
@@ -73,6 +74,17 @@ def figures(loop: str, *, quick: bool) -> list[Figure]:
         )
         for form in forms
     ]
+    return [*unfired, _fired(loop, rounds)]
+
+
+def _fired(loop: str, rounds: int) -> Figure:
+    return Figure(
+        loop,
+        "a block whose deadline ends it",
+        [Contender(way.name, _firing(loop, way)) for way in ways(loop, "async with")],
+        rounds,
+        {} if loop == "trio" else {"asyncio.timeout": 1.2},
+    )
 
 
 def _targets(loop: str, form: Form) -> dict[str, float]:
@@ -81,8 +93,8 @@ def _targets(loop: str, form: Form) -> dict[str, float]:
             return {}
         return {"trio.fail_after": 0.95, "trio.CancelScope": 1.10}
     if form == "with":
-        return {"asyncio.timeout": 0.33}
-    return {"asyncio.timeout": 0.40, "call_at + cancel": 1.0, "the least": 2.0}
+        return {"asyncio.timeout": 0.55 if loop == "uvloop" else 0.60}
+    return {"asyncio.timeout": 0.62 if loop == "uvloop" else 0.66}
 
 
 # -- the turns ---------------------------------------------------------------
@@ -121,6 +133,46 @@ def _direct(make: Callable[[float], Any], pause: Sleep) -> Turn:
                 pass
         await pause(0)
         return (thread_time() - began) / BLOCKS
+
+    return turn
+
+
+def _firing(loop: str, way: Way) -> Turn:
+    errors: tuple[type[Exception], ...] = (TimeoutError,)
+    if loop == "trio":
+        errors = (TimeoutError, importlib.import_module("trio").TooSlowError)
+    fire = _fire_awaited if way.form == "async with" else _fire_direct
+    return with_own_bytecode(fire(way.make, sleep_of(loop), errors))
+
+
+def _fire_awaited(
+    make: Callable[[float], Any], sleep: Sleep, errors: tuple[type[Exception], ...]
+) -> Turn:
+    async def turn() -> float:
+        began = thread_time()
+        for _ in range(FIRING):
+            try:
+                async with make(0):
+                    await sleep(LIMIT)
+            except errors:
+                pass
+        return (thread_time() - began) / FIRING
+
+    return turn
+
+
+def _fire_direct(
+    make: Callable[[float], Any], sleep: Sleep, errors: tuple[type[Exception], ...]
+) -> Turn:
+    async def turn() -> float:
+        began = thread_time()
+        for _ in range(FIRING):
+            try:
+                with make(0):
+                    await sleep(LIMIT)
+            except errors:
+                pass
+        return (thread_time() - began) / FIRING
 
     return turn
 

@@ -40,6 +40,11 @@ async def let_finish(
     or to a terminal. Then we wait for the processes themselves.
     """
     pump.unwatch()
+    # Most children leave nobody behind. Then the rest is in the pipes, and reading it
+    # now saves a pass of the loop, and a look at the group.
+    pump.drain()
+    if between is not None:
+        await between()
     try:
         while pump.is_reading() or (is_shared and child.family.left()):
             seconds = rest.left()
