@@ -21,9 +21,9 @@ class Stop:
 
     A child that exits by itself may leave processes behind that still write its
     output, such as the helper of ``exec > >(tee log)``. They get a short time to
-    finish before they are ended. That time lasts while output keeps coming or one of
-    them is using the processor, with breaks of less than ``pause`` seconds, but for
-    ``linger`` seconds at most.
+    finish before they are ended. That time lasts while output keeps coming, with breaks
+    of less than ``pause`` seconds, or while one of them still has output of the child
+    to deal with, but for ``linger`` seconds at most.
 
     Args:
         close_stdin: Seconds to wait after closing the child's stdin. With 0,
