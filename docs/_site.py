@@ -49,6 +49,8 @@ def link_examples(app: Sphinx, page: str, source: list[str]) -> None:
         up = found[1].removeprefix("../")  # from the root of the repository to docs/
         tests = "#its-tests" if found[2] else ""
         name = found[3].removesuffix("_server")  # shown together with its client
+        if not (app.srcdir / "examples" / f"{name}.md").exists():
+            return found[0]
         return f"({up}examples/{name}.md{tests})"
 
     source[0] = EXAMPLE.sub(as_page, source[0])
