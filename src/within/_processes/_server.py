@@ -378,7 +378,7 @@ def server(
         if isinstance(ready, listening):
             await ready.check_free()
         made: Server[Any, Any, Any] = Server(checked, stop, files, text, log, logged)
-        await made._get_ready(ready)
+        await made._get_ready(ready)  # pyright: ignore[reportPrivateUsage]
         return made
 
     return start()
