@@ -37,11 +37,18 @@ class OutputLines:
         self._rest = rest
         self._exiting = exiting
         self._waiter: Pump | None = None
+        # The output whose lines are given at the moment.
+        self._source, reader = readers[0]
+        self._lines = reader.decoded.lines
 
     def __aiter__(self) -> OutputLines:
         return self
 
     async def __anext__(self) -> tuple[Source, str]:
+        try:
+            return self._source, self._lines.pop()
+        except IndexError:
+            pass
         with ExitStack() as turns:
             for _, reader in self._readers:
                 turns.enter_context(reader.stream.turn)
@@ -50,9 +57,9 @@ class OutputLines:
     async def _next(self) -> tuple[Source, str]:
         ended: set[TextReader] = set()
         while True:
-            for pair in self._readers:
-                source, reader = pair
+            for source, reader in self._readers:
                 if line := reader.line_now(at_end=reader in ended):
+                    self._source, self._lines = source, reader.decoded.lines
                     return source, line
             if len(ended) == len(self._readers):
                 await self._exiting.known()

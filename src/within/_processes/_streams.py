@@ -107,9 +107,11 @@ class ReceiveStream(ByteReceiveStream):
             if self.decoded is not None:
                 self.unread(self.decoded.give_back())
             data = await self.next(max_bytes)
-        if data:
-            return data
-        raise EndOfStream
+        if not data:
+            raise EndOfStream
+        if self.decoded is not None:
+            self.decoded.note_bytes_read()
+        return data
 
     async def next(self, most: int) -> bytes:
         """The next bytes, without those of :attr:`decoded`; b"" at the end."""
@@ -138,7 +140,9 @@ class ReceiveStream(ByteReceiveStream):
         self._source.unread(data)
 
     def _closed(self) -> ClosedResourceError:
-        return ClosedResourceError(f"{self._what} was closed here, with aclose()")
+        return ClosedResourceError(
+            f"{self._what} is closed: aclose() was called, or another child reads it now"
+        )
 
     def close(self) -> None:
         """Close at once; a task that waits on it gets ``ClosedResourceError``."""
@@ -189,7 +193,9 @@ class SendStream(ByteSendStream):
                         "await it again, and it will go on"
                     )
                 if target.fd < 0:
-                    raise ClosedResourceError(f"{self._what} was closed here")
+                    raise ClosedResourceError(
+                        f"{self._what} was closed here, with aclose()"
+                    )
                 if not rest:
                     return
                 try:
