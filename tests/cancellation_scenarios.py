@@ -9,7 +9,18 @@ import sys
 from subprocess import CalledProcessError
 from typing import Any
 
-from within import PIPE, IncompleteOutput, ProcessTimeout, Stop, process, run
+from anyio.lowlevel import checkpoint
+
+from within import (
+    PIPE,
+    IncompleteOutput,
+    ProcessTimeout,
+    ServerFailed,
+    Stop,
+    process,
+    run,
+    server,
+)
 
 FOREVER = "60"
 MUCH = 150_000  # more than a pipe holds, twice over. In bytes.
@@ -152,6 +163,44 @@ async def whole_tree(**alive: Any) -> None:
         assert await anext(aiter(child)) == "hi\n"
 
 
+async def run_watched(**alive: Any) -> None:
+    """A coroutine function sees the lines, and pauses."""
+    seen = []
+
+    async def see(source: str, text: str) -> None:
+        await checkpoint()
+        seen.append(text)
+
+    done = await run("sh", "-c", "echo 1; echo 2 >&2", on_output=see, **alive)
+    assert sorted(seen) == ["1\n", "2\n"]
+    assert done.stdout == b"1\n"
+
+
+async def run_of_a_tail(**alive: Any) -> None:
+    how: Any = {"max_output": 10, "keep": "tail", "on_output": lambda *line: None}
+    done = await run("head", "-c", str(MUCH), "/dev/zero", **how, **alive)
+    assert (len(done.stdout), done.dropped) == (10, MUCH - 10)
+
+
+async def serving(**alive: Any) -> None:
+    script = f"echo ready; exec sleep {FOREVER}"
+    async with server("sh", "-c", script, ready="ready", **alive) as child:
+        assert child.log == "ready\n"
+
+
+async def serving_called(**alive: Any) -> None:
+    async with server("sleep", FOREVER, ready=checkpoint, **alive):
+        await checkpoint()
+
+
+async def not_serving(**alive: Any) -> None:
+    try:
+        async with server("sh", "-c", "echo no; exit 3", ready="ready", **alive):
+            raise AssertionError
+    except ServerFailed as error:
+        assert error.returncode == 3
+
+
 async def echo(child: Any, line: str) -> None:
     await child.stdin.send(line.encode())
     assert await anext(aiter(child)) == line
@@ -176,4 +225,9 @@ SCENARIOS: list[Any] = [
     patient,
     out_of_patience,
     whole_tree,
+    run_watched,
+    run_of_a_tail,
+    serving,
+    serving_called,
+    not_serving,
 ]
