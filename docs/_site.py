@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 LINK = re.compile(r"\]\(([\w-]+)\.md\)")
 EXAMPLE = re.compile(r"\(((?:\.\./)+)examples/(test_)?(\w+)\.py\)")
 OURS = re.compile(r"(?:await |async with |with |@)?(within(?:\.testing)?\.[a-zA-Z]\w*)")
-TOO_WIDE = 3  # a table with this many columns does not fit on a phone
 NAMES = {"within": within.__all__, "within.testing": within.testing.__all__}
 TIGHT = 6  # and one with this many only fits on a page in small print
 
@@ -50,6 +49,8 @@ def link_examples(app: Sphinx, page: str, source: list[str]) -> None:
         up = found[1].removeprefix("../")  # from the root of the repository to docs/
         tests = "#its-tests" if found[2] else ""
         name = found[3].removesuffix("_server")  # shown together with its client
+        if not (app.srcdir / "examples" / f"{name}.md").exists():
+            return found[0]
         return f"({up}examples/{name}.md{tests})"
 
     source[0] = EXAMPLE.sub(as_page, source[0])
@@ -74,9 +75,7 @@ def label_cells(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Tell each cell of a wide table its heading: on a phone each row is a card."""
     for table in doctree.findall(nodes.table):
         heads = [entry for head in table.findall(nodes.thead) for entry in head[0]]
-        if len(heads) < TOO_WIDE:
-            continue
-        table["classes"].append("cards")
+        table["classes"] += ["cards", "pairs"] if len(heads) == 2 else ["cards"]
         if len(heads) >= TIGHT:
             table["classes"].append("measured")
         for body in table.findall(nodes.tbody):

@@ -87,14 +87,14 @@ html_search_scorer = str(HERE / "_scorer.js")
 pygments_style = "tango"
 pygments_dark_style = "monokai"
 html_theme_options = {}
-if "Repository" in urls:
-    html_theme_options = {
-        "source_repository": urls["Repository"],
-        "source_branch": "main",
-        "source_directory": "docs/",
-        "footer_icons": [
-            {"name": "Repository", "url": urls["Repository"], "html": "Repository"}
-        ],
-    }
+if repository := urls.get("Repository"):
+    link = {"name": "Repository", "url": repository, "html": "Repository", "class": ""}
+    html_theme_options["footer_icons"] = [link]
+    if "://github.com/" in repository:  # for the links to the source of a page
+        html_theme_options |= {
+            "source_repository": repository,
+            "source_branch": "main",
+            "source_directory": "docs/",
+        }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -9,7 +9,18 @@ import sys
 from subprocess import CalledProcessError
 from typing import Any
 
-from within import ProcessTimeout, Stop, process, run
+from anyio.lowlevel import checkpoint
+
+from within import (
+    PIPE,
+    IncompleteOutput,
+    ProcessTimeout,
+    ServerFailed,
+    Stop,
+    process,
+    run,
+    server,
+)
 
 FOREVER = "60"
 MUCH = 150_000  # more than a pipe holds, twice over. In bytes.
@@ -50,6 +61,38 @@ async def lines(**alive: Any) -> None:
         await echo(child, "two\n")
         await child.stdin.aclose()
         assert [line async for line in child] == []
+
+
+async def dialogue(**alive: Any) -> None:
+    """Each way to read text, one after the other; the last one comes to nothing."""
+    script = "printf '> '; cat; echo oh no >&2; exit 3"
+    async with process("sh", "-c", script, stderr=PIPE, **alive) as child:
+        assert await child.read_until("> ") == "> "
+        await child.write("one\ntwo three")
+        assert await child.readline() == "one\n"
+        assert await child.read(4) == "two "
+        await child.stdin.aclose()
+        try:
+            await child.read_until("never")
+        except IncompleteOutput as error:
+            assert (error.output, error.returncode) == ("three", 3)
+        assert await child.read() == ""
+
+
+async def both_outputs(**alive: Any) -> None:
+    script = "echo one; read x; echo $x >&2"
+    async with process("sh", "-c", script, stderr=PIPE, **alive) as child:
+        output = child.output()
+        assert await anext(output) == ("stdout", "one\n")
+        await child.write("two\n")
+        assert [pair async for pair in output] == [("stderr", "two\n")]
+
+
+async def communicated(**alive: Any) -> None:
+    async with process("tee", "/dev/stderr", stderr=PIPE, **alive) as child:
+        done = await child.communicate(bytes(MUCH))
+        assert len(done.stdout) == len(done.stderr) == MUCH
+        assert done.usage is not None
 
 
 async def waited(**alive: Any) -> None:
@@ -120,6 +163,44 @@ async def whole_tree(**alive: Any) -> None:
         assert await anext(aiter(child)) == "hi\n"
 
 
+async def run_watched(**alive: Any) -> None:
+    """A coroutine function sees the lines, and pauses."""
+    seen = []
+
+    async def see(source: str, text: str) -> None:
+        await checkpoint()
+        seen.append(text)
+
+    done = await run("sh", "-c", "echo 1; echo 2 >&2", on_output=see, **alive)
+    assert sorted(seen) == ["1\n", "2\n"]
+    assert done.stdout == b"1\n"
+
+
+async def run_of_a_tail(**alive: Any) -> None:
+    how: Any = {"max_output": 10, "keep": "tail", "on_output": lambda *line: None}
+    done = await run("head", "-c", str(MUCH), "/dev/zero", **how, **alive)
+    assert (len(done.stdout), done.dropped) == (10, MUCH - 10)
+
+
+async def serving(**alive: Any) -> None:
+    script = f"echo ready; exec sleep {FOREVER}"
+    async with server("sh", "-c", script, ready="ready", **alive) as child:
+        assert child.log == "ready\n"
+
+
+async def serving_called(**alive: Any) -> None:
+    async with server("sleep", FOREVER, ready=checkpoint, **alive):
+        await checkpoint()
+
+
+async def not_serving(**alive: Any) -> None:
+    try:
+        async with server("sh", "-c", "echo no; exit 3", ready="ready", **alive):
+            raise AssertionError
+    except ServerFailed as error:
+        assert error.returncode == 3
+
+
 async def echo(child: Any, line: str) -> None:
     await child.stdin.send(line.encode())
     assert await anext(aiter(child)) == line
@@ -131,6 +212,9 @@ SCENARIOS: list[Any] = [
     written,
     read,
     lines,
+    dialogue,
+    both_outputs,
+    communicated,
     waited,
     run_with_input,
     run_out_of_time,
@@ -141,4 +225,9 @@ SCENARIOS: list[Any] = [
     patient,
     out_of_patience,
     whole_tree,
+    run_watched,
+    run_of_a_tail,
+    serving,
+    serving_called,
+    not_serving,
 ]

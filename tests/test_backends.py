@@ -150,6 +150,7 @@ def test_the_public_names_are_exactly_these() -> None:
         "current_effective_deadline",
         "process",
         "run",
+        "server",
         "opening",
         "running",
     }
@@ -160,6 +161,9 @@ def test_the_public_names_are_exactly_these() -> None:
         "IncompleteOutput",
         "OutputLimitExceeded",
         "Process",
+        "Server",
+        "ServerFailed",
+        "listening",
         "Completed",
         "Usage",
         "Stop",

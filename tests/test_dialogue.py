@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER
+from children import FOREVER, QUICK
 
 import within
 from within import DEVNULL, PIPE, IncompleteOutput, process
@@ -122,7 +122,7 @@ async def test_p22_the_status_is_known_when_the_lines_have_ended(script: str) ->
 
 async def test_p22_a_child_that_closes_its_output_and_runs_on_ends_its_lines() -> None:
     script = f"echo one; exec >&-; exec sleep {FOREVER}"
-    async with process("sh", "-c", script, stdin=DEVNULL) as child:
+    async with process("sh", "-c", script, stop=QUICK) as child:
         with anyio.fail_after(60):
             assert [line async for line in child] == ["one\n"]
         assert child.returncode is None

@@ -54,6 +54,11 @@ async def test_p23_the_block_is_entered_when_the_text_was_seen(
             entered.set()
             assert running.log == "loading\nlistening on port 80\n"
             assert running.returncode is None
+            if isinstance(ready, re.Pattern):
+                assert running.match[1] == "80"
+            else:
+                with pytest.raises(RuntimeError, match="not a compiled pattern"):
+                    _ = running.match
             await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
@@ -133,14 +138,14 @@ async def test_p23_an_error_of_the_function_has_the_log() -> None:
         raise LookupError("no answer")
 
     seen: list[within.Server] = []
-    original = within.Server.get_ready
+    original = within.Server._get_ready
 
     async def noted(self: Any, ready: Any) -> None:
         seen.append(self)
         await original(self, ready)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(within.Server, "get_ready", noted)
+        patch.setattr(within.Server, "_get_ready", noted)
         with pytest.raises(LookupError, match="no answer") as raised:
             await shell(f"echo loading; sleep {FOREVER}", ready=ready)
     [note] = raised.value.__notes__

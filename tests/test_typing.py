@@ -12,6 +12,7 @@ from public_attributes import public_attributes
 import within
 
 TYPING = Path(__file__).parent / "typing"
+FILES = ["blocks.py", "commands.py", "servers.py"]
 
 
 def used_in(*files: str) -> set[str]:
@@ -30,7 +31,7 @@ def used_in(*files: str) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "files"),
     [
-        ("within", ["blocks.py", "commands.py"]),
+        ("within", FILES),
         ("within.testing", ["kit.py"]),
         ("within.testing.model", ["kit.py"]),
     ],
@@ -41,10 +42,17 @@ def test_every_public_name_is_used(module: str, files: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [within.Timeout, within.DeadlineExceeded, within.Process, within.Stop]
+    "kind",
+    [
+        within.Timeout,
+        within.DeadlineExceeded,
+        within.Process,
+        within.Server,
+        within.Stop,
+    ],
 )
 def test_every_attribute_is_used(kind: type) -> None:
-    assert not public_attributes(kind) - used_in("blocks.py", "commands.py")
+    assert not public_attributes(kind) - used_in(*FILES)
 
 
 def test_the_package_is_marked_as_typed() -> None:

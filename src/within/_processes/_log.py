@@ -32,6 +32,10 @@ _ROUNDS = 16
 # Chunks are joined up to this size, in bytes: each costs some memory by itself.
 _SMALL = 4096
 
+# How long the thread may take to read the rest, in seconds. It ends at once then, unless
+# another process holds the pipe.
+_MOMENT = 0.05
+
 
 class Log:
     """The end of the output of a server.
@@ -42,6 +46,7 @@ class Log:
 
     Attributes:
         is_found: What was sought was in the output.
+        sought: What was sought there.
         is_over: The output has ended.
         on_exit: Is called by the thread when the child has exited.
     """
@@ -52,7 +57,7 @@ class Log:
         self.on_exit: Callable[[], object] | None = None
         self._most = keep
         self._text = text
-        self._sought = sought
+        self.sought = sought
         # Each chunk with the number of bytes up to its end. Only the thread changes it,
         # in single steps, so it needs no lock.
         self._chunks: deque[tuple[int, bytes]] = deque()
@@ -92,6 +97,11 @@ class Log:
         self._stop()
         if self._thread is not None:
             self._thread.join()
+
+    def catch_up(self) -> None:
+        """Give the thread a moment to read the end of the output, after an exit."""
+        if self._thread is not None:
+            self._thread.join(_MOMENT)
 
     @property
     def dropped(self) -> int:
@@ -148,8 +158,9 @@ class Log:
         else:
             self.is_over = True
             os.write(news, b"!")
-        if self._sought is not None and self._sought.is_in(data):
-            self.is_found, self._sought = True, None
+        sought = self.sought
+        if sought is not None and not self.is_found and sought.is_in(data):
+            self.is_found = True
             os.write(news, b"!")
         return self.is_over
 

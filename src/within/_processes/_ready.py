@@ -19,9 +19,14 @@ _LONGEST = 65536
 
 
 class Sought:
-    """A text or a pattern that is sought in each line of the output."""
+    """A text or a pattern that is sought in each line of the output.
+
+    Attributes:
+        match: The match of a pattern, once it was found.
+    """
 
     def __init__(self, wanted: str | re.Pattern[str], text: Text) -> None:
+        self.match: re.Match[str] | None = None
         self._wanted = wanted
         self._lines = Lines(text.encoding, text.errors)
 
@@ -35,7 +40,8 @@ class Sought:
     def _is_in_line(self, line: str) -> bool:
         if isinstance(self._wanted, str):
             return self._wanted in line
-        return self._wanted.search(line) is not None
+        self.match = self._wanted.search(line)
+        return self.match is not None
 
 
 def check_ready(ready: object, *, is_logged: bool) -> None:

@@ -22,6 +22,7 @@ from ._process import Err_co, In_co, Out_co, Process
 from ._ready import Sought, check_ready
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from types import TracebackType
     from typing import Unpack
@@ -77,6 +78,23 @@ class Server(Process[In_co, Out_co, Err_co]):
         """
         return self._log.end()
 
+    @property
+    def match(self) -> re.Match[str]:
+        """The match of the pattern that the server was waited for with.
+
+        Its groups are what a server has chosen by itself, such as its port:
+        ``int(s.match[1])`` after ``ready=re.compile("port ([0-9]+)")``.
+
+        Raises:
+            RuntimeError: If ``ready`` was not a pattern.
+        """
+        sought = self._log.sought
+        if sought is None or sought.match is None:
+            raise RuntimeError(
+                f"{self!r} has no match: its ready=... was not a compiled pattern"
+            )
+        return sought.match
+
     async def wait(self) -> int:
         """Wait until the server exits, and return its ``returncode``.
 
@@ -102,7 +120,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         self._log.start(self._child, output)
         super()._open_streams(max_line, exiting)
 
-    async def get_ready(self, ready: Ready) -> None:
+    async def _get_ready(self, ready: Ready) -> None:
         """Wait until it is ready; else end it, and raise the error that says why."""
         if ready is None:
             return
@@ -231,7 +249,11 @@ class Server(Process[In_co, Out_co, Err_co]):
         )
 
     def _end_of_stderr(self) -> str:
-        return super()._end_of_stderr() or self._log.end(_END)
+        if self._logged is None:
+            return super()._end_of_stderr()
+        if self.returncode is not None:
+            self._log.catch_up()
+        return self._log.end(_END)
 
 
 @overload
@@ -300,7 +322,8 @@ def server(
     Args:
         command: The program and its arguments, one by one; there is no shell.
         ready: What to wait for. A text or a compiled pattern is sought in each line that
-            is logged, also in one that has not ended yet. :class:`listening` waits for a
+            is logged, also in one that has not ended yet; the match of a pattern is in
+            ``s.match``. :class:`listening` waits for a
             port, and makes sure that nothing else is listening there before the start.
             Anything else that can be called is called once and awaited; it has to
             return when the server is ready. ``None`` does not wait.
@@ -355,7 +378,7 @@ def server(
         if isinstance(ready, listening):
             await ready.check_free()
         made: Server[Any, Any, Any] = Server(checked, stop, files, text, log, logged)
-        await made.get_ready(ready)
+        await made._get_ready(ready)  # pyright: ignore[reportPrivateUsage]
         return made
 
     return start()
