@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutation_type import WAITING, Mutation
+from mutation_type import STRIKES, WAITING, Mutation
 
 LOOKS = [
     Mutation(
@@ -38,14 +38,26 @@ LOOKS = [
     Mutation(
         "T4: lose a result behind gather()",
         WAITING,
-        "return self._until_some(children, asyncio.FIRST_EXCEPTION)",
+        "return self._until_gathered(children)",
         "return 0",
     ),
     Mutation(
         "T4: let gather() need all results where an exception is enough",
         WAITING,
-        "return self._until_some(children, asyncio.FIRST_EXCEPTION)",
+        "return self._until_gathered(children)",
         "return self._until_all(children)",
+    ),
+    Mutation(
+        "T4: take the cancellation of a shared task behind gather() for a result",
+        STRIKES,
+        "return is_cancelled and any(map(self.was_cancelled_by_us, children))",
+        "return False",
+    ),
+    Mutation(
+        "T4: wait for gather() although all it will raise is our cancellation",
+        WAITING,
+        "return 0 if all(map(self._brings_nothing, failed)) else 1",
+        "return 1",
     ),
     Mutation(
         "T4: lose a result behind shield()",

@@ -75,9 +75,14 @@ class Strikes:
 
     def was_cancelled_by_us(self, future: Any) -> bool:
         """Whether ``future`` is done only because one of our deadlines cancelled it."""
-        if not (future.done() and future.cancelled()):
+        if not future.done():
             return False
-        return self.reason_of(future) is not None
+        if (children := getattr(future, "_children", None)) is not None:
+            # gather() is never cancelled: it raises the cancellation of a child.
+            raises = None if future.cancelled() else future.exception()
+            is_cancelled = isinstance(raises, asyncio.CancelledError)
+            return is_cancelled and any(map(self.was_cancelled_by_us, children))
+        return future.cancelled() and self.reason_of(future) is not None
 
     def strike(self, task: Task, waiter: Any, blocks: Sequence[Block]) -> None:
         """Cancel ``task`` for ``blocks``, which are due, outermost first."""

@@ -117,7 +117,7 @@ class _Look:
     def _until_awaited(self, future: Any, coroutine: Any) -> int:
         """Passes until whatever completes a plain future is done; 0 if unknown."""
         if (children := getattr(future, "_children", None)) is not None:  # gather()
-            return self._until_some(children, asyncio.FIRST_EXCEPTION)
+            return self._until_gathered(children)
         if (inner := _shielded(future)) is not None:
             return self._until(inner)
         frame = _innermost(coroutine)
@@ -133,6 +133,12 @@ class _Look:
         if frame.f_code is _WAIT_FOR and asyncio.isfuture(frame.f_locals["fut"]):
             return self._until(frame.f_locals["fut"])  # 3.11 waits for another future
         return 0
+
+    def _until_gathered(self, futures: Collection[Future]) -> int:
+        failed = list(filter(_has_failed, futures))
+        if failed:
+            return 0 if all(map(self._brings_nothing, failed)) else 1
+        return self._until_all(futures)
 
     def _until_all(self, futures: Iterable[Any]) -> int:
         passes = [self._until(future) for future in futures]
@@ -229,7 +235,7 @@ def _cancelled_with(future: Any) -> list[Any]:
     """The futures that ``future.cancel()`` passes the request on to."""
     children: list[Any] | None = getattr(future, "_children", None)
     if children is not None:
-        return children
+        return [] if future.done() else children
     waiter = waiter_of(future)
     return [] if waiter is None else [waiter]
 

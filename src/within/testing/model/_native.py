@@ -51,8 +51,9 @@ class Native(Simulation):
             return
         awaits = tuple(self.shared[number] for number in numbers)
         waiting = Suspended(awaits=awaits, way=statement.way, since=self.ended)
-        # To await a task that has ended does not suspend.
-        if not is_complete(waiting) or statement.way in ("wait", "gather"):
+        # To await a task that has ended does not suspend; nor does gather() of 3.12.
+        suspends = ["wait"] if sys.version_info >= (3, 12) else ["wait", "gather"]
+        if not is_complete(waiting) or statement.way in suspends:
             yield waiting
         end = None if statement.way == "wait" else first_failed(waiting)
         is_lost = statement.way == "gather" and waiting.requested
