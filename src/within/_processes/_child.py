@@ -49,10 +49,6 @@ class State(enum.Enum):
     RELEASED = "released"  # nothing of it is ours any more
 
 
-# There may be a tree to signal and to end.
-_OPEN = (State.RUNNING, State.EXITED, State.LOST)
-
-
 class Child:
     """A child, and the family that is ended with it.
 
@@ -125,6 +121,8 @@ class Child:
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
+        if self.state is not State.MADE:
+            raise RuntimeError(f"{self!r} cannot be started: it is {self.state.value}")
         self._began = time.monotonic()
         look_after()
         options = self._command.options
@@ -155,8 +153,11 @@ class Child:
         return os.getpid() == self._owner
 
     def is_open(self) -> bool:
-        """Whether there may be something of it to signal and to end."""
-        return self.state in _OPEN and self.is_ours()
+        """Whether there may be something of it to signal and to end.
+
+        It is RUNNING, EXITED or LOST then, and we are not a fork of the process that started it.
+        """
+        return bool(self._pids) and not self._waited and self.is_ours()
 
     # -- its end -----------------------------------------------------------
 
@@ -239,9 +240,9 @@ class Child:
         After :meth:`reap` there is nothing left to kill. This is also used where nothing
         can be awaited.
         """
-        if self.state is State.RELEASED or not self.is_ours():
+        if self._is_released or not self.is_ours():
             return
-        if self.state in _OPEN:
+        if self.is_open():
             undisturbed(self._end_now)
         else:  # nothing to kill, as after most ends
             self._end_now()
@@ -261,7 +262,7 @@ class Child:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
         self.held.close_except(self.exit_fd)  # of ends that are gone already
-        if self.state in _OPEN:
+        if self.is_open():
             if not self.family.is_watched():
                 self.family.watch()
             with suppress(OSError):  # out of descriptors to look for marked ones
