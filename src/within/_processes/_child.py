@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ._command import Command
     from ._plan import Stop
+    from ._tree import Activity
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
 
@@ -183,13 +184,25 @@ class Child:
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.family.left()
+        return self.has_exited() and not self.left()
+
+    def left(self) -> list[int]:
+        """Some living members of its tree, without the child; empty if there are none."""
+        return self.family.left()
+
+    def work(self) -> dict[int, Activity]:
+        """What each living member of its groups is doing, without the child."""
+        return self.family.activity()
+
+    def is_read(self) -> bool:
+        """Whether a process that it left behind has output of it to deal with (P6)."""
+        return self.family.has_reader(but=self.stdin)
 
     def is_refused(self) -> bool:
         """Whether it lives, or some of its tree do, and none of them may be signalled."""
         if not self.has_exited():
             return not may_signal(self.pid)
-        left = self.family.left()
+        left = self.left()
         return bool(left) and not any(map(may_signal, left))
 
     @property
