@@ -115,19 +115,14 @@ async def test_p6_a_busy_job_that_never_writes_has_no_more_than_the_pause() -> N
 class Left:
     """A child that has left one process behind, which does as it is told."""
 
-    stdin = None
-    family: Any
-
     def __init__(self) -> None:
-        self.family = self
         self.doing = _tree.Activity(b"S", 0)
-        self.reads = False
 
-    def activity(self) -> dict[int, _tree.Activity]:
+    def work(self) -> dict[int, _tree.Activity]:
         return {7: self.doing}
 
-    def has_reader(self, but: object) -> bool:
-        return self.reads
+    def is_read(self) -> bool:
+        return False
 
 
 @pytest.mark.parametrize(

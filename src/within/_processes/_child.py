@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ._command import Command
     from ._plan import Stop
+    from ._tree import Activity
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
 
@@ -47,10 +48,6 @@ class State(enum.Enum):
     REAPED = "reaped"
     LEFT = "left to itself"  # it could not be killed
     RELEASED = "released"  # nothing of it is ours any more
-
-
-# There may be a tree to signal and to end.
-_OPEN = (State.RUNNING, State.EXITED, State.LOST)
 
 
 class Child:
@@ -135,6 +132,8 @@ class Child:
 
     def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
         """Start it, and return its files. It can be called once."""
+        if self.state is not State.MADE:
+            raise RuntimeError(f"{self!r} cannot be started: it is {self.state.value}")
         self._began = time.monotonic()
         look_after()
         options = self._command.options
@@ -165,8 +164,11 @@ class Child:
         return os.getpid() == self._owner
 
     def is_open(self) -> bool:
-        """Whether there may be something of it to signal and to end."""
-        return self.state in _OPEN and self.is_ours()
+        """Whether there may be something of it to signal and to end.
+
+        It is RUNNING, EXITED or LOST then, and we are not a fork of the process that started it.
+        """
+        return bool(self._pids) and not self._waited and self.is_ours()
 
     # -- its end -----------------------------------------------------------
 
@@ -192,13 +194,25 @@ class Child:
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.family.left()
+        return self.has_exited() and not self.left()
+
+    def left(self) -> list[int]:
+        """Some living members of its tree, without the child; empty if there are none."""
+        return self.family.left()
+
+    def work(self) -> dict[int, Activity]:
+        """What each living member of its groups is doing, without the child."""
+        return self.family.activity()
+
+    def is_read(self) -> bool:
+        """Whether a process that it left behind has output of it to deal with (P6)."""
+        return self.family.has_reader(but=self.stdin)
 
     def is_refused(self) -> bool:
         """Whether it lives, or some of its tree do, and none of them may be signalled."""
         if not self.has_exited():
             return not may_signal(self.pid)
-        left = self.family.left()
+        left = self.left()
         return bool(left) and not any(map(may_signal, left))
 
     @property
@@ -251,9 +265,9 @@ class Child:
         After :meth:`reap` there is nothing left to kill. This is also used where nothing
         can be awaited.
         """
-        if self.state is State.RELEASED or not self.is_ours():
+        if self._is_released or not self.is_ours():
             return
-        if self.state in _OPEN:
+        if self.is_open():
             undisturbed(self._end_now)
         else:  # nothing to kill, as after most ends
             self._end_now()
@@ -273,7 +287,7 @@ class Child:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
         self.held.close_except(self.exit_fd)  # of ends that are gone already
-        if self.state in _OPEN:
+        if self.is_open():
             if not self.family.is_watched():
                 self.family.watch()
             with suppress(OSError):  # out of descriptors to look for marked ones

@@ -60,6 +60,7 @@ class Family:
         self._joined = joined
         self._adopts = adopts
         self._pids = pids
+        self._groups: tuple[int, ...] = ()  # once there is a pid
         self._mark = ""  # if it is needed
         self._orphans: Orphans | None = None
 
@@ -71,9 +72,10 @@ class Family:
         """The groups that are ended with the child: the one that it has joined, if any,
         and one that has its number, because it was made for it or by it (setsid(2)).
         """
-        if not self.has_group:
-            return ()
-        return (self._joined, self._leader) if self._joined else (self._leader,)
+        if not self._groups and self.has_group and self._pids:
+            leader = self._pids[0]
+            self._groups = (self._joined, leader) if self._joined else (leader,)
+        return self._groups
 
     # -- the start ---------------------------------------------------------
 
@@ -128,9 +130,8 @@ class Family:
 
     def unwatch(self) -> None:
         """The leader has been reaped."""
-        if self._pids:
-            for group in self.groups():
-                census.forget(group)
+        for group in self.groups():
+            census.forget(group)
 
     # -- who is there ------------------------------------------------------
 

@@ -15,7 +15,7 @@ import signal as signals
 import subprocess
 import sys
 import warnings
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ._command import explain_missing
@@ -128,8 +128,15 @@ def _candidates(
     name = os.fsencode(program)
     if os.path.dirname(name):
         return (name,)
+    if env is None:  # get_exec_path() would do the same, and take longer
+        return _in_each(os.environ.get("PATH", os.defpath), name)
+    return _in_each(os.pathsep.join(os.get_exec_path(env)), name)
+
+
+@lru_cache(maxsize=64)
+def _in_each(folders: str, name: bytes) -> tuple[bytes, ...]:
     return tuple(
-        os.path.join(os.fsencode(folder), name) for folder in os.get_exec_path(env)
+        os.path.join(os.fsencode(folder), name) for folder in folders.split(os.pathsep)
     )
 
 

@@ -91,12 +91,12 @@ class Rest:
 
     def _is_read(self) -> bool:
         try:
-            return self._child.family.has_reader(but=self._child.stdin)
+            return self._child.is_read()
         except OSError:  # out of descriptors
             return False
 
     def _look(self) -> dict[int, Activity]:
         try:
-            return self._child.family.activity()
+            return self._child.work()
         except OSError:
             return {}

@@ -46,12 +46,12 @@ async def let_finish(
     if between is not None:
         await between()
     try:
-        while pump.is_reading() or (is_shared and child.family.left()):
+        while pump.is_reading() or (is_shared and child.left()):
             seconds = rest.left()
             if not seconds:
                 break
             with limited(seconds, pump):
-                if is_shared and (left := child.family.left()):
+                if is_shared and (left := child.left()):
                     await pump.until_one_ends(left)
                 else:
                     await pump.once()
@@ -212,7 +212,7 @@ class _Stopping:
                 self._pump.unwatch()
                 # We do not wait for a process that was not told to end: closing the
                 # child's stdin does not end what the child has left behind.
-                while self._has_told_tree() and (left := child.family.left()):
+                while self._has_told_tree() and (left := child.left()):
                     if self._signalled == signals.SIGKILL:  # some may be new
                         child.signal_tree(signals.SIGKILL, report=False)
                         if child.is_refused():
