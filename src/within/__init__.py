@@ -78,12 +78,9 @@ __all__ = [
     "timeout_at",
 ]
 
+if not _TYPE_CHECKING:  # a type checker would believe that every name exists
 
-if (
-    not _typing.TYPE_CHECKING
-):  # a checker would take every misspelt name for one of these
-
-    def __getattr__(name):
+    def __getattr__(name: str) -> object:
         # Their base classes are anyio's, which is imported when a process is opened.
         if name in ("ReceiveStream", "SendStream"):
             from ._processes import _streams
