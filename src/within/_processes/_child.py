@@ -193,7 +193,9 @@ class Child:
         return (self._joined, self.pid) if self._joined else (self.pid,)
 
     def _members(self) -> list[int]:
-        groups = self._groups() if self._own_group else ()
+        if self._waited or not self._own_group:  # reaped, and its group ended with it
+            return []
+        groups = self._groups()
         found = [pid for group in groups for pid in census.members(group)]
         found = [pid for pid in found if pid != self.pid]
         for pid in found:
@@ -202,8 +204,6 @@ class Child:
 
     def work(self) -> dict[int, int]:
         """The processor time of each living member of its group, and of its children."""
-        if self._waited or not self._own_group:
-            return {}
         return {pid: processor_time(pid) for pid in self._members()}
 
     def is_gone(self) -> bool:
