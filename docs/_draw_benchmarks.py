@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import _draw_headlines
 from docutils import nodes
 from parts.report import from_data, quantity
 from sphinx.util.docutils import SphinxDirective
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 DATA = Path(__file__).with_name("benchmarks.json")
 MISSING = "This copy of the site has no results. To measure them (some minutes):"
 COMMAND = "./dev speed --json docs/benchmarks.json"
+ANATOMY = (
+    "The rest of this page has all figures: a picture for each loop, and below it the "
+    "same data as tables. The last column says which ratio we aim for."
+)
 HEAD = ("", "median", "quartiles", "within / it", "target")
 
 
@@ -40,7 +45,11 @@ class Benchmarks(SphinxDirective):
 
             sheets.draw(Path(directory), results, curves)
             pictures = {p.stem: p.read_text("utf-8") for p in Path(directory).iterdir()}
-        return [title, *_sections(results, pictures)]
+        markup = _draw_headlines.draw(results)
+        html = f'<figure class="drawn">{markup}</figure>'
+        headlines = nodes.raw("", html, format="html")
+        told = nodes.paragraph("", ANATOMY)
+        return [headlines, title, told, *_sections(results, pictures)]
 
 
 def _sections(

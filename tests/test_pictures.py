@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ if not DOCS.is_dir():
 sys.path += [str(DOCS), str(BENCHMARKS)]
 
 import _draw_architecture as architecture
+import _draw_headlines as headlines
 import _draw_timeline as timeline
 from _check_links import problems
 from _timeline import record
@@ -239,6 +241,28 @@ def test_results_survive_being_written_and_read() -> None:
     result = Result("asyncio", "a block", "s", 7, None, rows)
     results, curves = from_data(as_data([result], []))  # type: ignore[arg-type]
     assert (results, curves) == ([result], [])
+
+
+def test_the_headlines_show_what_was_measured() -> None:
+    def row(name: str, seconds: float) -> Row:
+        return Row(name, Spread(seconds, seconds, seconds), None, None)
+
+    title = "with timeout(10): pass"
+    rows = [row("within", 1e-6), row("asyncio.timeout", 2e-6), row("other", 9e-6)]
+    drawn = headlines.draw([Result("asyncio", title, "s", 7, None, rows)])
+    picture = ElementTree.fromstring(drawn)
+    words = [each.text for each in picture.iter(f"{SVG}text")]
+    [question] = [each for each in headlines.HEADLINES if each.title == title]
+    names = ["within.timeout", "1.00 µs", "asyncio.timeout", "2.00 µs"]
+    assert words == [question.question, *names]
+    ours, theirs = [float(each.get("width", 0)) for each in picture.iter(f"{SVG}rect")]
+    assert theirs == 2 * ours
+
+
+def test_the_published_results_have_every_headline() -> None:
+    results, _ = from_data(json.loads((DOCS / "benchmarks.json").read_text("utf-8")))
+    drawn = headlines.draw(results)
+    assert all(each.question in drawn for each in headlines.HEADLINES)
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ They work the same on asyncio, uvloop and trio. See the README for a tour, and t
 docstrings for the rest. ``within.testing`` is imported on its own.
 """
 
-import typing as _typing
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ._clock import current_effective_deadline, current_time
 from ._contexts import Opening, opening, running
@@ -36,7 +36,7 @@ from ._timeouts import (
     timeout_at,
 )
 
-if _typing.TYPE_CHECKING:
+if _TYPE_CHECKING:
     from ._processes._streams import ReceiveStream, SendStream
 
     __version__: str

@@ -18,8 +18,6 @@ CREATED: Final = "created"
 ENTERED: Final = "entered"
 EXITED: Final = "exited"
 
-_NUMBERS = frozenset((float, int))  # and neither bool nor any other subclass
-_USUAL = 10**9  # seconds; a float holds every int up to here
 _NEVER = math.inf
 
 
@@ -41,7 +39,7 @@ class Deadline(Block):
         self, delay: Any, deadline: Any, shield: bool, level: bool, name: str | None
     ) -> None:
         kind: Any = delay.__class__  # T5: the usual arguments are recognised quickly
-        if kind in _NUMBERS and 0 < delay < _USUAL:
+        if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
             self.delay = delay
         else:
             self.delay = None if delay is None else as_seconds(delay, "delay")

@@ -37,22 +37,21 @@ _PORTABLE = (
 )
 
 
-class _Swallow:
-    """Awaiting it returns ``True`` at once."""
+class _Answer:
+    """What an ``await`` returns at once."""
 
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    # A generator, because CPython runs it in place. It calls any other iterator.
     def __await__(self) -> Generator[None, None, bool]:
-        return True
+        return self._value
         yield
 
 
-class _GoOn(tuple[()]):
-    """Awaiting it returns ``None`` at once, without a frame of Python."""
-
-    __slots__ = ()
-    __await__: Any = tuple.__iter__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
-_SWALLOW, _GO_ON = _Swallow(), _GoOn()
+_SWALLOW, _GO_ON = _Answer(True), _Answer(False)
 
 
 class Timeout(Deadline):
