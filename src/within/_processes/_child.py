@@ -198,7 +198,7 @@ class Child:
 
     def left(self) -> list[int]:
         """Some living members of its tree, without the child; empty if there are none."""
-        return self.family.left()
+        return [] if self._waited else self.family.left()
 
     def work(self) -> dict[int, Activity]:
         """What each living member of its groups is doing, without the child."""
