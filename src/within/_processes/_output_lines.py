@@ -38,9 +38,8 @@ class OutputLines:
         self._exiting = exiting
         self._waiter: Pump | None = None
         # The output whose lines are given at the moment.
-        self._source: Source
-        self._source, reader = readers[0]
-        self._lines = reader.decoded.lines
+        self._source: Source = readers[0][0]
+        self._lines = readers[0][1].decoded.lines
 
     def __aiter__(self) -> OutputLines:
         return self
