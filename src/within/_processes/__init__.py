@@ -6,7 +6,7 @@ From the bottom up:
   what comes of it; they only hold data.
 - ``_command`` checks a command, ``_fork`` starts it, ``_files`` makes its pipes,
   ``_exit`` reports its exit, ``_census`` and ``_tree`` find the rest of its tree;
-  ``_child`` holds all of that for one child.
+  ``_family`` is what is ended with one child, ``_child`` is the child and its states.
 - ``_pump`` waits for descriptors, ``_ends`` reads and writes the pipes, ``_rest`` says
   how long to wait after the exit, ``_stopping`` ends the child.
 - ``_process`` (with ``_streams`` and ``_lines``) and ``_run`` (with ``_capture``) are
