@@ -255,6 +255,15 @@ async def test_p23_it_never_waits_for_us_and_keeps_the_end() -> None:
         os.close(telling)
 
 
+async def test_p23_the_log_has_what_was_written_by_now() -> None:
+    script = 'while read x; do echo "$x" >&2; echo; done'
+    async with shell(script, stdout=within.PIPE) as running:
+        for n in range(200):
+            await running.write(f"{n}\n")
+            await running.readline()
+            assert running.log.endswith(f"{n}\n")
+
+
 async def test_p23_what_it_writes_while_it_is_stopped_is_in_the_log() -> None:
     script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done"
     stop = within.Stop(grace=PATIENCE)
