@@ -78,7 +78,8 @@ __all__ = [
     "timeout_at",
 ]
 
-if not _TYPE_CHECKING:  # a type checker would believe that every name exists
+# Not for type checkers: they would take every misspelt name for one of these.
+if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         # Their base classes are anyio's, which is imported when a process is opened.
