@@ -103,7 +103,7 @@ async def test_p22_bytes_that_are_no_text_can_be_read_as_bytes() -> None:
 
 
 async def test_p22_after_the_block_the_text_can_still_be_read() -> None:
-    async with process("sh", "-c", "echo one; echo two; exec sleep 600") as child:
+    async with process("sh", "-c", "printf 'one\ntwo\n'; exec sleep 600") as child:
         assert await child.readline() == "one\n"
     assert await child.read_until("two") == "two"
     assert await child.read() == "\n"
@@ -126,6 +126,18 @@ async def test_p22_a_child_that_closes_its_output_and_runs_on_ends_its_lines() -
         with anyio.fail_after(60):
             assert [line async for line in child] == ["one\n"]
         assert child.returncode is None
+
+
+async def test_p22_the_lines_end_though_each_look_for_them_is_cut_short() -> None:
+    """The child has closed its output and runs on; its exit is not awaited anew."""
+    script = f"exec >&-; exec sleep {FOREVER}"
+    async with process("sh", "-c", script, stop=QUICK) as child:
+        with anyio.fail_after(60):
+            while True:
+                with within.move_on_after(0.01) as limit:
+                    assert await child.readline() == ""
+                if not limit.cancelled_caught:
+                    break
 
 
 # -- what does not come -----------------------------------------------------------

@@ -115,6 +115,19 @@ async def test_p22_output_takes_the_pipes_that_there_are(
         assert [pair async for pair in child.output()] == []
 
 
+async def test_p20_an_output_that_another_child_reads_has_no_lines_here() -> None:
+    script = "echo to the next; read x; echo $x >&2"
+    async with (
+        process("sh", "-c", script, stderr=PIPE) as first,
+        process("cat", stdin=first.stdout) as second,
+    ):
+        assert await second.readline() == "to the next\n"
+        await first.write("hello\n")
+        assert [pair async for pair in first.output()] == [("stderr", "hello\n")]
+        with pytest.raises(anyio.ClosedResourceError, match="another child"):
+            await first.readline()
+
+
 async def test_p22_a_flood_on_one_output_does_not_hide_the_other() -> None:
     script = "yes & echo here >&2; wait"
     async with process("sh", "-c", script, stderr=PIPE) as child:

@@ -126,8 +126,8 @@ class Decoded:
 
     def fold(self) -> None:
         """Take the lines back into the text that follows them."""
-        self._cut()
         if self.lines:
+            self._cut()
             self.lines.reverse()
             text = "".join(self.lines)
             self.lines.clear()
@@ -135,18 +135,26 @@ class Decoded:
             self._searched = 0
             self.size += len(text)
 
-    def tail(self, most: int) -> str:
-        """The last ``most`` characters."""
-        self._cut()
-        found: list[str] = []
-        left = most
-        for piece in reversed(self._pieces):
-            if left <= 0:
-                break
-            found.append(piece)
-            left -= len(piece)
-        text = "".join(reversed(found))
-        return text[max(0, len(text) - most) :]
+    def find(self, wanted: str, start: int) -> int:
+        """Where the first ``wanted`` from ``start`` on ends; 0 if there is none.
+
+        As :meth:`text`, it is for use after :meth:`fold`.
+        """
+        place = self._at + start
+        if len(self._pieces) > 1:  # look at the last ones, without joining all of them
+            self._cut()
+            pieces: list[str] = []
+            place = start - self.size
+            for piece in reversed(self._pieces):
+                pieces.append(piece)
+                place += len(piece)
+                if place >= 0:
+                    break
+            text = "".join(reversed(pieces))
+        else:
+            text = "".join(self._pieces)
+        found = text.find(wanted, place)
+        return found - place + start + len(wanted) if found >= 0 else 0
 
     def text(self) -> str:
         """All of it, after :meth:`fold`."""

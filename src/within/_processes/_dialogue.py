@@ -141,7 +141,8 @@ class Dialogue:
 
         ``async for source, line in process.output()``: the source is ``"stdout"`` or
         ``"stderr"``. Two pipes keep no common order of what was written at about the same
-        time; ``stderr=STDOUT`` does. An output that is not a pipe has no lines here.
+        time; ``stderr=STDOUT`` does. An output that is not a pipe, or that another child
+        reads, has no lines here.
         """
         from ._output_lines import OutputLines
 

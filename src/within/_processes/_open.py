@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
+from codecs import getincrementaldecoder, getincrementalencoder
 from typing import TYPE_CHECKING, Any, overload
 
 from .._contexts import opening
@@ -163,6 +163,7 @@ def check_process(
     encoding, errors, max_line = text
     check_text(encoding, errors)
     getincrementaldecoder(encoding)(errors)
+    getincrementalencoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
     return checked

@@ -56,6 +56,7 @@ class ReceiveStream(ByteReceiveStream):
         turn: Is held while a task reads.
         decoded: The text that was decoded ahead, if the text of this stream is read
             (P22). It comes before everything that is still in the pipe.
+        is_handed_over: Another child has it.
     """
 
     def __init__(self, source: Output, what: str = "the pipe") -> None:
@@ -63,6 +64,7 @@ class ReceiveStream(ByteReceiveStream):
         self._what = what
         self.turn = Turn(f"reading {what}")
         self.decoded: Decoded | None = None
+        self.is_handed_over = False
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -86,10 +88,12 @@ class ReceiveStream(ByteReceiveStream):
             raise ValueError(f"{self!r} cannot be handed over: it is closed")
         with self.turn:
             os.set_blocking(self._source.fd, True)
+        self.is_handed_over = True
         return self._source.fd
 
     def take_back(self) -> None:
         """The other child was not started."""
+        self.is_handed_over = False
         if self._source.fd >= 0:
             os.set_blocking(self._source.fd, False)
 
