@@ -40,9 +40,9 @@ class listening:  # noqa: N801  # it is used like a function
 
     >>> import asyncio, within
     >>> async def main():
-    ...     def close(reader, writer):
+    ...     def hang_up(reader, writer):
     ...         writer.close()
-    ...     tcp = await asyncio.start_server(close, "127.0.0.1", 0)
+    ...     tcp = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     ...     async with tcp:
     ...         port = tcp.sockets[0].getsockname()[1]
     ...         await within.listening(port)
