@@ -212,12 +212,6 @@ EDGES = [
         "pass",
     ),
     Mutation(
-        "T8: stop settling the block when an anyio scope inside it is still open",
-        BACKEND,
-        "        finally:  # T8: even if an anyio scope inside the block was left open\n",
-        "        except ZeroDivisionError:\n            raise\n        else:\n",
-    ),
-    Mutation(
         "T20: let a timeout that has been left keep its loop alive",
         TIMEOUT,
         "self._backend = None  # T20: a kept Timeout must not keep its loop",

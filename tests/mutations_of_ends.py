@@ -75,7 +75,7 @@ ENDS = [
     Mutation(
         "T25: do not tell what the deadline has interrupted",
         TIMEOUT,
-        "if (interrupted := interrupted_by(exc)) is not None:",
+        "if (interrupted := interrupted_by(exc, self)) is not None:",
         "if False:",
     ),
     Mutation(
@@ -101,6 +101,18 @@ ENDS = [
         ERRORS,
         "if found is not None and id(found) not in seen:",
         "if found is not None:",
+    ),
+    Mutation(
+        "T25: give the command of the block around to a limit on its clean-up",
+        ERRORS,
+        "return around is not None",
+        "return False",
+    ),
+    Mutation(
+        "T25: give nothing to the block that a cancellation was handed on to",
+        ERRORS,
+        "if found is None or found.block.task is None:",
+        "if found is None:",
     ),
     Mutation(
         "T26: forget the limit after a restart",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutation_type import WAITING, Mutation
+from mutation_type import STRIKES, WAITING, Mutation
 
 LOOKS = [
     Mutation(
@@ -38,20 +38,32 @@ LOOKS = [
     Mutation(
         "T4: lose a result behind gather()",
         WAITING,
-        "return self._until_some(children, asyncio.FIRST_EXCEPTION)",
+        "return self._until_gathered(children)",
         "return 0",
     ),
     Mutation(
         "T4: let gather() need all results where an exception is enough",
         WAITING,
-        "return self._until_some(children, asyncio.FIRST_EXCEPTION)",
+        "return self._until_gathered(children)",
         "return self._until_all(children)",
+    ),
+    Mutation(
+        "T4: take the cancellation of a shared task behind gather() for a result",
+        STRIKES,
+        "return is_cancelled and any(map(self.was_cancelled_by_us, children))",
+        "return False",
+    ),
+    Mutation(
+        "T4: wait for gather() although all it will raise is our cancellation",
+        WAITING,
+        "return 0 if all(map(self._brings_nothing, failed)) else 1",
+        "return 1",
     ),
     Mutation(
         "T4: lose a result behind shield()",
         WAITING,
-        "if type(waiter) is asyncio.Future and _shielded(waiter) is None:",
-        "if type(waiter) is asyncio.Future:",
+        "if type(waiter) is not asyncio.Future or _shielded(waiter) is not None:",
+        "if type(waiter) is not asyncio.Future:",
     ),
     Mutation(
         "T4: lose a result behind a shield() in another future",
@@ -101,6 +113,12 @@ LOOKS = [
         WAITING,
         "return max(passes, default=0) if all(passes) else 0",
         "return max(passes, default=0)",
+    ),
+    Mutation(
+        "T2: take any class called TaskGroup for one of asyncio or anyio",
+        WAITING,
+        'frame.f_globals.get("__name__") in _GROUP_MODULES',
+        "True",
     ),
     Mutation(
         "T22: look round a circle of tasks for ever",

@@ -38,12 +38,14 @@ def test_t2_waiting_for_a_deadline_does_not_spin(runner: asyncio.Runner) -> None
             return call_at(*args, **options)
 
         loop.call_at = counted  # type: ignore[method-assign]
-        delays = [0.0001, 0.0023, 0.0024, 0.002, 0.003]
+        delays = [number / 10_000 for number in range(1, 61)]
         for delay in delays:
             with within.move_on_after(delay) as limit:
                 await asyncio.Event().wait()
             assert limit.cancelled_caught
-        assert asked <= 2 * len(delays) + 12  # the alarm learns how the loop rounds
+        # asyncio may be early by the resolution of its clock, once for each timer.
+        is_exact = hasattr(loop, "_clock_resolution")
+        assert asked <= (2 * len(delays) if is_exact else len(delays) + 2)
 
     runner.run(main())
 

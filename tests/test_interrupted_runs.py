@@ -83,13 +83,52 @@ async def test_t25_through_a_task_group_and_a_clean_up(command: Command) -> None
     check(limit.interrupted)
 
 
-async def test_t25_nothing_was_interrupted() -> None:
+async def test_t25_a_command_that_was_cut_short_as_it_started_has_no_status() -> None:
     with pytest.raises(within.DeadlineExceeded) as raised:
         async with within.timeout(0):
             await within.run("true")
     completed = raised.value.interrupted
-    assert completed is None or completed.returncode is None
+    assert completed is not None
+    assert completed.args == ("true",)
+    assert completed.returncode is None
+    assert (completed.stdout, completed.stderr) == (b"", b"")
+
+
+async def test_t25_a_limit_without_a_command_reports_none() -> None:
     with pytest.raises(within.DeadlineExceeded) as raised:
         async with within.timeout(0):
             await anyio.sleep_forever()
     assert raised.value.interrupted is None
+
+
+async def test_t25_a_block_after_an_interrupted_command_does_not_report_it(
+    command: Command,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        try:
+            async with within.timeout(None) as limit:
+                tasks.start_soon(command.cancel_once_it_has_spoken, limit)
+                await command.run()
+        except within.DeadlineExceeded:
+            with within.move_on_after(0) as later:
+                await anyio.sleep_forever()
+    assert later.cancelled_caught
+    assert later.interrupted is None
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_t25_a_limit_on_the_clean_up_does_not_report_the_command_outside(
+    command: Command,
+) -> None:
+    """On trio nothing tells for which scope a cancellation was sent."""
+    async with anyio.create_task_group() as tasks:
+        async with within.move_on_after(None) as limit:
+            tasks.start_soon(command.cancel_once_it_has_spoken, limit)
+            try:
+                await command.run()
+            finally:
+                with within.shield(0) as clean_up:
+                    await anyio.sleep_forever()
+    assert clean_up.cancelled_caught
+    assert clean_up.interrupted is None
+    check(limit.interrupted)

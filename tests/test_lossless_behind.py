@@ -142,7 +142,22 @@ def waits_in_a_shield(shared: asyncio.Task[Any]) -> Awaitable[Any]:
     return asyncio.shield(shared)
 
 
-WAYS = [waits_directly, waits_with_wait_for, waits_through_a_task, waits_in_a_shield]
+def waits_in_gather(shared: asyncio.Task[Any]) -> Awaitable[Any]:
+    return asyncio.gather(shared, asyncio.create_task(asyncio.sleep(NEVER)))
+
+
+def waits_with_wait(shared: asyncio.Task[Any]) -> Awaitable[Any]:
+    return asyncio.wait([shared])
+
+
+WAYS = [
+    waits_directly,
+    waits_with_wait_for,
+    waits_through_a_task,
+    waits_in_a_shield,
+    waits_in_gather,
+    waits_with_wait,
+]
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -172,6 +187,32 @@ def test_t4_each_caller_of_a_shared_task_gets_its_own_error(
             assert limit.cancelled_caught
             assert not task.cancelled()
         shared.cancel()
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("passes", range(5))
+def test_t4_gather_raises_our_cancellation_of_a_shared_task_to_a_late_waiter(
+    passes: int,
+) -> None:
+    """gather() raises the cancellation of its child, and is not cancelled itself."""
+
+    async def caller(shared: asyncio.Task[None], passes: int) -> bool:
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        gathered = asyncio.gather(shared, asyncio.sleep(0))
+        if gathered.done():  # there is no suspension that a deadline could end (T3)
+            gathered.exception()
+            return True
+        with within.move_on_after(0) as limit:
+            await gathered
+        return limit.cancelled_caught
+
+    async def main() -> None:
+        shared = asyncio.create_task(asyncio.sleep(NEVER))
+        callers = [asyncio.create_task(caller(shared, late)) for late in (0, passes)]
+        for task in callers:
+            assert await task
 
     virtually(main)
 

@@ -12,6 +12,7 @@ import pytest
 from virtual_limits import LIMIT, NEVER, virtually
 
 import within
+from within._core import Block
 from within._errors import interrupted_by, note_interrupted
 
 both_loops = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -80,20 +81,22 @@ def test_t25_what_was_interrupted_is_found_behind_another_exception() -> None:
     cancellation, behind, done = KeyboardInterrupt(), ValueError(), completed()
     note_interrupted(cancellation, done)
     behind.__context__ = cancellation
-    assert interrupted_by(behind) is done
+    assert interrupted_by(behind, Block()) is done
 
 
 def test_t25_what_was_interrupted_is_found_in_a_group() -> None:
     cancellation, done = KeyboardInterrupt(), completed()
     note_interrupted(cancellation, done)
     inner = BaseExceptionGroup("", [ValueError(), cancellation])
-    assert interrupted_by(BaseExceptionGroup("", [ValueError(), inner])) is done
+    assert (
+        interrupted_by(BaseExceptionGroup("", [ValueError(), inner]), Block()) is done
+    )
 
 
 def test_t22_t25_a_circular_chain_of_contexts_comes_to_an_end() -> None:
     one, other = ValueError(), KeyError()
     one.__context__, other.__context__ = other, one
-    assert interrupted_by(one) is None
+    assert interrupted_by(one, Block()) is None
 
 
 @both_loops

@@ -17,34 +17,50 @@ if TYPE_CHECKING:
 
 
 class Reason(str):
-    """The message of a cancellation that we requested.
+    """The message of a cancellation that we requested, and the block that it is for.
 
-    asyncio passes the object on unchanged, so its type tells our cancellations from
-    all others.
+    asyncio passes the object on unchanged. So its type tells our cancellations from all
+    others, and ``block`` tells one of ours from another.
     """
 
-    __slots__ = ()
+    __slots__ = ("block",)
+    block: Block
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)  # in another process there is no such block
 
 
 def reason(block: Block, now: float) -> Reason:
     """Why the block is cancelled. On asyncio, inside the block, this is all that the
     ``CancelledError`` says, so it names the deadline (T10).
     """
+    found = Reason(_reason(block, now))
+    found.block = block
+    return found
+
+
+def _reason(block: Block, now: float) -> str:
     name = "a block" if block.name is None else repr(block.name)
     left = block.when - now
     if block.was_cancelled or left > 0:
         rest = f", {left:.3g} s before its deadline" if 0 < left < math.inf else ""
-        return Reason(f"{name} was ended by cancel(){rest}")
+        return f"{name} was ended by cancel(){rest}"
     if block.delay is not None:
-        return Reason(f"{name} exceeded its limit of {block.delay:g} s")
-    return Reason(f"{name} exceeded its deadline {block.when:.12g}")
+        return f"{name} exceeded its limit of {block.delay:g} s"
+    return f"{name} exceeded its deadline {block.when:.12g}"
 
 
 def message(block: Block, now: float) -> str:
     """Name, limit and lateness, for the error that the block raises (T10)."""
     late = now - block.when
-    says = str(reason(block, now))
+    says = _reason(block, now)
     return f"{says} (ended {late:.3g} s late)" if late >= 0 else says
+
+
+def reason_in(cancellation: BaseException) -> Reason | None:
+    """Our message in ``cancellation``, if we sent it. On trio nothing tells that."""
+    says = cancellation.args[0] if cancellation.args else None
+    return says if isinstance(says, Reason) else None
 
 
 def explain(
@@ -107,21 +123,36 @@ def add_note_of(completed: Completed[Any] | None, error: BaseException) -> None:
         error.add_note(note)
 
 
-def interrupted_by(error: BaseException | None) -> Completed[Any] | None:
-    """What ``error``, or an exception behind it, has cut short (T25)."""
+def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] | None:
+    """What ``error``, which ends ``block``, or an exception behind it has cut short
+    (T25).
+    """
+    if error is None or not (error.__context__ or members(error)):
+        return getattr(error, "_within_interrupted", None)  # the ordinary case
     seen: set[int] = set()
-    pending = [error]
+    pending: list[BaseException | None] = [error]
     while pending:
         found = pending.pop()
         if found is not None and id(found) not in seen:
             seen.add(id(found))
             completed = getattr(found, "_within_interrupted", None)
-            if completed is not None:
+            if completed is not None and not _is_of_block_around(found, block):
                 return cast("Completed[Any]", completed)
             pending += members(found)
             if not hasattr(found, "interrupted"):  # the error of another block
                 pending.append(found.__context__)
     return None
+
+
+def _is_of_block_around(cancellation: BaseException, block: Block) -> bool:
+    """Whether it was sent for an open block around ``block``, a limit on its clean-up."""
+    found = reason_in(cancellation)
+    if found is None or found.block.task is None:
+        return False
+    around = block.parent
+    while around is not None and around is not found.block:
+        around = around.parent
+    return around is not None
 
 
 def members(error: BaseException) -> tuple[BaseException, ...]:

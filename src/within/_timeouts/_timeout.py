@@ -173,7 +173,7 @@ class Timeout(Deadline):
         """
         if left is None:
             self._caught = True
-            if (interrupted := interrupted_by(exc)) is not None:
+            if (interrupted := interrupted_by(exc, self)) is not None:
                 self.interrupted = interrupted
             if self._quiet:
                 return True

@@ -1,4 +1,10 @@
-"""Whose cancellation is it? The rules T6, T7 and T22, for a block on asyncio."""
+"""Whose cancellation is it? The rules T6, T7 and T22, for a block on asyncio.
+
+A cancellation that we sent carries a :class:`Reason`. It is one of the task's own if it
+was sent for a block of the task, or of another task that shares what the task waits
+for. It is foreign if it has no reason, or if it was *passed on*: it was sent for a block
+of a task that waits for this one.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..._core import held_by
-from ..._errors import Reason, members
+from ..._errors import Reason, members, reason_in
 from ._waiting import is_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..._core import Block
 
@@ -26,25 +32,25 @@ def takes_over(outer: Block, inner: Block) -> bool:
     return not outer.was_told or outer.is_level_triggered or inner.was_told_from_outside
 
 
-def is_ours(exc: BaseException) -> bool:
-    """Whether the cancellation ``exc``, or one in a group, was sent for a block."""
-    if exc.args and isinstance(exc.args[0], Reason):
+def is_own(task: Task, exc: BaseException, reason_of: Any) -> bool:
+    """Whether the cancellation ``exc``, or one in a group, is one of the task's own.
+
+    Args:
+        task: A task that leaves a block.
+        exc: What it leaves the block with.
+        reason_of: As for :func:`is_being_cancelled`.
+    """
+    reason = reason_in(exc)
+    if reason is not None and (
+        reason.block.task is task or reason is not reason_of(task)
+    ):
         return True
-    return any(map(is_ours, members(exc)))
+    return any(is_own(task, member, reason_of) for member in members(exc))
 
 
-def is_foreign(block: Block, task: Task, exc: BaseException) -> bool:
-    """T6: whether somebody else cancelled the task while ``block`` was open."""
-    was_told = block.was_told and is_ours(exc)
-    before = block.cancelling_before if was_told else block.cancelling_at_entry
-    return task.cancelling() > before
-
-
-def is_being_cancelled(
-    task: Task, reached: Iterable[Any], by_us: Any, *, is_passed_on: bool
-) -> bool:
-    """Whether a cancellation by somebody else is on its way to ``task``, or is being
-    handled there, so that ours would interrupt it (T6).
+def is_being_cancelled(task: Task, reached: Iterable[Any], reason_of: Any) -> bool:
+    """Whether a foreign cancellation is on its way to ``task``, or is being handled
+    there, so that ours would interrupt it (T6).
 
     If not, the requests that ``Task.cancelling()`` still counts are over: their
     cancellation was swallowed, or a TaskGroup forgot to take them back, as it does
@@ -53,39 +59,32 @@ def is_being_cancelled(
     Args:
         task: A suspended task.
         reached: All that a cancellation of its waiter reaches.
-        by_us: Whether a future was cancelled because of a deadline.
-        is_passed_on: A deadline of another task, which awaits this one, has cancelled
-            this one. To the blocks of this one that is somebody else.
+        reason_of: The reason of the last cancellation that a future got, if it was
+            sent for a block.
     """
-    return (
-        getattr(task, "_must_cancel", False)
-        or _handles_a_cancellation(task, is_passed_on)
-        or any(
-            _is_cancelled(future, is_passed_on) and (is_passed_on or not by_us(future))
-            for future in reached
-        )
+    passed_on = reason_of(task)
+    return any(
+        reason is None or reason is passed_on
+        for future in (task, *reached)
+        for reason in _cancellations_of(future, reason_of)
     )
 
 
-def _is_cancelled(future: Any, is_passed_on: bool) -> bool:
+def _cancellations_of(future: Any, reason_of: Any) -> Iterator[Reason | None]:
+    """The reason of each cancellation that is on its way through ``future``."""
     if not is_task(future) or future.done():
-        cancelled: bool = future.cancelled()
-        return cancelled
-    must_cancel: bool = getattr(future, "_must_cancel", False)
-    return must_cancel or _handles_a_cancellation(future, is_passed_on)
-
-
-def _handles_a_cancellation(task: Task, is_passed_on: bool) -> bool:
-    """Whether a coroutine of ``task`` is in a ``finally`` or ``except`` clause because
-    of a cancellation that was not sent for a block of this task.
-    """
-    for found in held_by(task.get_coro()):
+        if future.cancelled():
+            yield reason_of(future)
+        return
+    if getattr(future, "_must_cancel", False):
+        says = getattr(future, "_cancel_message", None)
+        yield says if isinstance(says, Reason) else None
+    # Those that its coroutines are handling, in `except` and `finally` clauses.
+    for held in held_by(future.get_coro()):
         seen: set[int] = set()
-        error = found if isinstance(found, BaseException) else None
+        error = held if isinstance(held, BaseException) else None
         while error is not None and id(error) not in seen:
-            is_cancellation = isinstance(error, asyncio.CancelledError)
-            if is_cancellation and (is_passed_on or not is_ours(error)):
-                return True
+            if isinstance(error, asyncio.CancelledError):
+                yield reason_in(error)
             seen.add(id(error))
             error = error.__context__
-    return False

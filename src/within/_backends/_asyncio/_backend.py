@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..._core import OpenBlocks
 from ._alarm import Alarm
-from ._attribution import is_foreign, is_ours, takes_over
+from ._attribution import is_own, takes_over
 from ._descriptors import Descriptors
 from ._pursuit import Pursuits
 from ._scopes import ANYIO, anyio_scopes
@@ -248,13 +248,10 @@ class AsyncioBackend:
         self, block: Block, task: Task, exc: BaseException | None
     ) -> BaseException | None:
         """Close a block that has expired, is a shield, or is in an anyio scope."""
-        try:
-            if block.is_shield:
-                self._lower_shield(block, task, exc)
-        finally:  # T8: even if an anyio scope inside the block was left open
-            block.cancel_scope = None
-            left = self._without_own(block, task, exc)
-        return left
+        if block.is_shield:
+            self._lower_shield(block, task, exc)
+        block.cancel_scope = None
+        return self._without_own(block, task, exc)
 
     def _without_own(
         self, block: Block, task: Task, exc: BaseException | None
@@ -281,9 +278,13 @@ class AsyncioBackend:
 
     def _is_own(self, block: Block, task: Task, exc: BaseException) -> bool:
         """Whether the cancellation ``exc`` was sent for ``block``, and ends with it."""
-        if not (block.was_told or is_ours(exc)):
+        is_ours = is_own(task, exc, self.pursuits.reason_of)
+        if not (block.was_told or is_ours):
             return False
-        foreign = is_foreign(block, task, exc)
+        # T6: has somebody else cancelled the task since we did, or since entry?
+        since_ours = block.was_told and (is_ours or not exc.args)
+        before = block.cancelling_before if since_ours else block.cancelling_at_entry
+        foreign = task.cancelling() > before
         if not block.is_shield:
             outer = self.pursuits.expired_blocks_reaching(task)
             if outer and not foreign and any(takes_over(x, block) for x in outer):

@@ -10,14 +10,17 @@ is in, and whether one of them has dropped a cancellation. It reads private stat
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from types import MethodType
+from collections import deque
+from types import AsyncGeneratorType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from ..._core import held_by
+from ..._core import Block, held_by
+from ._waiting import tasks_reached, waiter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Group = Any  # an asyncio.TaskGroup, of which we read private attributes
 
@@ -25,16 +28,45 @@ Group = Any  # an asyncio.TaskGroup, of which we read private attributes
 GROUPS_SWALLOW = sys.version_info < (3, 13)
 
 
+# How far a group may be behind the bound `__aexit__` of a block that a coroutine is in:
+# in an attribute of its owner, in the generator of an @asynccontextmanager, among the
+# callbacks of an AsyncExitStack.
+_DEPTH = 8
+_MANY = 100
+_WAYS = (MethodType, AsyncGeneratorType, deque, dict, list, tuple)
+
+
 def open_groups(task: asyncio.Task[Any]) -> list[Group]:
-    """The groups around a suspended task that may drop a cancellation."""
+    """The groups that may drop a cancellation of a suspended task: those that it is in,
+    and those that a task is in that it waits for.
+    """
     found: dict[int, Group] = {}
-    for held in held_by(task.get_coro()):
-        # In its body, the group is the owner of a bound __aexit__; in its exit, `self`.
-        group: Any = held.__self__ if type(held) is MethodType else held
-        is_group = issubclass(type(group), asyncio.TaskGroup)
-        if is_group and group._parent_task is task and is_open(group):
-            found[id(group)] = group
+    for one in (task, *tasks_reached(waiter_of(task))):
+        for held in _behind(held_by(one.get_coro())):
+            is_group = issubclass(type(held), asyncio.TaskGroup)
+            if is_group and held._parent_task is one and is_open(held):
+                found[id(held)] = held
     return list(found.values())
+
+
+def _behind(objects: Iterable[Any]) -> Iterator[Any]:
+    """``objects``, and what is behind the bound methods among them."""
+    near: list[Any] = []
+    for one in objects:
+        yield one
+        if type(one) is MethodType and not isinstance(one.__self__, Block):
+            near.append(one.__self__)
+    known: dict[int, Any] = {}
+    for _ in range(_DEPTH):
+        further: list[Any] = []
+        for one in near:
+            if id(one) not in known and len(known) < _MANY:
+                known[id(one)] = one
+                yield one
+                kind: Any = type(one)
+                if issubclass(kind, _WAYS) or hasattr(kind, "__aexit__"):
+                    further += gc.get_referents(one)
+        near = further
 
 
 def is_open(group: Group) -> bool:
@@ -49,11 +81,7 @@ def has_raised(group: Group) -> bool:
     return group._errors is None
 
 
-def pending_child(groups: Sequence[Group]) -> asyncio.Task[Any] | None:
-    """A child for which one of ``groups`` waits in its exit."""
-    for group in groups:
-        if group._exiting:
-            child: asyncio.Task[Any] | None = next(iter(group._tasks), None)
-            if child is not None:
-                return child
-    return None
+def awaited_by(groups: Sequence[Group]) -> Any:
+    """What the parent of the innermost of ``groups`` waits for, in it or for it."""
+    waiters = (waiter_of(group._parent_task) for group in reversed(groups))
+    return next((waiter for waiter in waiters if waiter is not None), None)

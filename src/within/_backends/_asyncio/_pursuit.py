@@ -8,20 +8,27 @@ nothing is on its way.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextvars import Context
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from ._groups import GROUPS_SWALLOW, has_raised, is_open, open_groups, pending_child
+from ._groups import GROUPS_SWALLOW, awaited_by, has_raised, is_open, open_groups
 from ._strikes import Strikes, target_of
-from ._waiting import is_running, passes_until_done, waiter_of
+from ._waiting import (
+    is_running,
+    nothing_is_known_behind,
+    passes_until_done,
+    waiter_of,
+)
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Handle, Task
     from collections.abc import Sequence
 
     from ..._core import Block, OpenBlocks
+
+Task = asyncio.Task[Any]
 
 # How many passes of the loop a task is given to take a result that has arrived (T4),
 # beyond those that the result needs to get there. Some other task may complete the
@@ -58,22 +65,50 @@ class Verdict(Enum):
 class Pursuits(Strikes):
     """All the tasks of a loop that are to be cancelled."""
 
-    def __init__(self, loop: AbstractEventLoop, open_blocks: OpenBlocks) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, open_blocks: OpenBlocks
+    ) -> None:
         super().__init__(loop, open_blocks)
-        self._by_task: dict[Task[Any], _Pursuit] = {}
+        self._by_task: dict[Task, _Pursuit] = {}
 
     def __len__(self) -> int:
         return len(self._by_task)
 
-    def begin(self, task: Task[Any]) -> None:
+    def begin(self, task: Task) -> None:
         """Bring to ``task`` the cancellation of the blocks that have expired."""
         pursuit = self._by_task.get(task)
         if pursuit is None:
+            if self.strike_at_once(task):
+                return
             pursuit = self._by_task[task] = _Pursuit(self, task)
         pursuit.was_running = False  # at least not in an earlier pass
         pursuit.step()
 
-    def end(self, task: Task[Any]) -> None:
+    def strike_at_once(self, task: Task) -> bool:
+        """Cancel ``task`` in the ordinary case, without a pursuit; False in any other.
+
+        In the ordinary case only the innermost block has expired, it cancels once,
+        nothing is on its way to the task, and no code but asyncio's is involved.
+        """
+        waiter = waiter_of(task)
+        if type(waiter) is not asyncio.Future or type(task) is not asyncio.Task:
+            return False
+        if waiter.done() or GROUPS_SWALLOW:
+            return False
+        owed = self.expired_blocks_reaching(task, even_if_held=True)
+        if len(owed) != 1 or (block := owed[0]).was_told or block.is_level_triggered:
+            return False
+        if (
+            block is self.open_blocks.innermost(task)
+            and task.cancelling() == block.cancelling_at_entry
+            and nothing_is_known_behind(waiter, task)
+            and not self.is_held(block, task)
+        ):
+            self.strike_ordinarily(task, block)
+            return True
+        return False
+
+    def end(self, task: Task) -> None:
         self._by_task.pop(task, None)
         if task.done():  # it may have been interrupted while leaving a block (T23)
             self.open_blocks.forget(task)
@@ -103,11 +138,11 @@ class _Pursuit:
         "was_running",
     )
 
-    def __init__(self, pursuits: Pursuits, task: Task[Any]) -> None:
+    def __init__(self, pursuits: Pursuits, task: Task) -> None:
         self._pursuits = pursuits
         self.task = task
         self._context = Context()  # T8: a handle keeps the context it is made in
-        self._handle: Handle | None = None
+        self._handle: asyncio.Handle | None = None
         self._passes = 0  # that we have waited for a result to arrive
         self._patience = 0  # how many we wait at most
         self._pause = _FIRST_PAUSE
@@ -122,7 +157,10 @@ class _Pursuit:
 
     def _on_turn(self) -> None:
         self._handle = None
-        self.step()
+        if self._pursuits.strike_at_once(self.task):  # it was running before
+            self._pursuits.end(self.task)
+        else:
+            self.step()
 
     def step(self) -> None:
         """Cancel the task if this is the moment, else arrange for another look."""
@@ -145,7 +183,7 @@ class _Pursuit:
             case Verdict.HELD:
                 self._look_when_done(waiter)
             case Verdict.UNCERTAIN:
-                self._look_when_done(pending_child(self._groups) or waiter)
+                self._look_when_done(awaited_by(self._groups) or waiter)
             case Verdict.RUNNING:
                 self._look_soon()
             case Verdict.ARRIVING:

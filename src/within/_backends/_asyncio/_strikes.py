@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from ..._errors import Reason, reason
 from ._attribution import is_being_cancelled
@@ -27,9 +27,9 @@ class Strikes:
     ) -> None:
         self.loop = loop
         self.open_blocks = open_blocks
-        # Tasks that were cancelled because of a deadline. They bring no result to any
-        # task that waits for them (T4).
-        self._cancelled: WeakSet[Task] = WeakSet()
+        # Tasks that a deadline of another task has cancelled, with the reason. asyncio
+        # gives it to the first waiter of a cancelled task only.
+        self._passed_on: WeakKeyDictionary[Task, Reason] = WeakKeyDictionary()
 
     def expired_blocks_reaching(
         self, task: Task, *, even_if_held: bool = False
@@ -41,12 +41,15 @@ class Strikes:
             even_if_held: Include those that a shield of anyio holds off (T15).
         """
         found: list[Block] = []
-        for block in self.open_blocks.of(task):
+        block = self.open_blocks.innermost(task)
+        while block is not None and block.task is task:
             if block.has_expired and (even_if_held or not self.is_held(block, task)):
                 found.append(block)
             if block.is_shield:  # T14: holds off the blocks around it, not itself
                 break
-        found.reverse()
+            block = block.parent
+        if len(found) > 1:
+            found.reverse()
         return found
 
     def without_held(self, blocks: list[Block], task: Task) -> list[Block]:
@@ -60,14 +63,26 @@ class Strikes:
         anyio = anyio_scopes()
         return anyio is not None and anyio.is_shielded(task, block.cancel_scope)
 
+    def reason_of(self, future: Any) -> Reason | None:
+        """The reason of the last cancellation of ``future``, if it was for a block.
+
+        Of a task, only one that was passed on to it counts.
+        """
+        if is_task(future):
+            return self._passed_on.get(future)
+        says = getattr(future, "_cancel_message", None)
+        return says if isinstance(says, Reason) else None
+
     def was_cancelled_by_us(self, future: Any) -> bool:
         """Whether ``future`` is done only because one of our deadlines cancelled it."""
-        if not (future.done() and future.cancelled()):
+        if not future.done():
             return False
-        says = getattr(future, "_cancel_message", None)
-        if isinstance(says, Reason):
-            return True
-        return is_task(future) and future in self._cancelled
+        if (children := getattr(future, "_children", None)) is not None:
+            # gather() is never cancelled: it raises the cancellation of a child.
+            raises = None if future.cancelled() else future.exception()
+            is_cancelled = isinstance(raises, asyncio.CancelledError)
+            return is_cancelled and any(map(self.was_cancelled_by_us, children))
+        return future.cancelled() and self.reason_of(future) is not None
 
     def strike(self, task: Task, waiter: Any, blocks: Sequence[Block]) -> None:
         """Cancel ``task`` for ``blocks``, which are due, outermost first."""
@@ -80,18 +95,12 @@ class Strikes:
         # T6: this takes a cancellation by other code, and even then it is rare.
         is_foreign = task.cancelling() > target.cancelling_at_entry
         if is_foreign:
-            is_foreign = is_being_cancelled(
-                task,
-                reached,
-                self.was_cancelled_by_us,
-                is_passed_on=task in self._cancelled,
-            )
+            is_foreign = is_being_cancelled(task, reached, self.reason_of)
         self.tell(task, blocks, is_foreign=is_foreign)
-        # A plain future keeps the message by which we know it.
+        says = reason(target, self.loop.time())
         for future in reached:
             if is_task(future):
-                self._cancelled.add(future)
-        says = reason(target, self.loop.time())
+                self._passed_on[future] = says
         if is_circle:
             throw_cancellation(task, waiter, says)
             return
@@ -102,6 +111,14 @@ class Strikes:
             # T22: the waiter's own cancel() has failed, but the limit holds.
             throw_cancellation(task, waiter, says)
             raise
+
+    def strike_ordinarily(self, task: Task, block: Block) -> None:
+        """Do what :meth:`strike` does for the innermost block of a task that waits for
+        a plain future, and that nobody else has cancelled.
+        """
+        block.was_told = block.owes_uncancel = True
+        block.cancelling_before = block.cancelling_at_entry
+        task.cancel(reason(block, self.loop.time()))
 
     def tell(
         self, task: Task, blocks: Sequence[Block], *, is_foreign: bool = False
@@ -126,13 +143,12 @@ class Strikes:
             block.was_told_from_outside = True  # T7
 
     def take_back(self, task: Task, blocks: Sequence[Block]) -> None:
-        """Undo :meth:`tell` and the request: the cancellation was lost (T22)."""
+        """Undo :meth:`tell`: the cancellation was lost (T22). It is sent again under the
+        same request.
+        """
         for block in blocks:
             if block.task is task:
                 block.was_told = False
-                if block.owes_uncancel:
-                    block.owes_uncancel = False
-                    task.uncancel()
 
 
 def target_of(blocks: Sequence[Block]) -> Block:

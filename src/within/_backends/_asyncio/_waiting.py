@@ -10,7 +10,7 @@ release moves that, the tests of T4 fail.
 from __future__ import annotations
 
 import asyncio
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..._core import frames
@@ -61,11 +61,25 @@ def passes_until_done(
     """
     if waiter.done():
         return 0 if brings_nothing(waiter) else 1
-    if type(waiter) is asyncio.Future and _shielded(waiter) is None:
-        frame = _innermost(task.get_coro())
-        if frame is None or not _is_known(frame.f_code):
-            return 0  # the ordinary case: a timer, a socket, an event
+    if nothing_is_known_behind(waiter, task):
+        return 0
     return _Look(brings_nothing).into(task)
+
+
+def nothing_is_known_behind(waiter: Any, task: Task) -> bool:
+    """Whether ``task`` waits for a timer, a socket or an event: the ordinary case."""
+    if type(waiter) is not asyncio.Future or _shielded(waiter) is not None:
+        return False
+    coroutine: Any = task.get_coro()
+    code: Any = None
+    while type(coroutine) is CoroutineType:  # the ordinary case, quickly
+        code, coroutine = coroutine.cr_code, coroutine.cr_await
+    if type(coroutine).__name__ != "FutureIter":
+        for frame in frames(coroutine):
+            code = frame.f_code
+    return code is None or not (
+        code is _WAIT or code is _WAIT_FOR or code.co_qualname in _GROUP_EXITS
+    )
 
 
 class _Look:
@@ -103,13 +117,15 @@ class _Look:
     def _until_awaited(self, future: Any, coroutine: Any) -> int:
         """Passes until whatever completes a plain future is done; 0 if unknown."""
         if (children := getattr(future, "_children", None)) is not None:  # gather()
-            return self._until_some(children, asyncio.FIRST_EXCEPTION)
+            return self._until_gathered(children)
         if (inner := _shielded(future)) is not None:
             return self._until(inner)
         frame = _innermost(coroutine)
         if frame is None:
             return 0
-        if frame.f_code.co_qualname in _GROUP_EXITS:
+        if frame.f_code.co_qualname in _GROUP_EXITS and (
+            frame.f_globals.get("__name__") in _GROUP_MODULES
+        ):
             return self._until_all(getattr(frame.f_locals["self"], "_tasks", ()))
         if frame.f_code is _WAIT:
             values = frame.f_locals
@@ -117,6 +133,12 @@ class _Look:
         if frame.f_code is _WAIT_FOR and asyncio.isfuture(frame.f_locals["fut"]):
             return self._until(frame.f_locals["fut"])  # 3.11 waits for another future
         return 0
+
+    def _until_gathered(self, futures: Collection[Future]) -> int:
+        failed = list(filter(_has_failed, futures))
+        if failed:
+            return 0 if all(map(self._brings_nothing, failed)) else 1
+        return self._until_all(futures)
 
     def _until_all(self, futures: Iterable[Any]) -> int:
         passes = [self._until(future) for future in futures]
@@ -142,32 +164,26 @@ def _has_failed(future: Any) -> bool:
 def _shielded(outer: Any) -> Any:
     """The inner future, if ``outer`` is what ``asyncio.shield()`` returned."""
     # shield() adds its callback before anybody else can. There may be thousands more.
-    for callback, *_ in (getattr(outer, "_callbacks", None) or ())[:1]:
-        code: CodeType | None = getattr(callback, "__code__", None)
-        if code is not None and code.co_name == "_outer_done_callback":
-            cells = dict(zip(code.co_freevars, callback.__closure__, strict=True))
-            if "inner" in cells:
-                return cells["inner"].cell_contents
-    return None
+    callbacks: Any = getattr(outer, "_callbacks", None)
+    if not callbacks or type(callback := callbacks[0][0]) is not FunctionType:
+        return None  # the ordinary case: the callback of a task
+    code = callback.__code__
+    if code.co_name != "_outer_done_callback":
+        return None
+    cells = dict(zip(code.co_freevars, callback.__closure__ or (), strict=True))
+    return cells["inner"].cell_contents if "inner" in cells else None
 
 
 def _innermost(coroutine: Any) -> FrameType | None:
     found: FrameType | None = None
-    while type(coroutine) is CoroutineType:  # the ordinary case, quickly
-        found, coroutine = coroutine.cr_frame, coroutine.cr_await
-    if type(coroutine).__name__ != "FutureIter":
-        for frame in frames(coroutine):
-            found = frame
+    for frame in frames(coroutine):
+        found = frame
     return found
-
-
-def _is_known(code: CodeType) -> bool:
-    """Whether we can tell what a coroutine that runs ``code`` waits for."""
-    return code is _WAIT or code is _WAIT_FOR or code.co_qualname in _GROUP_EXITS
 
 
 # Of asyncio's TaskGroup and of anyio's. Both keep their children in `_tasks`.
 _GROUP_EXITS = ("TaskGroup.__aexit__", "TaskGroup._aexit")
+_GROUP_MODULES = ("asyncio.taskgroups", "anyio._backends._asyncio")
 
 _tasks: Any = asyncio.tasks
 _WAIT: CodeType = _tasks._wait.__code__
@@ -205,6 +221,12 @@ def reached_by_cancel(waiter: Any) -> tuple[list[Any], bool]:
     return list(reached.values()), is_circle
 
 
+def tasks_reached(waiter: Any) -> list[Task]:
+    """The tasks that ``waiter.cancel()`` cancels in turn."""
+    reached, _ = reached_by_cancel(waiter)
+    return [one for one in reached if is_task(one) and not one.done()]
+
+
 def _passes_on(future: Any) -> bool:
     return is_task(future) or hasattr(future, "_children")
 
@@ -213,7 +235,7 @@ def _cancelled_with(future: Any) -> list[Any]:
     """The futures that ``future.cancel()`` passes the request on to."""
     children: list[Any] | None = getattr(future, "_children", None)
     if children is not None:
-        return children
+        return [] if future.done() else children
     waiter = waiter_of(future)
     return [] if waiter is None else [waiter]
 

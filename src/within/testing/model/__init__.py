@@ -54,6 +54,7 @@ from ._program import Program, Trace, Undecided
 from ._scopes import Unanswerable
 from ._statements import (
     Ask,
+    Await,
     Block,
     Call,
     Cancel,
@@ -72,12 +73,14 @@ from ._statements import (
     Sleep,
     Statement,
     Swallow,
+    TaskGroup,
     Wait,
 )
-from ._strategies import programs
+from ._strategies import programs, programs_of_shared_tasks
 
 __all__ = [
     "Ask",
+    "Await",
     "Block",
     "Call",
     "Cancel",
@@ -97,9 +100,11 @@ __all__ = [
     "Sleep",
     "Statement",
     "Swallow",
+    "TaskGroup",
     "Trace",
     "Unanswerable",
     "Undecided",
     "Wait",
     "programs",
+    "programs_of_shared_tasks",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -15,7 +16,7 @@ from ..._timeouts import DeadlineExceeded, Timeout
 from ._reference import Reference
 from ._scopes import Event
 from ._source import Writer, recording
-from ._statements import Call, CancelTask, fresh, walk
+from ._statements import Await, Call, CancelTask, TaskGroup, fresh, walk
 
 # By the name of a task, what it did.
 Trace = dict[str, list[Event]]
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from ._statements import Body, Statement
+
+# What may end a task with a cancellation that comes from no scope.
+_NATIVE = (Await, CancelTask, TaskGroup)
 
 # How many orders of simultaneous events are tried before giving up.
 _ORDERS = 20_000
@@ -40,6 +44,8 @@ class Program:
     Args:
         body: The statements.
         level: Make its blocks level-triggered, as all blocks are on trio.
+        shared: The bodies of tasks that are started first, and that all others may
+            await (asyncio only); see :class:`Await`.
 
     Raises:
         TypeError: If a statement or a number is of another type.
@@ -47,10 +53,17 @@ class Program:
             call has no usable name.
     """
 
-    def __init__(self, body: Sequence[Statement], *, level: bool = False) -> None:
+    def __init__(
+        self,
+        body: Sequence[Statement],
+        *,
+        level: bool = False,
+        shared: Sequence[Sequence[Statement]] = (),
+    ) -> None:
         self.body: Body = fresh(body)
+        self.shared: tuple[Body, ...] = tuple(map(fresh, shared))
         self.level = level
-        self._writer = Writer(self.body, level)
+        self._writer = Writer(self.body, self.shared, level)
 
     @property
     def source(self) -> str:
@@ -59,7 +72,7 @@ class Program:
 
     def statements(self) -> Iterator[Statement]:
         """All statements, in the order of the source code."""
-        return walk(self.body)
+        return chain.from_iterable(map(walk, (*self.shared, self.body)))
 
     def __repr__(self) -> str:
         return "\n" + self.source
@@ -82,10 +95,12 @@ class Program:
         """
         recorder = _Recorder()
         calls: list[Callable[[], Awaitable[object]]] = []
-        native = any(isinstance(s, CancelTask) for s in self.statements())
+        shared: list[Any] = []
+        native = any(isinstance(s, _NATIVE) for s in self.statements())
         names: dict[str, Any] = {
             "_at": recorder.at,
             "_left": recorder.left,
+            "_shared": shared,
             "_task": recorder.task,
             "print": _Printed.of,  # `_at` records the values
         }
@@ -108,6 +123,9 @@ class Program:
                     raise recorder.error from None
                 if not _is_of_program(exc, native):
                     raise
+        for task in shared:
+            await names["asyncio"].wait([task])
+            _ = task.cancelled() or task.exception()  # or asyncio complains of it
         return recorder.traces
 
     @functools.cached_property

@@ -9,6 +9,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ._native import Native
 from ._scopes import (
     RAISED,
     Cancelled,
@@ -25,7 +26,6 @@ from ._scopes import (
     leave,
     visible,
 )
-from ._simulation import Simulation
 from ._statements import (
     Ask,
     Block,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ._source import Writer
 
 
-class Reference(Simulation):
+class Reference(Native):
     """One run of a program; see :class:`Simulation`."""
 
     def __init__(self, body: Body, writer: Writer, **how: Any) -> None:
@@ -72,9 +72,19 @@ class Reference(Simulation):
             if isinstance(one, Scope) and id(one) in writer.early:
                 node.deadline = _after(0.0, node.delay)
                 node.delay = None
+        if self.trio and writer.shared:
+            raise Unanswerable("trio has no tasks that another one can await")
         self.start("main", None, lambda main: self._run(main, body))
+        for number, inside in enumerate(writer.shared):
+            steps = partial(self._run_shared, body=inside)
+            self.start(f"task_{number}", None, steps)
+        self.shared = tuple(self.tasks[1:])
 
     # -- statements ----------------------------------------------------------------
+
+    def _run_shared(self, task: Task, body: Body) -> Steps:
+        yield Suspended(checkpoint=True)
+        yield from self._run(task, body)
 
     def _run(self, task: Task, body: Body) -> Steps:
         for statement in body:
@@ -177,7 +187,7 @@ class Reference(Simulation):
                 except Exceeded as exc:
                     self.log(task, line, "caught", exc.args[0])
             case _:
-                raise TypeError(f"{statement!r} is not a statement")
+                yield from self.step_native(task, statement)
 
     def _put(self, queue: int, item: int) -> None:
         for task in self.receivers:

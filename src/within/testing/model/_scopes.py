@@ -27,12 +27,16 @@ class Cancelled(BaseException):
         foreign: Sent by a scope of anyio, which recognises its own.
         ours: Sent for a block of ours.
         interrupts: It interrupts the clean-up after a cancellation that is not ours.
+        passed_on: It was sent for a block of ours of a task that awaits this one.
     """
 
-    def __init__(self, *, foreign: bool, ours: bool, interrupts: bool) -> None:
+    def __init__(
+        self, *, foreign: bool, ours: bool, interrupts: bool, passed_on: bool = False
+    ) -> None:
         self.foreign = foreign
         self.ours = ours
         self.interrupts = interrupts
+        self.passed_on = passed_on
 
 
 class Exceeded(Exception):
@@ -84,6 +88,10 @@ class Node:
         default_factory=list[Exception]
     )  # of the child tasks
     passed_on: Cancelled | None = None  # a cancellation of a child task
+    # Of a group of asyncio: it has cancelled its tasks, its parent; we told it something.
+    aborting: bool = False
+    parent_cancelled: bool = False
+    told: bool = False
 
 
 @dataclass(eq=False)
@@ -94,6 +102,11 @@ class Suspended:
     event: int | None = None
     queue: int | None = None
     group: Node | None = None
+    awaits: tuple[Task, ...] = ()  # shared tasks
+    way: str = ""
+    since: int = 0  # how many tasks had ended before
+    requested: bool = False  # a cancellation was passed on to them
+    cancelled: Cancelled | None = None  # that cancellation, as it will come back
     # Waits only for its next turn; a cancellation in between still counts.
     checkpoint: bool = False
     held: bool = False  # cannot be cancelled
@@ -112,8 +125,17 @@ class Task:
     value: Any = None
     throw: Cancelled | None = None
     must_cancel: bool = False  # cancelled at its next suspension
+    again: Cancelled | None = None  # then: what a group of asyncio sends once more
+    started: bool = False
+    group: Node | None = None  # that it is a child of
+    number: int = 0  # once it has ended: how many had ended by then
+    end: BaseException | None = None
     # The exceptions during whose clean-up the task runs.
     cleaning_up: list[BaseException] = field(default_factory=list[BaseException])
+
+    @property
+    def is_shared(self) -> bool:
+        return self.group is None and self.name != "main"
 
 
 def visible(node: Node | None) -> list[Node]:

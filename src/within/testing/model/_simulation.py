@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ._awaits import brings_nothing, is_arriving, is_circle, is_complete, reached
 from ._scopes import (
     RAISED,
     Cancelled,
@@ -57,6 +58,7 @@ class Simulation:
         self.nodes: list[Node] = []  # the open ones
         self.done: list[tuple[Node, BaseException | None]] = []  # tasks of groups
         self.receivers: list[Task] = []  # in the order in which they came
+        self.ended = 0  # how many tasks have
         self.traces: dict[str, list[Event]] = {}
 
     # -- the loop ------------------------------------------------------------
@@ -90,7 +92,8 @@ class Simulation:
         # On asyncio, a task that waits for its next turn is cancelled before it.
         waiting = task.suspended
         is_between = waiting is not None and waiting.checkpoint and task.throw is None
-        return task.ready and not (is_between and self._strikes(task))
+        is_next = is_between or brings_nothing(waiting)
+        return task.ready and not (is_next and self._strikes(task))
 
     def _advance(self) -> None:
         """Nothing can run: go to the next instant."""
@@ -102,14 +105,19 @@ class Simulation:
         for node in self.nodes:
             node.cancelled = node.cancelled or node.deadline <= self.now
         self._strike_at_once()
+        strikes = {task.name: bool(self._strikes(task)) for task in self.tasks}
         for task in self.tasks:
             waiting = task.suspended
             if waiting is not None and waiting.until <= self.now:
-                waiting.is_tie = not self.trio and bool(self._strikes(task))
+                reaches = (
+                    any(strikes.values()) if task.is_shared else strikes[task.name]
+                )
+                waiting.is_tie = not self.trio and reaches
                 task.ready = True
 
     def _resume(self, task: Task) -> None:
         """One turn of a task, up to where it suspends again."""
+        task.started = True
         throw, value = task.throw, task.value
         task.throw = task.value = task.suspended = None
         task.ready = False
@@ -124,22 +132,29 @@ class Simulation:
         except RAISED as exc:
             end = exc
         else:
-            task.ready = task.suspended.checkpoint
+            task.ready = task.suspended.checkpoint or is_complete(task.suspended)
             if task.must_cancel:
-                task.must_cancel = False
-                self._throw(task)
+                again, task.again, task.must_cancel = task.again, None, False
+                self.pass_on(task, again)
             return
         self.tasks.remove(task)
+        self.ended += 1
+        task.number, task.end = self.ended, end
+        if task.must_cancel and end is None:  # it was cancelled while it ran
+            task.end = task.again or self.cancelled(task)
         self.log(task, "end", describe(end))
+        for other in self.tasks:
+            if other.suspended is not None and is_complete(other.suspended):
+                other.ready = True
         if task.node is not None and self.trio:
-            self._child_is_done(task.node, end)
+            self.child_is_done(task.node, end)
         elif task.node is not None:
             self.done.append((task.node, end))
 
     def start(
         self, name: str, node: Node | None, steps: Callable[[Task], Steps]
     ) -> None:
-        task = Task(name, node)
+        task = Task(name, node, group=node)
         task.steps = steps(task)
         self.tasks.append(task)
         self.traces[name] = task.trace
@@ -164,8 +179,10 @@ class Simulation:
             waiting = task.suspended
             if waiting is None or waiting.held or task.throw is not None:
                 continue
-            if task.ready and not waiting.checkpoint:
+            if task.ready and not (waiting.checkpoint or brings_nothing(waiting)):
                 continue  # T4
+            if is_arriving(waiting, self.tasks):
+                continue
             if node.kind is Block and node.task is task and self._undelivered(task):
                 self._strike_for_blocks(task)
             elif node.kind is not Block and is_cancelled(self.trio, task.node):
@@ -193,8 +210,12 @@ class Simulation:
             # A foreign cancellation and ours in one pass arrive as one.
             undelivered = self._undelivered(task, once=True)
             return [self._strike_for_blocks] if undelivered else []
-        if task.ready and not waiting.checkpoint and not waiting.is_tie:
+        if task.ready and not (
+            waiting.checkpoint or waiting.is_tie or brings_nothing(waiting)
+        ):
             return []  # T4: its wait is over
+        if is_arriving(waiting, self.tasks):
+            return []
         found: list[Callable[[Task], None]] = []
         if self._undelivered(task):
             found.append(self._strike_for_blocks)
@@ -218,17 +239,25 @@ class Simulation:
         if not outermost.counted:
             outermost.counted = True
             task.requests += 1
-        self._throw(task, ours=True)
+        node = task.node
+        while node is not None:
+            node.told = node.told or node.task is task
+            node = node.parent
+        self.pass_on(task, self.cancelled(task, ours=True))
 
-    def _throw(self, task: Task, *, foreign: bool = False, ours: bool = False) -> None:
+    def _throw(self, task: Task, *, foreign: bool = False) -> None:
         if task in self.receivers:
             self.receivers.remove(task)
         task.ready = True
+        task.throw = self.cancelled(task, foreign=foreign)
+
+    def cancelled(self, task: Task, **why: bool) -> Cancelled:
         interrupts = any(
             isinstance(one, Cancelled) and (one.interrupts or not one.ours)
             for one in task.cleaning_up
         )
-        task.throw = Cancelled(foreign=foreign, ours=ours, interrupts=interrupts)
+        kind = {"foreign": False, "ours": False, **why}
+        return Cancelled(interrupts=interrupts, **kind)
 
     def cancel_main(self) -> None:
         """On asyncio, `Task.cancel()`, which loses results and ignores shields."""
@@ -246,13 +275,50 @@ class Simulation:
             else:
                 self._throw(main)
 
+    # -- tasks that wait for others, on asyncio ----------------------------------
+
+    def pass_on(
+        self, task: Task, sent: Cancelled | None, *, passed_on: bool = False
+    ) -> None:
+        """Cancel a task, or all that it waits for, as ``Task.cancel()`` does.
+
+        Args:
+            task: The task.
+            sent: What we send it for a block of its own; ``None`` for other code.
+            passed_on: It is for a block of ours of a task that awaits this one.
+        """
+        waiting = task.suspended
+        thrown = sent or self.cancelled(task, passed_on=passed_on)
+        if not task.started:
+            self.is_refused = True  # on asyncio it has started by now
+        elif waiting is None:
+            task.must_cancel, task.again = True, thrown
+        elif is_circle(task):
+            if not thrown.ours:
+                raise Unanswerable("Task.cancel() recurses for ever")
+            task.throw, task.ready = thrown, True
+        elif further := reached(waiting):
+            waiting.requested = True
+            waiting.cancelled = thrown
+            for other in further:
+                other.requests += 1
+                by_us = thrown.ours or thrown.passed_on
+                self.pass_on(other, None, passed_on=by_us)
+        elif sent is not None or task.throw is None:
+            if task in self.receivers:
+                self.receivers.remove(task)
+            thrown.passed_on |= task.throw is not None and task.throw.passed_on
+            task.throw, task.ready = thrown, True
+        else:
+            task.throw.passed_on |= passed_on
+
     # -- blocks, scopes, groups --------------------------------------------------
 
     def _tell(self, done: tuple[Node, BaseException | None]) -> None:
         self.done.remove(done)
-        self._child_is_done(*done)
+        self.child_is_done(*done)
 
-    def _child_is_done(self, group: Node, end: BaseException | None) -> None:
+    def child_is_done(self, group: Node, end: BaseException | None) -> None:
         group.alive -= 1
         if end is not None:
             if isinstance(end, Exception):

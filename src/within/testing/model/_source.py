@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._statements import (
     Ask,
+    Await,
     Block,
     Body,
     Call,
@@ -30,6 +31,7 @@ from ._statements import (
     Sleep,
     Statement,
     Swallow,
+    TaskGroup,
     Wait,
     walk,
 )
@@ -51,18 +53,23 @@ import within
 class Writer:
     """Writes the source of one program, and the line of each statement into it."""
 
-    def __init__(self, body: Body, level: bool) -> None:
+    def __init__(self, body: Body, shared: tuple[Body, ...], level: bool) -> None:
         self._level = level
+        self.shared = shared
         self.lines = [*IMPORTS.splitlines()]
-        self.blocks = [s for s in walk(body) if isinstance(s, Block)]
-        self.scopes = [s for s in walk(body) if isinstance(s, Scope)]
-        self.groups = [s for s in walk(body) if isinstance(s, Group)]
+        # In the order of the source code.
+        self._all = [s for one in (*shared, body) for s in walk(one)]
+        self.blocks = [s for s in self._all if isinstance(s, Block)]
+        self.scopes = [s for s in self._all if isinstance(s, Scope)]
+        self.groups = [s for s in self._all if isinstance(s, Group | TaskGroup)]
         # Blocks and scopes that a statement outside them refers to. These are made
         # at the beginning of the program.
         self.early: set[int] = set()
-        self._find_early(body, ())
+        for one in (*shared, body):
+            self._find_early(one, ())
         self.tasks: dict[int, list[str]] = {}  # by the id of their group
-        self._tasks = 0
+        self._tasks = len(shared)
+        self._task = "main"  # in whose code we are
         self._depth = 0
         self._write_main(body)
 
@@ -85,9 +92,15 @@ class Writer:
                 self.early.add(id(target))
             for inner in statement.bodies():
                 self._find_early(inner, (*inside, statement))
-            if isinstance(statement, Group):
+            if isinstance(statement, Group | TaskGroup):
                 for child in statement.children:
                     self._find_early(child, ())
+
+    def awaited(self, statement: Await, task: str) -> tuple[int, ...]:
+        """The shared tasks that the task of this name awaits by ``statement``."""
+        numbers = (n % len(self.shared) for n in statement.tasks if self.shared)
+        found = [n for n in dict.fromkeys(numbers) if f"task_{n}" != task]
+        return tuple(found[:1] if statement.way in ("await", "shield") else found)
 
     def name(self, statement: Statement) -> str:
         for kind, known in (
@@ -117,12 +130,14 @@ class Writer:
         self._depth -= 1
 
     def _write_main(self, body: Body) -> None:
-        events = sorted({s.event for s in walk(body) if isinstance(s, Wait | Set)})
-        queues = sorted({s.queue for s in walk(body) if isinstance(s, Put | Get)})
+        events = sorted({s.event for s in self._all if isinstance(s, Wait | Set)})
+        queues = sorted({s.queue for s in self._all if isinstance(s, Put | Get)})
+        native = any(isinstance(s, CancelTask | TaskGroup) for s in self._all)
         self._line("")
+        if native or self.shared:
+            self.lines.insert(0, "import asyncio")
         with self._indented("async def main():"):
-            if any(isinstance(s, CancelTask) for s in walk(body)):
-                self.lines.insert(0, "import asyncio")
+            if any(isinstance(s, CancelTask) for s in self._all):
                 self._line("main_task = asyncio.current_task()")
             for number in events:
                 self._line(f"event_{number} = anyio.Event()")
@@ -138,6 +153,15 @@ class Writer:
                 )
                 self._line(f"with put_{number}, get_{number}:")
                 self._depth += 1
+            for number, inside in enumerate(self.shared):
+                self._task = f"task_{number}"
+                with self._indented(f"async def task_{number}():"):
+                    # All have started before one of them can cancel another.
+                    self._line("await asyncio.sleep(0)")
+                    self._write(inside, ())
+            for number in range(len(self.shared)):
+                self._line(f"shared_{number} = asyncio.create_task(task_{number}())")
+            self._task = "main"
             self._write(body, ())
             self._depth = depth
 
@@ -180,6 +204,9 @@ class Writer:
                 self._line(f"{self.name(target)}.cancel()", statement)
             case CancelTask():
                 self._line("main_task.cancel()", statement)
+            case Await(_, way):
+                names = [f"shared_{n}" for n in self.awaited(statement, self._task)]
+                self._line(_awaiting(way, names), statement)
             case CancelGroup(outwards):
                 if not groups:
                     self._line("pass")
@@ -199,7 +226,7 @@ class Writer:
                 made = made or f"{self._make(statement)} as {name}"
                 with self._indented(f"{word} {made}:", statement):
                     self._write(body, groups)
-            case Group(children, body):
+            case Group(children, body) | TaskGroup(children, body):
                 self._write_group(statement, children, body, groups)
             case Finally(body, cleanup):
                 with self._indented("try:", statement):
@@ -221,21 +248,28 @@ class Writer:
 
     def _write_group(
         self,
-        group: Group,
+        group: Group | TaskGroup,
         children: tuple[Body, ...],
         body: Body,
         groups: tuple[Group, ...],
     ) -> None:
-        name, inside = self.name(group), (*groups, group)
+        name, is_native = self.name(group), isinstance(group, TaskGroup)
+        inside = groups if isinstance(group, TaskGroup) else (*groups, group)
+        made = "asyncio.TaskGroup" if is_native else "anyio.create_task_group"
         tasks = self.tasks[id(group)] = []
         for child in children:
             tasks.append(f"task_{self._tasks}")
             self._tasks += 1
+            outside, self._task = self._task, tasks[-1]
             with self._indented(f"async def {tasks[-1]}():"):
                 self._write(child, inside)
-        with self._indented(f"async with anyio.create_task_group() as {name}:", group):
+            self._task = outside
+        with self._indented(f"async with {made}() as {name}:", group):
             for task in tasks:
-                self._line(f"{name}.start_soon({task})")
+                start = f"create_task({task}())" if is_native else f"start_soon({task})"
+                self._line(f"{name}.{start}")
+            if is_native:  # a task that is cancelled before it starts never runs
+                self._line("await asyncio.sleep(0)")
             self._write(body, inside)
 
     def _make(self, one: Block | Scope) -> str:
@@ -250,6 +284,20 @@ class Writer:
         options.append(f'name="{self.name(one)}"')
         way = "move_on_after" if one.quiet else "timeout"
         return f"within.{way}({', '.join([delay, *options])})"
+
+
+def _awaiting(way: str, names: list[str]) -> str:
+    if not names:
+        return "pass"
+    match way:
+        case "await":
+            return f"await {names[0]}"
+        case "shield":
+            return f"await asyncio.shield({names[0]})"
+        case "wait":
+            return f"await asyncio.wait([{', '.join(names)}])"
+        case _:
+            return f"await asyncio.gather({', '.join(names)})"
 
 
 def _later(delay: float) -> str:
@@ -277,13 +325,26 @@ class _Recording(ast.NodeTransformer):
         return node
 
     def visit_Expr(self, node: ast.Expr) -> Any:
-        if "start_soon" in ast.unparse(node):
+        text = ast.unparse(node)
+        if (
+            "start_soon" in text
+            or ".create_task" in text
+            or text == "await asyncio.sleep(0)"
+        ):
             return node
         call = ast.parse(f"_at({node.lineno})").body[0]
         assert isinstance(call, ast.Expr)
         assert isinstance(call.value, ast.Call)
         call.value.args.append(node.value)
         return call
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        if ast.unparse(node.value).startswith("asyncio.create_task("):
+            return [
+                node,
+                *ast.parse(f"_shared.append({ast.unparse(node.targets[0])})").body,
+            ]
+        return node
 
     def visit_With(self, node: ast.With | ast.AsyncWith) -> Any:
         self.generic_visit(node)

@@ -12,6 +12,8 @@ from typing import Any, cast
 
 Body = tuple["Statement", ...]
 
+WAYS = ("await", "shield", "wait", "gather")
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -138,6 +140,30 @@ class Group(Statement):
 
 
 @dataclass(frozen=True)
+class Await(Statement):
+    """Await shared tasks of the program (asyncio only).
+
+    ``tasks`` counts the shared tasks, modulo their number. A task that would await
+    itself awaits nothing.
+
+    Args:
+        tasks: Which ones; ``await`` and ``shield`` use the first one only.
+        way: ``"await"``, ``"shield"``, ``"wait"`` or ``"gather"``.
+    """
+
+    tasks: tuple[int, ...]
+    way: str
+
+
+@dataclass(frozen=True)
+class TaskGroup(Statement):
+    """A task group of asyncio, which cancels with ``Task.cancel()`` (asyncio only)."""
+
+    children: tuple[Body, ...]
+    body: Body
+
+
+@dataclass(frozen=True)
 class Finally(Statement):
     """Run ``cleanup`` however ``body`` ends."""
 
@@ -171,7 +197,7 @@ def fresh(body: Any) -> Body:
 
     def copy(value: Any) -> Any:
         if isinstance(value, tuple | list):
-            return tuple(map(copy, cast("Body", value)))
+            return tuple(map(copy, cast("list[Any]", value)))
         if isinstance(value, Statement):
             inner = {
                 f.name: copy(getattr(value, f.name)) for f in fields(value) if f.init
@@ -198,6 +224,8 @@ def _check(statement: object) -> None:
             raise TypeError(f"{name} is {number!r}: give seconds as a number")
         if not math.isfinite(number) or (name == "seconds" and number < 0):
             raise ValueError(f"{name} is {number!r}: give a finite number of seconds")
+    if isinstance(statement, Await) and statement.way not in WAYS:
+        raise ValueError(f"way is {statement.way!r}: give one of {', '.join(WAYS)}")
     if isinstance(statement, Call):
         name = getattr(statement.function, "__name__", "")
         if not name.isidentifier() or name == "main":
@@ -211,7 +239,7 @@ def walk(body: Body) -> Iterator[Statement]:
     """Every statement, in the order of the source code."""
     for statement in body:
         yield statement
-        if isinstance(statement, Group):
+        if isinstance(statement, Group | TaskGroup):
             for child in statement.children:
                 yield from walk(child)
         for inner in statement.bodies():

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from ._program import Program
 from ._statements import (
+    WAYS,
     Ask,
+    Await,
     Block,
     Call,
     Cancel,
@@ -27,6 +29,7 @@ from ._statements import (
     Sleep,
     Statement,
     Swallow,
+    TaskGroup,
     Wait,
 )
 
@@ -46,6 +49,7 @@ _delays = st.one_of(
 )
 
 Leaves = list[st.SearchStrategy[Any]]
+Kind = type[Group] | type[TaskGroup] | None  # of task groups
 
 _leaves: Leaves = [
     st.builds(Sleep, _sleeps),
@@ -56,6 +60,8 @@ _leaves: Leaves = [
     st.builds(Fail),
 ]
 _either = st.integers(0, 1)
+_ways = st.sampled_from(WAYS)
+_several = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
 _leaves_of_tasks: Leaves = [
     st.builds(Wait, _either),
     st.builds(Set, _either),
@@ -98,7 +104,8 @@ def programs(
     if calls:
         # One for each of the others, so that half of all leaves are calls.
         leaves += [st.builds(Call, st.sampled_from(calls)) for _ in leaves]
-    body = _bodies(depth, leaves, tasks, min_size=1, max_size=4)
+    kind = Group if tasks else None
+    body = _bodies(depth, leaves, kind, min_size=1, max_size=4)
     levels = st.booleans() if level is None else st.just(level)
 
     @st.composite  # Hypothesis then shows the program, and not how it was made
@@ -108,27 +115,61 @@ def programs(
     return program()
 
 
+def programs_of_shared_tasks(*, depth: int = 3) -> st.SearchStrategy[Program]:
+    """Programs for asyncio whose tasks await one another, and open its task groups.
+
+    Their blocks are edge-triggered, and they have no scopes of anyio.
+
+    Args:
+        depth: How deeply statements are nested.
+    """
+    leaves: Leaves = [
+        st.builds(Sleep, _sleeps),
+        st.builds(Reschedule, _few, _delays),
+        st.builds(Cancel, _few),
+        st.builds(Ask),
+        st.builds(Fail),
+        st.builds(Wait, _either),
+        st.builds(Set, _either),
+    ]
+    awaits = st.builds(Await, _several, _ways)
+    limited = st.tuples(awaits, st.builds(Sleep, _sleeps))
+    limits = st.builds(Block, _sleeps, st.booleans(), st.just(False), limited)
+    leaves += [awaits, awaits, limits, limits, limits]
+    shared = st.lists(
+        _bodies(depth - 1, leaves, TaskGroup, min_size=1), min_size=1, max_size=3
+    )
+    body = _bodies(depth, leaves, TaskGroup, min_size=1, max_size=4)
+
+    @st.composite
+    def program(draw: st.DrawFn) -> Program:
+        return Program(draw(body), shared=draw(shared))
+
+    return program()
+
+
 def _bodies(
-    depth: int, leaves: Leaves, tasks: bool, min_size: int = 0, max_size: int = 3
+    depth: int, leaves: Leaves, group: Kind, min_size: int = 0, max_size: int = 3
 ) -> st.SearchStrategy[Body]:
-    statement = _statements(depth, leaves, tasks)
+    statement = _statements(depth, leaves, group)
     return st.lists(statement, min_size=min_size, max_size=max_size).map(tuple)
 
 
 def _statements(
-    depth: int, leaves: Leaves, tasks: bool
+    depth: int, leaves: Leaves, group: Kind
 ) -> st.SearchStrategy[Statement]:
     if depth == 0:
         return st.one_of(leaves)
-    body = _bodies(depth - 1, leaves, tasks)
+    body = _bodies(depth - 1, leaves, group)
     nested: Leaves = [
         st.builds(Block, _delays, st.booleans(), st.booleans(), body),
-        st.builds(Scope, _delays, st.booleans(), body),
         st.builds(Finally, body, body),
         st.builds(Swallow, body),
         st.builds(Catch, body),
     ]
-    if tasks:
+    if group is not TaskGroup:
+        nested.append(st.builds(Scope, _delays, st.booleans(), body))
+    if group is not None:
         children = st.lists(body, min_size=1, max_size=2).map(tuple)
-        nested.append(st.builds(Group, children, body))
+        nested.append(st.builds(group, children, body))
     return st.one_of(*leaves, *nested)

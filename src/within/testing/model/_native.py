@@ -1,0 +1,149 @@
+"""What a program does with asyncio alone: it awaits shared tasks, and opens groups."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ._awaits import first_failed, is_complete
+from ._scopes import (
+    RAISED,
+    Cancelled,
+    Node,
+    Several,
+    Suspended,
+    Unanswerable,
+    describe,
+    enter,
+)
+from ._simulation import Simulation
+from ._statements import Await, Body, Statement, TaskGroup
+
+if TYPE_CHECKING:
+    from ._scopes import Steps, Task
+    from ._source import Writer
+
+
+class Native(Simulation):
+    """The statements that only asyncio has."""
+
+    writer: Writer
+    shared: tuple[Task, ...] = ()
+
+    def _run(self, task: Task, body: Body) -> Steps:
+        raise NotImplementedError
+
+    def step_native(self, task: Task, statement: Statement) -> Steps:
+        if self.trio:
+            raise Unanswerable(f"trio has no counterpart of {statement!r}")
+        match statement:
+            case Await():
+                yield from self._await(task, statement)
+            case TaskGroup():
+                yield from self._task_group(task, statement)
+            case _:
+                raise TypeError(f"{statement!r} is not a statement")
+
+    def _await(self, task: Task, statement: Await) -> Steps:
+        numbers = self.writer.awaited(statement, task.name)
+        if not numbers:
+            return
+        awaits = tuple(self.shared[number] for number in numbers)
+        waiting = Suspended(awaits=awaits, way=statement.way, since=self.ended)
+        # To await a task that has ended does not suspend; nor does gather() of 3.12.
+        suspends = ["wait"] if sys.version_info >= (3, 12) else ["wait", "gather"]
+        if not is_complete(waiting) or statement.way in suspends:
+            yield waiting
+        end = None if statement.way == "wait" else first_failed(waiting)
+        is_lost = statement.way == "gather" and waiting.requested
+        if isinstance(end, Cancelled) or (end is None and is_lost):
+            raise waiting.cancelled or self.cancelled(task)
+        if end is not None:
+            raise end
+        self.log(task, statement.line)
+
+    def _task_group(self, task: Task, statement: TaskGroup) -> Steps:
+        node = Node(TaskGroup, self.writer.name(statement))
+        enter(task, node, self.now)
+        names = self.writer.tasks[id(statement)]
+        for name, child in zip(names, statement.children, strict=True):
+            node.alive += 1
+            self.start(name, node, partial(self._run, body=child))
+        end: BaseException | None = None
+        try:
+            yield Suspended(checkpoint=True)
+            yield from self._run(task, statement.body)
+        except RAISED as exc:
+            end = exc
+            self.abort(node)
+        ending = [] if end is None else [end]
+        task.cleaning_up += ending
+        cancelled = end if isinstance(end, Cancelled) else None
+        dropped = cancelled
+        while node.alive:
+            try:
+                yield Suspended(group=node)
+            except Cancelled as exc:
+                dropped = exc
+                if not node.aborting:
+                    cancelled = exc
+                    self.abort(node)
+        for one in ending:
+            task.cleaning_up.remove(one)
+        if node.parent_cancelled:
+            task.requests -= 1
+            if task.requests == 0:
+                cancelled = None
+        if isinstance(end, Exception):
+            node.errors.append(end)
+        left = Several(*node.errors) if node.errors else cancelled
+        if node.errors:
+            self._send_again(task, node, dropped)
+        node.state, task.node = "left", node.parent
+        self.log(task, statement.line, describe(left))
+        if left is not None:
+            raise left
+
+    def _send_again(self, task: Task, node: Node, dropped: Cancelled | None) -> None:
+        """The errors of a group replace a cancellation, which is sent once more.
+
+        From CPython 3.13 on, the group does so; before that, we do for our own (T22).
+        """
+        if task.requests > 0 if sys.version_info >= (3, 13) else node.told:
+            task.must_cancel = True
+            task.again = self.cancelled(
+                task,
+                ours=dropped is not None and dropped.ours,
+                passed_on=dropped is not None and dropped.passed_on,
+            )
+            if dropped is not None and dropped.interrupts:
+                task.again.interrupts = True
+
+    # -- the group -----------------------------------------------------------------
+
+    def abort(self, group: Node) -> None:
+        """Cancel the tasks of a group of asyncio."""
+        group.aborting = True
+        for child in list(self.tasks):
+            if child.group is group:
+                child.requests += 1
+                self.pass_on(child, None)
+
+    def child_is_done(self, group: Node, end: BaseException | None) -> None:
+        if group.kind is not TaskGroup:
+            super().child_is_done(group, end)
+            return
+        group.alive -= 1
+        parent = group.task
+        assert parent is not None
+        waiting = parent.suspended
+        if group.alive == 0 and waiting is not None and waiting.group is group:
+            parent.ready = True
+        if isinstance(end, Exception):
+            group.errors.append(end)
+            if not (group.aborting or group.parent_cancelled):
+                self.abort(group)
+                group.parent_cancelled = True
+                parent.requests += 1
+                self.pass_on(parent, None)
