@@ -14,7 +14,7 @@ import gc
 import sys
 from collections import deque
 from types import AsyncGeneratorType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..._core import Block, held_by
 from ._waiting import tasks_reached, waiter_of
@@ -63,7 +63,7 @@ def _behind(objects: Iterable[Any]) -> Iterator[Any]:
             if id(one) not in known and len(known) < _MANY:
                 known[id(one)] = one
                 yield one
-                kind: Any = type(one)
+                kind = cast("Any", type(one))
                 if issubclass(kind, _WAYS) or hasattr(kind, "__aexit__"):
                     further += gc.get_referents(one)
         near = further

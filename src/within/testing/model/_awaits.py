@@ -47,6 +47,24 @@ def reached(waiting: Suspended) -> list[Task]:
     return [one for one in waiting.awaits if not one.number]
 
 
+def is_cancelled_through(waiting: Suspended) -> bool:
+    """Whether a foreign cancellation has gone on to what a task awaits, and is on its
+    way back.
+    """
+    sent = waiting.cancelled
+    return sent is not None and not sent.ours and any(map(_holds, waiting.awaits))
+
+
+def _holds(task: Task) -> bool:
+    if task.number:
+        return isinstance(task.end, Cancelled)
+    if task.throw is not None or any(
+        isinstance(e, Cancelled) for e in task.cleaning_up
+    ):
+        return True
+    return task.suspended is not None and any(map(_holds, reached(task.suspended)))
+
+
 def is_circle(task: Task, path: tuple[Task, ...] = ()) -> bool:
     """Whether a cancellation of ``task`` would come back to a task on its way."""
     if any(task is one for one in path):

@@ -10,7 +10,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ._awaits import brings_nothing, is_arriving, is_circle, is_complete, reached
+from ._awaits import (
+    brings_nothing,
+    is_arriving,
+    is_cancelled_through,
+    is_circle,
+    is_complete,
+    reached,
+)
 from ._scopes import (
     RAISED,
     Cancelled,
@@ -234,7 +241,9 @@ class Simulation:
         outermost = next(
             (o for o in reversed(undelivered) if not o.struck), undelivered[-1]
         )
-        pending = task.throw is not None
+        waiting = task.suspended
+        assert waiting is not None
+        pending = task.throw is not None or is_cancelled_through(waiting)
         tell(task, undelivered, task.requests - pending)
         if not outermost.counted:
             outermost.counted = True
