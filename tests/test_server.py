@@ -255,6 +255,15 @@ async def test_p23_it_never_waits_for_us_and_keeps_the_end() -> None:
         os.close(telling)
 
 
+async def test_p23_the_log_has_what_was_written_by_now() -> None:
+    script = 'while read x; do echo "$x" >&2; echo; done'
+    async with shell(script, stdout=within.PIPE) as running:
+        for n in range(200):
+            await running.write(f"{n}\n")
+            await running.readline()
+            assert running.log.endswith(f"{n}\n")
+
+
 async def test_p23_what_it_writes_while_it_is_stopped_is_in_the_log() -> None:
     script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done"
     stop = within.Stop(grace=PATIENCE)
@@ -295,18 +304,16 @@ async def test_p23_nothing_is_logged() -> None:
 GIVE_UP = "echo ready; read x; echo out of memory; exit 7"
 
 
-async def ended(running: within.Server) -> None:
-    """Wait for its exit without asking it."""
-    with within.timeout(PATIENCE):
-        while running.returncode is None:
-            await anyio.sleep(0.001)
+def ended(running: within.Server) -> None:
+    """Wait until it has exited, without the knowledge of the object, and without a task."""
+    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
 
 
 async def test_p23_an_end_during_the_block_is_an_error_when_it_is_left() -> None:
     with pytest.raises(within.ServerFailed) as raised:
         async with shell(GIVE_UP, ready="ready") as running:
             await running.write("\n")
-            await ended(running)
+            ended(running)
             await anyio.lowlevel.checkpoint()  # the block goes on
     assert str(raised.value) == (
         f"`sh -c '{GIVE_UP}'` exited with status 7 before the end of its block; "
@@ -318,7 +325,7 @@ async def test_p23_an_end_during_the_block_is_told_by_the_error_of_the_block() -
     with pytest.raises(ConnectionError) as raised:
         async with shell(GIVE_UP, ready="ready") as running:
             await running.write("\n")
-            await ended(running)
+            ended(running)
             raise ConnectionError
     [note] = raised.value.__notes__
     assert "exited with status 7" in note
@@ -328,7 +335,7 @@ async def test_p23_an_end_during_the_block_is_told_by_the_error_of_the_block() -
 async def test_p23_aclose_tells_it_too() -> None:
     running = await shell(GIVE_UP, ready="ready")
     await running.write("\n")
-    await ended(running)
+    ended(running)
     with pytest.raises(within.ServerFailed):
         await running.aclose()
     await running.aclose()
@@ -340,14 +347,14 @@ async def test_p23_an_end_that_was_asked_for_is_no_error() -> None:
         assert await running.wait() == 7
     async with shell(SERVE, ready="ready") as running:
         running.terminate()
-        await ended(running)
+        ended(running)
     async with shell(GIVE_UP, ready="ready") as running:
         assert running.stdin is not None
         await running.stdin.aclose()
-        await ended(running)
+        ended(running)
     async with shell("echo ready; read x; exit 0", ready="ready") as running:
         await running.write("\n")
-        await ended(running)
+        ended(running)
 
 
 async def test_p23_a_cancellation_is_not_replaced() -> None:

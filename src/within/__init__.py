@@ -78,12 +78,10 @@ __all__ = [
     "timeout_at",
 ]
 
+# Not for type checkers: they would take every misspelt name for one of these.
+if not _typing.TYPE_CHECKING:
 
-if (
-    not _typing.TYPE_CHECKING
-):  # a checker would take every misspelt name for one of these
-
-    def __getattr__(name):
+    def __getattr__(name: str) -> object:
         # Their base classes are anyio's, which is imported when a process is opened.
         if name in ("ReceiveStream", "SendStream"):
             from ._processes import _streams

@@ -1,4 +1,4 @@
-"""One child's life: starting it, its pipes, waiting for it, stopping it, run().
+"""One child's life: starting it, its pipes, waiting for it, stopping it, run(), server().
 
 From the bottom up:
 
@@ -9,6 +9,9 @@ From the bottom up:
   ``_child`` holds all of that for one child.
 - ``_pump`` waits for descriptors, ``_ends`` reads and writes the pipes, ``_rest`` says
   how long to wait after the exit, ``_stopping`` ends the child.
-- ``_process`` (with ``_streams`` and ``_lines``) and ``_run`` (with ``_capture``) are
-  what users see.
+- ``_process`` (with ``_dialogue``, ``_streams`` and ``_text``) is a running child, and
+  ``_run`` a command to its end: ``_capture`` holds its result, ``_keep`` as much of the
+  output as is wanted, and ``_live`` calls the function that watches.
+- ``_server`` is a process that is waited for (``_ready``, ``_listening``) and read on all
+  the while (``_log``).
 """

@@ -8,8 +8,10 @@ between the tests and during those on another loop.
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -32,9 +34,10 @@ _ROUNDS = 16
 # Chunks are joined up to this size, in bytes: each costs some memory by itself.
 _SMALL = 4096
 
-# How long the thread may take to read the rest, in seconds. It ends at once then, unless
-# another process holds the pipe.
-_MOMENT = 0.05
+# How long we wait for the thread to read what is in the pipe, and how long between two
+# looks. In seconds. It is over at once, unless the server goes on writing.
+_MOMENT = 0.02
+_STEP = 0.0001
 
 
 class Log:
@@ -62,6 +65,8 @@ class Log:
         # in single steps, so it needs no lock.
         self._chunks: deque[tuple[int, bytes]] = deque()
         self._size = 0
+        self._fd = -1
+        self._is_at_work = False
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
         self.news_fd = -1  # readable when an attribute has changed
@@ -78,7 +83,8 @@ class Log:
         if output is None:
             self.is_over = True
         else:
-            fds.append(own.open(os.dup, output.fd))
+            self._fd = output.fd
+            fds.append(own.open(os.dup, self._fd))
         self._stop = lambda: held.close(writable)
         self._thread = threading.Thread(
             target=self._run,
@@ -89,8 +95,6 @@ class Log:
         self._thread.start()
         held.close(told)
         held.close(news)
-        if output is not None:
-            output.close()
 
     def close(self) -> None:
         """Read what there is, and no more; return when the thread has ended."""
@@ -99,9 +103,22 @@ class Log:
             self._thread.join()
 
     def catch_up(self) -> None:
-        """Give the thread a moment to read the end of the output, after an exit."""
-        if self._thread is not None:
-            self._thread.join(_MOMENT)
+        """Let the thread read what is in the pipe by now, if it takes no more than a moment.
+
+        A lock would do the same, but whatever interrupts us must not leave it locked.
+        """
+        over = time.monotonic() + _MOMENT
+        while self._is_running() and not self.is_over and time.monotonic() < over:
+            poll = select.poll()
+            poll.register(self._fd, select.POLLIN)
+            # In this order: the thread is at work from before it reads until it has kept
+            # what it has read.
+            if not (poll.poll(0) or self._is_at_work):
+                break
+            time.sleep(_STEP)
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def dropped(self) -> int:
@@ -149,13 +166,17 @@ class Log:
 
     def _read(self, output: int, news: int) -> bool:
         """Read once; true at the end."""
+        self._is_at_work = True
         try:
             data = os.read(output, _CHUNK)
         except BlockingIOError:
             return False
-        if data:
-            self._keep(data)
         else:
+            if data:
+                self._keep(data)
+        finally:
+            self._is_at_work = False
+        if not data:
             self.is_over = True
             os.write(news, b"!")
         sought = self.sought

@@ -38,8 +38,9 @@ class OutputLines:
         self._exiting = exiting
         self._waiter: Pump | None = None
         # The output whose lines are given at the moment.
-        self._source: Source = readers[0][0]
-        self._lines = readers[0][1].decoded.lines
+        self._source: Source
+        self._source, reader = readers[0]
+        self._lines = reader.decoded.lines
 
     def __aiter__(self) -> OutputLines:
         return self
@@ -55,7 +56,7 @@ class OutputLines:
             return await self._next()
 
     async def _next(self) -> tuple[Source, str]:
-        ended: set[TextReader] = set()
+        ended = {it for _, it in self._readers if it.stream.is_handed_over}
         while True:
             for source, reader in self._readers:
                 if line := reader.line_now(at_end=reader in ended):
@@ -82,7 +83,7 @@ class OutputLines:
             self._waiter = Pump()
             for output in self._outputs:
                 output.share(self._waiter)
-        for _, reader in self._readers:
-            if reader in ended:  # it would end every wait from here on
-                self._waiter.forget(reader.stream.fileno())
+        for reader in ended:
+            if (fd := reader.stream.fileno()) >= 0:
+                self._waiter.forget(fd)  # it would end every wait from here on
         await wait_for_any(self._outputs, self._waiter, self._rest)

@@ -76,6 +76,7 @@ class Server(Process[In_co, Out_co, Err_co]):
 
         It can be read at any time, from any thread, and after the block.
         """
+        self._log.catch_up()
         return self._log.end()
 
     @property
@@ -251,8 +252,7 @@ class Server(Process[In_co, Out_co, Err_co]):
     def _end_of_stderr(self) -> str:
         if self._logged is None:
             return super()._end_of_stderr()
-        if self.returncode is not None:
-            self._log.catch_up()
+        self._log.catch_up()
         return self._log.end(_END)
 
 
