@@ -154,6 +154,7 @@ def test_each_public_name_is_in_the_reference_once() -> None:
         (within.Completed, "processes"),
         (within.IncompleteOutput, "errors"),
         (within.OutputLimitExceeded, "errors"),
+        (within.Server, "processes"),
         (within.ServerFailed, "errors"),
         (within.Usage, "processes"),
         (within.Process, "processes"),

@@ -128,7 +128,7 @@ async def run(
     It returns when the child has exited and its output has ended. If a process that the
     child left behind holds the output open, this call waits only as long as more output
     keeps coming, with short pauses at most (see :class:`Stop`), and then ends that
-    process. Nothing of the command survives, however this call ends.
+    process. However this call ends, nothing of the command's process group survives.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
