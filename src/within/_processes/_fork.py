@@ -15,7 +15,7 @@ import signal as signals
 import subprocess
 import sys
 import warnings
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ._command import explain_missing
@@ -128,9 +128,12 @@ def _candidates(
     name = os.fsencode(program)
     if os.path.dirname(name):
         return (name,)
-    return tuple(
-        os.path.join(os.fsencode(folder), name) for folder in os.get_exec_path(env)
-    )
+    return _joined(tuple(os.get_exec_path(env)), name)
+
+
+@lru_cache(maxsize=32)  # a program starts the same few commands again and again
+def _joined(folders: tuple[str, ...], name: bytes) -> tuple[bytes, ...]:
+    return tuple(os.path.join(os.fsencode(folder), name) for folder in folders)
 
 
 def _encoded(env: Mapping[Any, Any] | None) -> list[bytes] | None:
