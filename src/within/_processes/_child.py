@@ -23,6 +23,7 @@ from ._guard import guard
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
 from ._marks import marked, new_mark
 from ._orphans import Orphans
+from ._session import Session, signal_lost_group
 from ._tree import (
     bearers,
     can_search,
@@ -31,7 +32,6 @@ from ._tree import (
     mark_family,
     may_signal,
     processor_time,
-    signal_member,
 )
 
 if TYPE_CHECKING:
@@ -40,11 +40,9 @@ if TYPE_CHECKING:
 
     from ._command import Command
     from ._plan import Stop
+    from ._pty import Terminal
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
-
-# PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
-_TO_GROUP = 4
 
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
@@ -70,11 +68,16 @@ class Child:
         self._command = command
         self._owner = os.getpid()
         self._own_group = plan.tree != "child"
+        self.terminal: Terminal | None = None
+        has_session = self._own_group and command.terminal is not None
+        self._session = Session(exists=has_session)
         self._joined: int = command.options.get("process_group", 0)
         mark = new_mark()
         self._mark = mark if plan.tree == "all" else None  # for our search
         self._guarded = mark if plan.die_with_parent else None  # for the guard
-        self._tree = plan.tree
+        self._tree: str = plan.tree  # what the guard ends
+        if has_session and plan.tree == "group":
+            self._tree = "session"
         self._orphans = Orphans(mark)
         self._pids: list[int] = []  # its own, from the moment of the fork
         self._waited: list[tuple[int, int, Any]] = []  # wait4() was called
@@ -117,9 +120,10 @@ class Child:
         if mark is not None:
             env = marked(env, mark)
         # setsid() makes a group as well, and setpgid() would fail after it.
-        new_session = command.options.get("start_new_session")
+        new_session = command.options.get("start_new_session") or command.terminal
         group = self._joined if self._own_group and not new_session else -1
-        files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
+        files = Files(self.held, stdin, stdout, stderr, command)
+        self.terminal = files.terminal
         try:
             if self._guarded is not None:
                 guard.expect(self._guarded)
@@ -127,6 +131,7 @@ class Child:
             if self._own_group:
                 for watched in self._groups():
                     census.watch(watched)
+            self._session.watch(self.pid)
             if mark is not None:
                 mark_family(self.pid, mark)
             if self._guarded is not None:
@@ -168,6 +173,8 @@ class Child:
         self._ended = time.monotonic()
         exited = result.si_code == os.CLD_EXITED
         self.returncode = result.si_status if exited else -result.si_status
+        if self.terminal is not None:
+            self.terminal.child_has_exited()
         return True
 
     def left(self) -> list[int]:
@@ -188,11 +195,12 @@ class Child:
 
     def _members(self) -> list[int]:
         groups = self._groups() if self._own_group else ()
-        found = [pid for group in groups for pid in census.members(group)]
-        found = [pid for pid in found if pid != self.pid]
+        found = {pid for group in groups for pid in census.members(group)}
+        found.update(self._session.members(self.pid))
+        found.discard(self.pid)
         for pid in found:
             self._orphans.meet(pid)
-        return found
+        return sorted(found)
 
     def work(self) -> dict[int, int]:
         """The processor time of each living member of its group, and of its children."""
@@ -242,6 +250,7 @@ class Child:
             self._waited.append((0, 0, None))
         for group in self._groups():
             census.forget(group)
+        self._session.forget(self.pid)
         exit_fd, self.exit_fd = self.exit_fd, -1
         self.held.close(exit_fd)
 
@@ -278,6 +287,7 @@ class Child:
         if self._pids and not self._waited:
             if self._own_group and not census.is_watching(self.pid):
                 census.watch(self.pid)  # its start was interrupted before that
+            self._session.watch(self.pid)
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
@@ -289,6 +299,7 @@ class Child:
             self.reap()
         for group in self._groups():
             census.forget(group)
+        self._session.forget(self.pid)
         self.held.close_all()
         self._released = True
         forget(self._record)
@@ -344,6 +355,7 @@ class Child:
                     ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
     def _signal_groups(self, number: int) -> None:
+        self._session.signal(self.pid, number, self._groups())
         for group in self._groups():
             if group == self.pid:
                 self._signal_own_group(number)
@@ -355,21 +367,16 @@ class Child:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             self._lose()
-        if not self._lost:
+        if self._lost:
+            signal_lost_group(self.pid, self.exit_fd, number)
+        else:
             ignoring_missing(os.killpg, self.pid, number)
-            return
-        # Its pid may be any process's by now. The pidfd still knows the group; where
-        # there is no pidfd, or the kernel is older than that, the members are held
-        # one by one.
-        try:
-            signals.pidfd_send_signal(self.exit_fd, number, None, _TO_GROUP)
-        except (OSError, AttributeError):
-            for pid in census.members(self.pid):
-                signal_member(pid, self.pid, number)
 
     def _lose(self) -> None:
         """Another wait() has reaped it, or SIGCHLD is ignored."""
         self._lost = True
+        if self.terminal is not None:
+            self.terminal.child_has_exited()
         if self.returncode is None:
             self.returncode = _UNKNOWN
             warnings.warn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal as signals
 from codecs import getincrementaldecoder
+from dataclasses import replace
 from subprocess import DEVNULL, PIPE, STDOUT
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ._command import Command, check_command, check_files, check_text
 from ._descriptors import Descriptors
 from ._ends import Ends
 from ._plan import Stop, check_stop
+from ._pty import check_pty, check_size
 from ._pump import Pump
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
@@ -202,6 +204,21 @@ class Process:
         """Send SIGKILL to the child."""
         self.send_signal(signals.SIGKILL)
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of the child's terminal; the child gets SIGWINCH (P21).
+
+        Does nothing if the child has ended.
+
+        Raises:
+            TypeError: For a child that was started without ``pty``.
+            ValueError: For a size that is not positive.
+        """
+        if self._child.terminal is None:
+            raise TypeError(
+                f"{self!r} has no terminal of its own: start it with pty=True"
+            )
+        self._child.terminal.resize(*check_size(rows, columns))
+
     # -- its end -----------------------------------------------------------
 
     async def aclose(self) -> None:
@@ -274,6 +291,7 @@ def process(
     stdin: File = PIPE,
     stdout: File = PIPE,
     stderr: File = None,
+    pty: bool | tuple[int, int] = False,
     cwd: Word | None = None,
     env: Mapping[str, str] | None = None,
     stop: Stop = Stop(),  # noqa: B008  # frozen
@@ -295,6 +313,9 @@ def process(
     Args:
         command: The program and its arguments, one by one; there is no shell.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
+        pty: Give the child a controlling terminal of its own, which is its stdin, stdout
+            and stderr: ``True`` for one of 24 rows and 80 columns, or
+            ``(rows, columns)``.
         cwd: The directory to run it in.
         env: Its whole environment; ``None`` to inherit ours.
         stop: How to end it.
@@ -325,6 +346,8 @@ def process(
     check_stop(stop)
     checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
     check_files(stdin, stdout, stderr)
+    if (terminal := check_pty(pty, stdin, stdout, stderr)) is not None:
+        checked, stderr = replace(checked, terminal=terminal), STDOUT
     check_text(encoding, errors)
     getincrementaldecoder(encoding)(errors)
     if max_line is not None and max_line < 1:
