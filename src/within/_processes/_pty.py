@@ -36,12 +36,10 @@ class Terminal:
             was not read yet when the last copy is closed.
         master: Our side, non-blocking, for reading.
         keyboard: A copy of it for writing, which can be closed by itself.
-        is_hung_up: The child was told that the terminal has gone.
     """
 
     def __init__(self, held: Descriptors, size: tuple[int, int]) -> None:
         self._held = held
-        self.is_hung_up = False
         self.master, self.slave = held.pipe(os.openpty)
         self.keyboard = held.open(os.dup, self.master)
         os.set_blocking(self.master, False)  # for both: they are one open file
@@ -62,8 +60,6 @@ class Terminal:
         """
         import termios
 
-        if self.is_hung_up:
-            return
         with suppress(OSError, termios.error):  # gone, or full
             key: Any = termios.tcgetattr(self.keyboard)[6][termios.VEOF]
             os.write(self.keyboard, key * 2)
@@ -92,12 +88,11 @@ def read(fd: int, most: int) -> bytes:
 def polite_signal(number: int, terminal: Terminal | None) -> int:
     """What asks a child to end: on a terminal that goes away, SIGHUP and not SIGTERM.
 
-    An interactive shell ignores SIGTERM.
+    An interactive shell ignores SIGTERM. The end of file, which its next read gives
+    after a hang-up, is typed when its stdin is closed.
     """
-    if terminal is None:
-        return number
-    terminal.is_hung_up = True
-    return signals.SIGHUP if number == signals.SIGTERM else number
+    hangs_up = terminal is not None and number == signals.SIGTERM
+    return signals.SIGHUP if hangs_up else number
 
 
 def check_size(rows: Any, columns: Any) -> tuple[int, int]:
