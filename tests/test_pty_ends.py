@@ -26,11 +26,7 @@ FOR_EVER = Stop(grace=600)
 @WAYS
 async def test_p21_leaving_the_block_hangs_up(way: dict[str, Any]) -> None:
     """And what the child says to that is not lost (P9)."""
-    script = f"""
-    trap 'echo hung up; exit 3' HUP
-    echo ready
-    sleep {FOREVER} & wait
-    """
+    script = "trap 'echo hung up; exit 3' HUP; echo ready; read a; exit 5"
     async with process("sh", "-c", script, pty=True, stop=FOR_EVER, **way) as child:
         screen = Screen(child)
         await screen.sees("ready")
@@ -49,7 +45,7 @@ async def test_p21_an_interactive_shell_ends_at_once() -> None:
 
 async def test_p21_another_signal_than_sigterm_is_sent_as_it_is() -> None:
     stop = Stop(signal=signal.SIGUSR1, grace=600)
-    script = f"trap 'exit 4' USR1; echo ready; sleep {FOREVER} & wait"
+    script = "trap 'exit 4' USR1; echo ready; read a; exit 5"
     async with process("sh", "-c", script, pty=True, stop=stop) as child:
         await Screen(child).sees("ready")
     assert child.returncode == 4
