@@ -18,6 +18,7 @@ from ._census import census
 from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import open_exit
 from ._files import Closable, Files
+from ._foreground import foreground
 from ._fork import start_program
 from ._guard import guard
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
@@ -59,6 +60,7 @@ class Child:
     def __init__(self, command: Command, plan: Stop) -> None:
         self.args: tuple[str | bytes, ...] = command.args
         self.returncode: int | None = None
+        self.sent: set[int] = set()  # signals, by us
         self.exit_fd = -1
         self.held = Descriptors()
         # Our ends of its pipes. They refer to us: with a strong reference back, a child
@@ -129,14 +131,14 @@ class Child:
                 guard.expect(self._guarded)
             start_program(self._pids, command, files.for_child, env, group)
             if self._own_group:
-                for watched in self._groups():
-                    census.watch(watched)
-            self._session.watch(self.pid)
+                self._session.watch(self.pid, self._groups())
             if mark is not None:
                 mark_family(self.pid, mark)
             if self._guarded is not None:
                 guard.started(self._guarded, self.pid, self._tree, self._groups())
             self.exit_fd = open_exit(self.pid, self.held)
+            if self._own_group and not (new_session or self._joined):
+                foreground.watch(self)
         except BaseException:
             files.failed()
             self.end_now()
@@ -248,9 +250,7 @@ class Child:
                     keep_for_later(self.pid)
         if not self._waited:
             self._waited.append((0, 0, None))
-        for group in self._groups():
-            census.forget(group)
-        self._session.forget(self.pid)
+        self._session.forget(self.pid, self._groups())
         exit_fd, self.exit_fd = self.exit_fd, -1
         self.held.close(exit_fd)
 
@@ -285,9 +285,8 @@ class Child:
             end.close()
         self.held.close_except(self.exit_fd)  # of ends that are gone already
         if self._pids and not self._waited:
-            if self._own_group and not census.is_watching(self.pid):
-                census.watch(self.pid)  # its start was interrupted before that
-            self._session.watch(self.pid)
+            if self._own_group:  # its start may have been interrupted before that
+                self._session.watch(self.pid, (self.pid,))
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
@@ -297,9 +296,8 @@ class Child:
                     break
                 select.select([], [], [], 0.0005)
             self.reap()
-        for group in self._groups():
-            census.forget(group)
-        self._session.forget(self.pid)
+        self._session.forget(self.pid, self._groups())
+        foreground.forget(self)
         self.held.close_all()
         self._released = True
         forget(self._record)
@@ -328,6 +326,7 @@ class Child:
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
+        self.sent.add(number)
         # Unreaped, the pid is its own, whatever happens meanwhile (P5).
         ignoring_missing(os.kill, self.pid, number)
 
@@ -337,6 +336,7 @@ class Child:
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
+        self.sent.add(number)
         if self._own_group:
             self._signal_groups(number)
         if (

@@ -28,13 +28,18 @@ class Session:
     def __init__(self, *, exists: bool) -> None:
         self._exists = exists
 
-    def watch(self, leader: int) -> None:
-        """Start to watch it. Its leader was just started."""
+    def watch(self, leader: int, groups: Collection[int]) -> None:
+        """Start to watch it, and the groups of the child, which was just started."""
+        for group in groups:
+            if not census.is_watching(group):
+                census.watch(group)
         if self._exists and not sessions.is_watching(leader):
             sessions.watch(leader)
 
-    def forget(self, leader: int) -> None:
+    def forget(self, leader: int, groups: Collection[int]) -> None:
         """The leader is about to be reaped."""
+        for group in groups:
+            census.forget(group)
         sessions.forget(leader)
 
     def members(self, leader: int) -> list[int]:
