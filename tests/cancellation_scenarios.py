@@ -17,6 +17,7 @@ HURRIED = Stop(grace=0.005)
 
 STUBBORN = f"trap '' TERM; echo ready; exec sleep {FOREVER}"
 PARENT = f"sleep {FOREVER} & echo hi"
+JOB_CONTROL = f"set -m; (trap '' HUP; sleep {FOREVER}) & echo ready; wait"
 RUNAWAY = f"setsid sleep {FOREVER} & echo hi; wait"
 
 
@@ -120,6 +121,19 @@ async def whole_tree(**alive: Any) -> None:
         assert await anext(aiter(child)) == "hi\n"
 
 
+async def terminal(**alive: Any) -> None:
+    async with process("sh", "-c", "read a; echo got=$a", pty=True, **alive) as child:
+        await child.stdin.send(b"one\n")
+        assert "got=one\n" in [line async for line in child]
+
+
+async def terminal_of_a_shell(**alive: Any) -> None:
+    """It has a job that ignores the hang-up, in a group of its own."""
+    options = {"stop": HURRIED, "pty": (9, 99), "cwd": "/", **alive}
+    async with process("bash", "-c", JOB_CONTROL, **options) as child:
+        assert await anext(aiter(child)) == "ready\n"
+
+
 async def echo(child: Any, line: str) -> None:
     await child.stdin.send(line.encode())
     assert await anext(aiter(child)) == line
@@ -141,4 +155,6 @@ SCENARIOS: list[Any] = [
     patient,
     out_of_patience,
     whole_tree,
+    terminal,
+    terminal_of_a_shell,
 ]
