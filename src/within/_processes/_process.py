@@ -305,10 +305,9 @@ def process(
     ``async with process(...) as p`` ends the child with the block. After
     ``p = await process(...)`` you have to end it with ``await p.aclose()``.
 
-    On a terminal, the child is in a background process group. The kernel stops it if it
-    asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has no
-    terminal, and such a command fails at once; with ``Stop(tree="child")`` it stays in
-    our group and can ask.
+    On a terminal, the child is in a background process group. If it asks there, for a
+    password for example, it is lent the terminal. With ``start_new_session=True`` it has
+    no terminal, and such a command fails at once; with ``pty=True`` it has its own.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
