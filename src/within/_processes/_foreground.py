@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from ._tree import group_of
+from ._tree import caught_signals, group_of
 from ._tty import ControllingTerminal
 
 _KEYS = ("SIGINT", "SIGQUIT")  # what the keyboard sends to end a program
@@ -239,12 +239,10 @@ def _is_main_thread() -> bool:
 
 def _is_caught_in_c(number: int) -> bool:
     """Whether a library has a handler for a signal that Python does not know of."""
-    try:
-        with open("/proc/self/status", "rb") as status:
-            caught = next(line for line in status if line.startswith(b"SigCgt"))
-    except (OSError, StopIteration):
+    caught = caught_signals()
+    if caught is None:
         return "uvloop" in sys.modules
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    return bool(caught >> (number - 1) & 1)
 
 
 foreground = Foreground()

@@ -236,6 +236,12 @@ def is_our_zombie(pid: int) -> bool:
     return bool(fields) and fields[0] == b"Z" and int(fields[1]) == os.getpid()
 
 
+def caught_signals() -> int | None:
+    """The signals that this program has handlers for, in C or in Python, as a mask."""
+    found = _read("/proc/self/status").partition(b"SigCgt:")[2].split(maxsplit=1)
+    return int(found[0], 16) if found else None
+
+
 def may_signal(pid: int) -> bool:
     """Whether we have the permission: false for a set-uid program, like sudo."""
     try:
