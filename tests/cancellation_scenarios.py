@@ -28,6 +28,7 @@ HURRIED = Stop(grace=0.005)
 
 STUBBORN = f"trap '' TERM; echo ready; exec sleep {FOREVER}"
 PARENT = f"sleep {FOREVER} & echo hi"
+JOB_CONTROL = f"set -m; (trap '' HUP; sleep {FOREVER}) & echo ready; wait"
 RUNAWAY = f"setsid sleep {FOREVER} & echo hi; wait"
 
 
@@ -201,6 +202,19 @@ async def not_serving(**alive: Any) -> None:
         assert error.returncode == 3
 
 
+async def terminal(**alive: Any) -> None:
+    async with process("sh", "-c", "read a; echo got=$a", pty=True, **alive) as child:
+        await child.stdin.send(b"one\n")
+        assert "got=one\n" in [line async for line in child]
+
+
+async def terminal_of_a_shell(**alive: Any) -> None:
+    """It has a job that ignores the hang-up, in a group of its own."""
+    options = {"stop": HURRIED, "pty": (9, 99), "cwd": "/", **alive}
+    async with process("bash", "-c", JOB_CONTROL, **options) as child:
+        assert await anext(aiter(child)) == "ready\n"
+
+
 async def echo(child: Any, line: str) -> None:
     await child.stdin.send(line.encode())
     assert await anext(aiter(child)) == line
@@ -230,4 +244,6 @@ SCENARIOS: list[Any] = [
     serving,
     serving_called,
     not_serving,
+    terminal,
+    terminal_of_a_shell,
 ]

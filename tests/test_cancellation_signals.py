@@ -22,6 +22,8 @@ from cancellation_scenarios import (
     run_with_input,
     started,
     stubborn,
+    terminal,
+    terminal_of_a_shell,
     waited,
 )
 from cancellation_signals import sweep
@@ -32,7 +34,17 @@ from within._processes import _fork
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     "scenario",
-    [started, waited, lines, run_with_input, run_out_of_time, stubborn, parent],
+    [
+        started,
+        waited,
+        lines,
+        run_with_input,
+        run_out_of_time,
+        stubborn,
+        parent,
+        terminal,
+        terminal_of_a_shell,
+    ],
     ids=lambda scenario: scenario.__name__,
 )
 def test_p14_a_handler_that_raises_at_any_bytecode_leaves_nothing(

@@ -62,7 +62,6 @@ class Births(RuleBasedStateMachine):
         self.kernel = kernel = Kernel()
         self.patch = pytest.MonkeyPatch()
         answers: dict[str, Callable[..., Any]] = {
-            "group_of": lambda pid: kernel.groups.get(pid, -1),
             "is_alive": lambda pid: pid in kernel.groups and pid not in kernel.dead,
             "listed": lambda: sorted(kernel.groups),
             "newest_pid": lambda: kernel.newest if kernel.honest else 1,
@@ -70,7 +69,7 @@ class Births(RuleBasedStateMachine):
         for name, answer in answers.items():
             self.patch.setattr(_census, name, answer)
         self.patch.setattr(_census.time, "monotonic", lambda: kernel.now)
-        self.census = _census.Census()
+        self.census = _census.Census(lambda pid: kernel.groups.get(pid, -1))
         self.watched: set[int] = set()
 
     def teardown(self) -> None:
@@ -165,10 +164,7 @@ test_p15_each_birth_is_counted_once = Births.TestCase
 
 
 @pytest.mark.timeout(10)
-def test_p15_the_collector_may_end_a_dropped_child_within_a_look(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    census = _census.Census()
+def test_p15_the_collector_may_end_a_dropped_child_within_a_look() -> None:
     leader = os.getpid()
     collected: list[list[int]] = []
 
@@ -178,16 +174,15 @@ def test_p15_the_collector_may_end_a_dropped_child_within_a_look(
             collected.append(census.members(leader))
         return -1
 
-    monkeypatch.setattr(_census, "group_of", group_of)
+    census = _census.Census(group_of)
     census.watch(leader)
     assert census.members(leader) == []
     assert collected == [[], []]
 
 
 def test_p16_a_look_that_fails_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    census = _census.Census()
+    census = _census.Census(lambda pid: 5 if pid in (5, 6) else -1)
     monkeypatch.setattr(_census, "newest_pid", lambda: 0)
-    monkeypatch.setattr(_census, "group_of", lambda pid: 5 if pid in (5, 6) else -1)
     monkeypatch.setattr(_census, "is_alive", lambda pid: True)
     census.watch(5)
 

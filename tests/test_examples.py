@@ -95,6 +95,15 @@ def test_an_example_that_starts_children(
         assert lines[-1] == "left behind: []"
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_prompts_are_answered(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example = runpy.run_path(str(EXAMPLES / "password_prompt.py"))
+    within.testing.run(example["main"], backend=backend)
+    assert capsys.readouterr().out == (
+        "User: ali\nPassword: \nWelcome, ali\nrefused: Permission denied\n"
+    )
+
+
 def test_the_demonstration_leaves_nothing() -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "nothing_left.py")],

@@ -79,7 +79,7 @@ __all__ = [
 ]
 
 # Not for type checkers: they would take every misspelt name for one of these.
-if not _typing.TYPE_CHECKING:
+if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         # Their base classes are anyio's, which is imported when a process is opened.

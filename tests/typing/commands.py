@@ -158,6 +158,21 @@ async def entered() -> None:
             assert_type(words, str)
 
 
+async def on_a_terminal() -> None:
+    async with within.process("bash", pty=True) as p:
+        assert_type(
+            p,
+            within.Process[
+                within.SendStream, within.ReceiveStream, within.ReceiveStream | None
+            ],
+        )
+        assert_type(p.resize(50, 132), None)
+        p.resize("50", "132")  # type: ignore[arg-type]
+    async with within.process("bash", pty=(24, 80)) as p:
+        await p.stdin.send(b"exit\n")
+    await within.process("bash", pty="yes")  # type: ignore[call-overload]
+
+
 async def awaited() -> within.Process:
     p = await within.process("cat", encoding="latin-1", errors="replace")
     assert_type(await p.aclose(), None)

@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal as signals
-import sys
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from .._processes._tty import unstopped
 
 
 def say(message: object) -> None:
     """Print one line on stderr; a stderr that is closed or full changes nothing."""
     with unstopped(), suppress(OSError):
         os.write(2, f"within: {message}\n".encode(errors="backslashreplace"))
-
-
-@contextmanager
-def unstopped() -> Generator[None, None, None]:
-    """Use the terminal from the background without being stopped for it.
-
-    The kernel lets a process that blocks SIGTTOU go ahead. A handler does not help:
-    the call would be interrupted and restarted forever.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signals.pthread_sigmask(signals.SIG_BLOCK, [signals.SIGTTOU])
-    try:
-        yield
-    finally:
-        signals.pthread_sigmask(signals.SIG_SETMASK, before)

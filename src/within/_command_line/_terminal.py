@@ -16,7 +16,7 @@ import signal as signals
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ._messages import unstopped
+from .._processes._tty import ControllingTerminal
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,9 +38,9 @@ class Terminal:
         self._command: Child | None = None
         self._wanted = False
         self._stop_key_came = False  # before the command was started
-        self._modes: list[Any] = []
         self._handlers: dict[int, Any] = {}
-        self._fd = -1
+        self._tty = ControllingTerminal()
+        self._has_terminal = False
 
     def __enter__(self) -> Self:
         # These signals must not stop us, or no limit would strike. We handle them
@@ -49,8 +49,7 @@ class Terminal:
         self._handle(signals.SIGTTOU, _do_nothing)
         if self._group:
             self._handle(signals.SIGTSTP, self._on_stop_key)
-            with suppress(OSError):  # we have no controlling terminal
-                self._fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+            self._has_terminal = self._tty.open()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -59,13 +58,12 @@ class Terminal:
             self._take_back()
         for number, handler in self._handlers.items():
             signals.signal(number, handler)
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._tty.close()
 
     def watch(self, command: Child) -> None:
         """Give ``command`` the terminal whenever it is stopped for using it."""
         self._command = command
-        if self._fd >= 0:
+        if self._has_terminal:
             self._handle(signals.SIGCHLD, self._on_child)
             self._on_child()  # the command may have been stopped before this line
         if self._stop_key_came:
@@ -97,7 +95,7 @@ class Terminal:
         elif self._is_lent():
             # Ctrl-Z stopped the command alone, and the shell waits for us. Give the
             # terminal back to the shell by stopping our whole group.
-            self._give_to(os.getpgrp())
+            self._tty.give_to(os.getpgrp())
             self._stop(0, command)
 
     def _on_stop_key(self, *_: object) -> None:
@@ -125,33 +123,25 @@ class Terminal:
 
     def _lend(self) -> bool:
         """Give the command the terminal if we have it; return whether it has it."""
-        import termios
-
-        if self._holder() != os.getpgrp():
+        if self._tty.holder() != os.getpgrp():
             return self._is_lent()
-        if not self._modes:
-            with suppress(termios.error):
-                self._modes = termios.tcgetattr(self._fd)
-        self._give_to(self._group_of_command())
+        self._tty.remember_modes()
+        self._tty.give_to(self._group_of_command())
         return self._is_lent()
 
     def _take_back(self) -> None:
         """Take the terminal back after the end of the command."""
         assert self._command is not None
-        self._give_to(os.getpgrp())
+        self._tty.give_to(os.getpgrp())
         returncode = self._command.returncode
-        if self._modes and (self.cut_short or returncode is None or returncode < 0):
-            # The command may have had no time to restore the modes itself.
-            import termios
-
-            with unstopped(), suppress(termios.error):
-                termios.tcsetattr(self._fd, termios.TCSANOW, self._modes)
+        if self.cut_short or returncode is None or returncode < 0:
+            self._tty.restore_modes()
 
     def _is_lent(self) -> bool:
         # Still true after the command's end, until another group gets the terminal:
         # the terminal keeps the number of the group.
         command = self._command
-        return command is not None and self._holder() in (self._group, command.pid)
+        return command is not None and self._tty.holder() in (self._group, command.pid)
 
     def _group_of_command(self) -> int:
         """Our group for it, or its own: an interactive shell makes itself a leader."""
@@ -160,17 +150,6 @@ class Terminal:
             with suppress(ProcessLookupError):
                 return os.getpgid(self._command.pid)
         return self._group
-
-    def _holder(self) -> int:
-        """The terminal's foreground process group; -1 if there is no terminal."""
-        try:
-            return os.tcgetpgrp(self._fd) if self._fd >= 0 else -1
-        except OSError:  # the terminal was hung up
-            return -1
-
-    def _give_to(self, pgid: int) -> None:
-        with unstopped(), suppress(OSError):  # hung up, or the group is gone
-            os.tcsetpgrp(self._fd, pgid)
 
 
 def _do_nothing(*_: object) -> None:

@@ -12,8 +12,13 @@ import math
 import os
 import threading
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
-from ._tree import FEW_BIRTHS, group_of, is_alive, listed, newest_pid
+from ._tree import FEW_BIRTHS, group_of, is_alive, listed, newest_pid, session_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # It takes the kernel longer than this to give out all pids once. In seconds.
 _FRESH = 0.25
@@ -27,9 +32,13 @@ _UNDER_WAY = 50
 
 
 class Census:
-    """The members of the groups that are watched, shared by all threads."""
+    """The members of the groups that are watched, shared by all threads.
 
-    def __init__(self) -> None:
+    Sessions are counted in the same way: only ``group_of`` is another.
+    """
+
+    def __init__(self, group_of: Callable[[int], int]) -> None:
+        self._group_of = group_of
         # Reentrant: the garbage collector may end a dropped child inside any method.
         self._lock = threading.RLock()
         self._groups: dict[int, set[int]] = {}  # by leader, without the leader
@@ -53,7 +62,7 @@ class Census:
                 self._newest, self._looked = leader, now
             self._latest = leader
             known = self._groups[leader] = set()
-            known.update(pid for pid in born if group_of(pid) == leader)
+            known.update(pid for pid in born if self._group_of(pid) == leader)
 
     def is_watching(self, leader: int) -> bool:
         """Whether :meth:`watch` was called for it."""
@@ -74,7 +83,9 @@ class Census:
                 self._unsure.clear()
             known = self._groups.get(leader, set())
             alive = {
-                pid for pid in tuple(known) if group_of(pid) == leader and is_alive(pid)
+                pid
+                for pid in tuple(known)
+                if self._group_of(pid) == leader and is_alive(pid)
             }
             known &= alive
             return sorted(alive)
@@ -98,13 +109,15 @@ class Census:
 
     def _assign(self, pid: int) -> bool:
         """Put it into its group, if that is watched; false if there is no such process."""
-        pgid = group_of(pid)
+        pgid = self._group_of(pid)
         if pid != pgid and (known := self._groups.get(pgid)) is not None:
             known.add(pid)
         return pgid >= 0
 
 
-census = Census()
+census = Census(group_of)
+sessions = Census(session_of)
 
 if hasattr(os, "register_at_fork"):  # another thread may have held the lock
-    os.register_at_fork(after_in_child=census.__init__)  # type: ignore[misc]
+    for one, kind in ((census, group_of), (sessions, session_of)):
+        os.register_at_fork(after_in_child=partial(one.__init__, kind))  # type: ignore[misc]

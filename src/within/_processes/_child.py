@@ -19,6 +19,7 @@ from ._descriptors import Descriptors, keep, undisturbed
 from ._exit import end_waiting, open_exit
 from ._family import Family
 from ._files import Closable, Files
+from ._foreground import foreground
 from ._fork import start_program
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
 from ._tree import identity, ignoring_missing, may_signal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from ._command import Command
     from ._plan import Stop
+    from ._pty import Terminal
     from ._tree import Activity
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
@@ -77,6 +79,7 @@ class Child:
     def __init__(self, command: Command, plan: Stop) -> None:
         self.args: tuple[str | bytes, ...] = command.args
         self.returncode: int | None = None
+        self.sent: set[int] = set()  # signals, by us
         self.exit_fd = -1
         self.held = Descriptors()
         self.ends: WeakSet[Closable] = WeakSet()
@@ -90,6 +93,7 @@ class Child:
         self._waited: list[tuple[int, int, Any]] = []  # no pid: it was not reaped by us
         self._is_lost = False
         self._is_released = False
+        self.terminal: Terminal | None = None
         self._began = time.monotonic()
         self._ended: float | None = None
         options = command.options
@@ -98,6 +102,7 @@ class Child:
             self._pids,
             joined=options.get("process_group", 0),
             adopts=options.get("adopts_orphans", True),
+            has_session=command.terminal is not None,
         )
         self._record = record(self, self._pids, self._waited)
         _unreleased.add(self)
@@ -137,16 +142,19 @@ class Child:
         self._began = time.monotonic()
         look_after()
         options = self._command.options
-        size = self._command.pipe_size
-        files = Files(self.held, stdin, stdout, stderr, size)
+        files = Files(self.held, stdin, stdout, stderr, self._command)
+        self.terminal = files.terminal
+        # setsid() makes a group as well, and setpgid() would fail after it.
+        new_session = bool(options.get("start_new_session") or self.terminal)
         try:
             self.stdin = _identity_of(files.for_child[0])
             env = self.family.environment(options.get("env"))
-            new_session = bool(options.get("start_new_session"))
             group = self.family.group_to_join(new_session=new_session)
             start_program(self._pids, self._command, files.for_child, env, group)
             self.family.started()
             self.exit_fd = open_exit(self.pid, self.held)
+            if group == 0:
+                foreground.watch(self)
         except BaseException:
             files.failed()
             self.end_now()
@@ -190,6 +198,8 @@ class Child:
         self._ended = time.monotonic()
         exited = result.si_code == os.CLD_EXITED
         self.returncode = result.si_status if exited else -result.si_status
+        if self.terminal is not None:
+            self.terminal.child_has_exited()
         return True
 
     def is_gone(self) -> bool:
@@ -288,8 +298,7 @@ class Child:
             end.close()
         self.held.close_except(self.exit_fd)  # of ends that are gone already
         if self.is_open():
-            if not self.family.is_watched():
-                self.family.watch()
+            self.family.watch()  # its start may have been interrupted before that
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
@@ -300,6 +309,7 @@ class Child:
                 select.select([], [], [], 0.0005)
             self.reap()
         self.family.reap_orphans()  # reap() may have been interrupted
+        foreground.forget(self)
         self.held.close_all()
         self._is_released = True
         forget(self._record)
@@ -320,6 +330,7 @@ class Child:
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
+        self.sent.add(number)
         # Unreaped, the pid is its own, whatever happens meanwhile (P5).
         ignoring_missing(os.kill, self.pid, number)
 
@@ -329,6 +340,7 @@ class Child:
             return
         if report and self.on_signal is not None:
             self.on_signal(number)
+        self.sent.add(number)
         self.family.meet()
         self._signal_groups(number)
         if number == signals.SIGKILL or not self.family.is_child_in_groups():
@@ -338,6 +350,7 @@ class Child:
     def _signal_groups(self, number: int) -> None:
         if not self.family.has_group:
             return
+        self.family.signal_session(number)
         self.family.signal_joined(number)
         try:  # another wait() may have reaped it since we looked
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -351,6 +364,8 @@ class Child:
     def _lose(self) -> None:
         """Another wait() has reaped it, or SIGCHLD is ignored."""
         self._is_lost = True
+        if self.terminal is not None:
+            self.terminal.child_has_exited()
         if self.returncode is None:
             self.returncode = _UNKNOWN
             warnings.warn(

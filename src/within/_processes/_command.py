@@ -42,6 +42,7 @@ _REFUSED = {
     "errors": "process() and run(text=True) have it",
     "input": "run() has it; after process(), write to its stdin",
     "max_output": "run() has it",
+    "pty": "process() has it",
     "process_group": "Stop(tree=...) says whether the child gets a group of its own",
     "text": "run() has it; process() yields text lines and streams of bytes",
     "timeout": "run() has it; put process() into a block: with within.timeout(seconds)",
@@ -55,6 +56,7 @@ class Command(NamedTuple):
     args: tuple[str | bytes, ...]
     options: Mapping[str, Any]
     pipe_size: int | None = None  # in bytes
+    terminal: tuple[int, int] | None = None  # of its own: rows and columns
 
 
 def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:

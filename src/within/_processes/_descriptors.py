@@ -61,6 +61,9 @@ class Descriptors:
     def __iter__(self) -> Iterator[int]:
         return iter(tuple(self._open))
 
+    def __contains__(self, fd: int) -> bool:
+        return fd in self._open
+
     def __enter__(self) -> Self:
         return self
 
@@ -74,9 +77,11 @@ class Descriptors:
         """Keep the descriptor that ``opener(*args)`` returns."""
         return keep(self._open, opener, *args)
 
-    def pipe(self) -> tuple[int, int]:
+    def pipe(
+        self, make: Callable[[], tuple[int, int]] | None = None
+    ) -> tuple[int, int]:
         """Keep both ends of a new pipe: (the reading one, the writing one)."""
-        self._open.extend(chain.from_iterable(starmap(os.pipe, [()])))
+        self._open.extend(chain.from_iterable(starmap(make or os.pipe, [()])))
         return self._open[-2], self._open[-1]
 
     def close(self, fd: int) -> None:

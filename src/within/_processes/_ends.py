@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .._backends import current
+from ._pty import read
 from ._pump import Pump, limited
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Output:
         if self.fd < 0:
             return b""
         try:
-            data = os.read(self.fd, most)
+            data = read(self.fd, most)
         except BlockingIOError:
             return b"" if self.at_end else None
         self._note(data)
@@ -135,7 +136,7 @@ class Output:
     def move(self) -> int:
         """Move what is there to the sink; return the number of bytes. Does not wait."""
         try:
-            data = os.read(self.fd, self._chunk)
+            data = read(self.fd, self._chunk)
         except BlockingIOError:
             return 0
         if data:
@@ -291,7 +292,7 @@ class Ends:
         self.stderr: Output | None = None
         close = child.held.close
         if files.stdin is not None:
-            self.stdin = Input(files.stdin, close)
+            self.stdin = Input(files.stdin, files.close_stdin)
             child.ends.add(self.stdin)
         if files.stdout is not None:
             self.stdout = Output(files.stdout, rest=rest, close=close)

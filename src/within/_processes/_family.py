@@ -13,7 +13,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ._census import census
+from ._census import census, sessions
 from ._guard import guard
 from ._marks import marked, new_mark
 from ._orphans import Orphans, may_adopt
@@ -26,6 +26,7 @@ from ._tree import (
     ignoring_missing,
     mark_family,
     reads_from_the_dead,
+    session_of,
     signal_member,
 )
 
@@ -46,17 +47,26 @@ class Family:
     """
 
     def __init__(
-        self, plan: Stop, pids: Sequence[int], *, joined: int = 0, adopts: bool = True
+        self,
+        plan: Stop,
+        pids: Sequence[int],
+        *,
+        joined: int = 0,
+        adopts: bool = True,
+        has_session: bool = False,
     ) -> None:
         """The child's pid appears in ``pids`` as soon as it exists.
 
         Args:
             joined: A group for the child to join; 0 for a new one.
             adopts: Reap what the tree leaves to us, if we are where orphans go.
+            has_session: The child leads a session of its own, which ends with it (P21).
+                A shell with job control puts each of its jobs into another group.
         """
         self.has_group = plan.tree != "child"
         self._tree = plan.tree
         self._is_guarded = plan.die_with_parent
+        self._has_session = has_session and self.has_group
         self._joined = joined
         self._adopts = adopts
         self._pids = pids
@@ -111,16 +121,17 @@ class Family:
             self.meet()  # it may have exited by now, and left us what it has forked
         if self._is_guarded:
             groups = self.groups() or (self._leader,)
-            guard.started(self._mark, self._leader, self._tree, groups)
+            in_session = self._has_session and self._tree == "group"
+            tree = "session" if in_session else self._tree
+            guard.started(self._mark, self._leader, tree, groups)
 
     def watch(self) -> None:
-        """Watch the groups, from now on."""
+        """Watch the groups and the session, from now on."""
         for group in self.groups():
-            census.watch(group)
-
-    def is_watched(self) -> bool:
-        """False if the start was interrupted before that."""
-        return all(map(census.is_watching, self.groups()))
+            if not census.is_watching(group):
+                census.watch(group)
+        if self._has_session and not sessions.is_watching(self._leader):
+            sessions.watch(self._leader)
 
     def forget(self) -> None:
         """Everything has been ended."""
@@ -132,18 +143,24 @@ class Family:
         """The leader has been reaped."""
         for group in self.groups():
             census.forget(group)
+        if self._has_session and self._pids:
+            sessions.forget(self._leader)
 
     # -- who is there ------------------------------------------------------
 
     def members(self) -> list[int]:
-        """The living members of its groups."""
+        """The living members of its groups and its session."""
         found = [pid for group in self.groups() for pid in census.members(group)]
+        found += [pid for pid in self._session() if pid not in found]
         if self._joined:
             found = [pid for pid in found if pid != self._leader]
         if self._orphans is not None:
             for pid in found:
                 self._orphans.meet(pid)
         return found
+
+    def _session(self) -> list[int]:
+        return sessions.members(self._leader) if self._has_session else []
 
     def meet(self) -> None:
         """Look at the members while they live, if they may be left to us."""
@@ -195,6 +212,15 @@ class Family:
         """Signal the group that was joined, if any."""
         if self._joined:  # its number is its own as long as its leader is not reaped
             ignoring_missing(os.killpg, self._joined, number)
+
+    def signal_session(self, number: int) -> None:
+        """Signal those of the session that are in none of the groups.
+
+        The leader is not reaped, so its number is that of its session and no other (P5).
+        """
+        for pid in self._session():
+            if group_of(pid) not in self.groups():
+                signal_member(pid, self._leader, number, session_of)
 
     def signal_own(self, number: int) -> None:
         """Signal the group with the number of the child, which is not reaped (P5)."""

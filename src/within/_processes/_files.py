@@ -7,7 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._pty import Terminal
+
 if TYPE_CHECKING:
+    from ._command import Command
     from ._descriptors import Descriptors
 
 # Stands for a file of ours that the child inherits.
@@ -31,24 +34,40 @@ class Files:
         for_child: Three descriptors for the child; -1 for ours.
         stdin, stdout, stderr: Our ends of the pipes, non-blocking; ``None`` where
             something other than ``PIPE`` was asked for.
+        terminal: That of the child, if it has one of its own. It is all three files of
+            the child, and our stdin and stdout.
     """
 
     def __init__(
-        self, held: Descriptors, stdin: Any, stdout: Any, stderr: Any, size: int | None
+        self,
+        held: Descriptors,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        command: Command,
     ) -> None:
         self._held = held
-        self._size = size  # of the pipes, in bytes, where the system offers a choice
+        self._size = (
+            command.pipe_size
+        )  # of the pipes, in bytes, where the system offers a choice
         self._theirs: list[int] = []
         self._handed_over: list[Any] = []  # streams of other children
         self.stdin: int | None = None
         self.stdout: int | None = None
         self.stderr: int | None = None
+        self.terminal: Terminal | None = None
+        if command.terminal is not None:
+            self.terminal = Terminal(held, command.terminal)
+            self.stdin, self.stdout = self.terminal.keyboard, self.terminal.master
+            slave = self.terminal.slave
+            self.for_child: tuple[int, int, int] = (slave, slave, slave)
+            return
         try:
             given = self._open(stdin, stdout, stderr)
         except BaseException:
             self.failed()
             raise
-        self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
+        self.for_child = (given[0], given[1], given[2])
 
     def _open(self, *targets: Any) -> list[int]:
         given: list[int] = []
@@ -62,6 +81,13 @@ class Files:
             else:
                 given.append(self._plain(target))
         return given
+
+    def close_stdin(self, fd: int) -> None:
+        """Close our end of its stdin, so that the child sees the end of its input."""
+        if self.terminal is None:
+            self._held.close(fd)
+        else:
+            self.terminal.close_keyboard(fd)
 
     def started(self) -> None:
         """The child has its own ends now: close our copies of them."""
@@ -83,6 +109,11 @@ class Files:
             self._theirs.append(fd)
             return fd
         if hasattr(target, "hand_over"):  # P20: the output of another child
+            if os.isatty(target.fileno()):
+                raise ValueError(
+                    f"{target!r} is a terminal, whose end is an error for a program "
+                    "that reads it: read it yourself, and write to a pipe"
+                )
             self._handed_over.append(target)
             return int(target.hand_over())
         fd = target if isinstance(target, int) else target.fileno()

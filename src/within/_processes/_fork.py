@@ -20,16 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from ._command import explain_missing
 from ._descriptors import Descriptors, keep
+from ._spawn import spawn
 
 if sys.platform != "win32":
     import _posixsubprocess
+    import fcntl
     import grp
     import pwd
+    import termios
 
     fork_exec: Any = _posixsubprocess.fork_exec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ._command import Command
 
@@ -57,6 +60,16 @@ def start_program(
     executable = options.get("executable") or command.args[0]
     cwd = options.get("cwd")
     sys.audit("subprocess.Popen", executable, list(command.args), cwd, env)
+    candidates, encoded = _candidates(executable, env), _encoded(env)
+    if command.terminal is not None:
+        try:
+            if spawn(pids, command, candidates, env, files[0]):
+                return
+        except OSError as error:
+            code = error.errno or 0
+            raise _explained(
+                type(error)(code, os.strerror(code), executable), command
+            ) from None
     with Descriptors() as own:
         reading, writing = own.pipe()
         while writing < 3:  # these numbers are about to be replaced in the child
@@ -65,21 +78,20 @@ def start_program(
         stdin, stdout, stderr = files
         arguments = (
             list(command.args),
-            _candidates(executable, env),
+            candidates,
             bool(options.get("close_fds", True)) or len(pass_fds) > 1,
             tuple(sorted(pass_fds)),
             cwd,
-            _encoded(env),
+            encoded,
             *(stdin, -1, -1, stdout, -1, stderr),
             *(reading, writing),
             bool(options.get("restore_signals", True)),
-            bool(options.get("start_new_session", False)),
+            bool(options.get("start_new_session") or command.terminal),
             process_group,
             *_ids(options),
             options.get("umask", -1),
         )
-        keeps_mask = options.get("keep_signal_mask", False)  # the command line's own
-        _fork(pids, arguments, options.get("preexec_fn"), keeps_mask=keeps_mask)
+        _fork(pids, arguments, command)
         report = _report(own, reading)
     if report:
         try:
@@ -87,33 +99,42 @@ def start_program(
         except ChildProcessError:  # SIGCHLD is ignored
             pass
         pids.clear()
-        error = _error(report, executable, cwd)
-        if isinstance(error, FileNotFoundError):
-            explain_missing(error, command.args)
-        raise error
+        raise _explained(_error(report, executable, cwd), command)
 
 
-def _fork(
-    pids: list[int],
-    arguments: tuple[Any, ...],
-    preexec_fn: Callable[[], object] | None,
-    *,
-    keeps_mask: bool,
-) -> None:
+def _explained(error: BaseException, command: Command) -> BaseException:
+    if isinstance(error, FileNotFoundError):
+        explain_missing(error, command.args)
+    return error
+
+
+def _fork(pids: list[int], arguments: tuple[Any, ...], command: Command) -> None:
     use_vfork = (True,) if sys.version_info < (3, 14) else ()
-    if keeps_mask or not signals.pthread_sigmask(signals.SIG_BLOCK, ()):
+    preexec_fn: Callable[[], object] | None = command.options.get("preexec_fn")
+    ours = list(_steps_of_ours(command))
+    if not ours:
         keep(pids, fork_exec, *arguments, preexec_fn, *use_vfork)
         return
-    # This thread has signals blocked, and a child inherits that: it would never see
-    # a polite SIGTERM. They cannot be unblocked here, where they might kill us; so
-    # the child does it, which costs a fork() in place of a vfork().
-    unblock = partial(signals.pthread_sigmask, signals.SIG_SETMASK, ())
     with warnings.catch_warnings():
-        # 3.12 and newer warn about fork() with threads. Nothing that `unblock` does
-        # can wait for a lock of another thread.
+        # 3.12 and newer warn about fork() with threads. Each of our steps is one
+        # system call, and cannot wait for a lock of another thread.
         warnings.simplefilter("ignore", DeprecationWarning)
-        both = unblock if preexec_fn is None else partial(_each, unblock, preexec_fn)
-        keep(pids, fork_exec, *arguments, both, *use_vfork)
+        steps = ours if preexec_fn is None else [*ours, preexec_fn]
+        only = steps[0] if len(steps) == 1 else partial(_each, *steps)
+        keep(pids, fork_exec, *arguments, only, *use_vfork)
+
+
+def _steps_of_ours(command: Command) -> Iterator[Callable[[], object]]:
+    """What the child has to do for us before exec: it costs a fork(), not a vfork()."""
+    keeps_mask = command.options.get(
+        "keep_signal_mask", False
+    )  # the command line's own
+    if not keeps_mask and signals.pthread_sigmask(signals.SIG_BLOCK, ()):
+        # This thread has signals blocked, and a child inherits that: it would never
+        # see a polite SIGTERM. They cannot be unblocked here, where they might kill us.
+        yield partial(signals.pthread_sigmask, signals.SIG_SETMASK, ())
+    if command.terminal is not None:  # its stdin, which it leads a new session for
+        yield partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)
 
 
 def _each(*functions: Callable[[], object]) -> None:

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from ._descriptors import Descriptors
-from ._tree import group_of, listed, marks_of
+from ._tree import group_of, listed, marks_of, session_of
 
 # How long to look for processes that fork as fast as they are killed. In seconds.
 _PATIENCE = 10.0
@@ -83,6 +83,8 @@ class Trees:
             if tree == "all" or pid == leader:
                 return True
             if tree == "group" and group_of(pid) in groups:
+                return True
+            if tree == "session" and session_of(pid) == leader:
                 return True
         return False
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ._descriptors import Descriptors
+from ._pty import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +169,7 @@ class Log:
         """Read once; true at the end."""
         self._is_at_work = True
         try:
-            data = os.read(output, _CHUNK)
+            data = read(output, _CHUNK)
         except BlockingIOError:
             return False
         else:

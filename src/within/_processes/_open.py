@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from .._contexts import opening
 from ._command import Command, check_command, check_files, check_text
-from ._options import PIPE
+from ._options import PIPE, STDOUT
 from ._plan import Stop, check_stop
 from ._process import Process
+from ._pty import check_pty
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -95,6 +96,7 @@ def process(
     stdin: File = PIPE,
     stdout: File = PIPE,
     stderr: File = None,
+    pty: bool | tuple[int, int] = False,
     cwd: Word | None = None,
     env: Mapping[str, str] | None = None,
     stop: Stop = Stop(),  # noqa: B008  # frozen
@@ -108,14 +110,16 @@ def process(
     ``async with process(...) as p`` ends the child with the block. After
     ``p = await process(...)`` you have to end it with ``await p.aclose()``.
 
-    On a terminal, the child is in a background process group. The kernel stops it if it
-    asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has no
-    terminal, and such a command fails at once; with ``Stop(tree="child")`` it stays in
-    our group and can ask.
+    On a terminal, the child is in a background process group. If it asks there, for a
+    password for example, it is lent the terminal. With ``start_new_session=True`` it has
+    no terminal, and such a command fails at once; with ``pty=True`` it has its own.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`.
+        pty: Give the child a controlling terminal of its own, which is its stdin, stdout
+            and stderr: ``True`` for one of 24 rows and 80 columns, or
+            ``(rows, columns)``.
         cwd: The directory to run it in.
         env: Its whole environment; ``None`` to inherit ours.
         stop: How to end it.
@@ -146,7 +150,10 @@ def process(
     """
     files, text = (stdin, stdout, stderr), (encoding, errors, max_line)
     options = {"cwd": cwd, "env": env, **popen_options}
-    return _start(check_process(command, options, stop, files, text), stop, files, text)
+    checked = check_process(command, options, stop, files, text)
+    if (terminal := check_pty(pty, *files)) is not None:
+        checked, files = checked._replace(terminal=terminal), (stdin, stdout, STDOUT)
+    return _start(checked, stop, files, text)
 
 
 def check_process(

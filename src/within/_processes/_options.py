@@ -53,6 +53,7 @@ class PopenOptions(TypedDict, total=False):
 class ProcessOptions(PopenOptions, total=False):
     """The options of :func:`process`, without the three files."""
 
+    pty: bool | tuple[int, int]
     cwd: Word | None
     env: Mapping[str, str] | None
     stop: Stop

@@ -15,6 +15,7 @@ from ._dialogue import Dialogue
 from ._ends import Ends
 from ._exiting import Exiting
 from ._options import DEVNULL, PIPE, STDOUT
+from ._pty import check_size
 from ._pump import Pump
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
@@ -203,6 +204,21 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     def kill(self) -> None:
         """Send SIGKILL to the child."""
         self.send_signal(signals.SIGKILL)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of the child's terminal; the child gets SIGWINCH (P21).
+
+        Does nothing if the child has ended.
+
+        Raises:
+            TypeError: For a child that was started without ``pty``.
+            ValueError: For a size that is not positive.
+        """
+        if self._child.terminal is None:
+            raise TypeError(
+                f"{self!r} has no terminal of its own: start it with pty=True"
+            )
+        self._child.terminal.resize(*check_size(rows, columns))
 
     # -- its end -----------------------------------------------------------
 

@@ -19,6 +19,7 @@ from ._open import check_process
 from ._options import PIPE, STDOUT
 from ._plan import Stop
 from ._process import Err_co, In_co, Out_co, Process
+from ._pty import check_pty
 from ._ready import Sought, check_ready
 
 if TYPE_CHECKING:
@@ -296,6 +297,7 @@ def server(
     stdin: File = PIPE,
     stdout: File | Logged = "log",
     stderr: File | Logged = "log",
+    pty: bool | tuple[int, int] = False,
     cwd: Word | None = None,
     env: Mapping[str, str] | None = None,
     stop: Stop = Stop(),  # noqa: B008  # frozen
@@ -332,6 +334,8 @@ def server(
             block: many servers exit at the end of their input.
         stdout, stderr: ``"log"``, or as for :func:`process`. With ``stdout=PIPE`` you
             talk to the server as to any :class:`Process`, and only stderr is logged.
+        pty: As for :func:`process`. Many programs that write their output late to a pipe
+            write each line at once to a terminal.
         cwd, env, stop, encoding, errors, max_line, popen_options: As for
             :func:`process`.
 
@@ -356,17 +360,26 @@ def server(
         raise TypeError(f"keep is {keep!r}: give a number of bytes")
     if keep < 1:
         raise ValueError(f"keep is {keep!r}: give 1 or more")
+    terminal = check_pty(
+        pty,
+        stdin,
+        PIPE if stdout == "log" else stdout,
+        None if stderr == "log" else stderr,
+    )
     logged: Source | None = None
     if stdout == "log":
         # One pipe for both: the log has them in the order in which they were written.
         logged, stdout = "stdout", PIPE
         stderr = STDOUT if stderr == "log" else stderr
-    elif stderr == "log":
+    elif stderr == "log" and terminal is None:
         logged, stderr = "stderr", PIPE
+    elif terminal is not None:
+        stderr = STDOUT
     check_ready(ready, is_logged=logged is not None)
     files, text = (stdin, stdout, stderr), (encoding, errors, max_line)
     options = {"cwd": cwd, "env": env, **popen_options}
     checked = check_process(command, options, stop, files, text)
+    checked = checked._replace(terminal=terminal)
     readable = Text(encoding, "replace" if errors == "strict" else errors)
     sought = None if ready is None or callable(ready) else Sought(ready, readable)
     log = Log(keep, readable, sought)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._backends import current
 from .._timeouts import Timeout, move_on_at
+from ._pty import polite_signal
 from ._pump import limited
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class _Stopping:
             self._continue()
 
         def end() -> None:
-            self._signal(plan.signal)
+            self._signal(polite_signal(plan.signal, child.terminal))
             # With no time between the two, the signal comes first: otherwise it
             # would be a matter of luck which of them ends the child.
             if not patience:

@@ -211,6 +211,14 @@ def group_of(pid: int) -> int:
         return -1
 
 
+def session_of(pid: int) -> int:
+    """The session of a process; -1 if it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
 def is_alive(pid: int) -> bool:
     """False for a zombie: it is dead, though not reaped yet."""
     state, _, threads = _status(pid)
@@ -277,6 +285,12 @@ def is_our_zombie(pid: int) -> bool:
     return bool(fields) and fields[0] == b"Z" and int(fields[1]) == os.getpid()
 
 
+def caught_signals() -> int | None:
+    """The signals that this program has handlers for, in C or in Python, as a mask."""
+    found = _read("/proc/self/status").partition(b"SigCgt:")[2].split(maxsplit=1)
+    return int(found[0], 16) if found else None
+
+
 def may_signal(pid: int) -> bool:
     """Whether we have the permission: false for a set-uid program, like sudo."""
     try:
@@ -298,14 +312,16 @@ def ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> 
         pass
 
 
-def signal_member(pid: int, pgid: int, number: int) -> None:
-    """Send a signal to one member of a group, if it still is one (P5)."""
+def signal_member(
+    pid: int, leader: int, number: int, group_of: Callable[[int], int] = group_of
+) -> None:
+    """Send a signal to one member of a group or session, if it still is one (P5)."""
     with Descriptors() as held:
         try:
             pidfd = held.open(os.pidfd_open, pid)
         except (OSError, AttributeError):
             return
-        if group_of(pid) == pgid:
+        if group_of(pid) == leader:
             ignoring_missing(signals.pidfd_send_signal, pidfd, number)
 
 

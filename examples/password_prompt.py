@@ -1,0 +1,78 @@
+"""Answer the prompts of a program that insists on a terminal.
+
+    python examples/password_prompt.py
+
+Programs such as sudo, ssh and getpass() do not read a password from stdin. They open
+``/dev/tty``, the terminal that controls them, and switch its echo off. So the command
+gets a terminal of its own, and the answers are typed there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import anyio
+
+import within
+import within.testing
+
+LIMIT = 30.0  # seconds for the whole dialogue
+
+# Asks on the terminal, whatever its stdin is, and says whether the answers were right.
+PROGRAM = """
+from getpass import getpass
+user = input("User: ")
+if getpass("Password: ") != "open sesame":
+    raise SystemExit("Permission denied")
+print(f"Welcome, {user}")
+"""
+
+
+class Refused(Exception):
+    """The command has failed; the message is all that it has shown."""
+
+
+async def dialogue(*command: str, answers: Mapping[str, str]) -> str:
+    """Run ``command`` on a terminal, and return what it has shown in the end.
+
+    Args:
+        command: The program and its arguments.
+        answers: What to type at which prompt. Each prompt is answered once, so that a
+            wrong password is not given again and again.
+
+    Raises:
+        Refused: If the command fails.
+        within.DeadlineExceeded: If it takes too long, such as at an unknown prompt.
+    """
+    shown = ""
+    unanswered = dict(answers)
+    with within.timeout(LIMIT, name="dialogue"):
+        async with within.process(*command, pty=True) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            try:
+                while True:
+                    shown += (await child.stdout.receive()).decode(errors="replace")
+                    for prompt in [p for p in unanswered if shown.endswith(p)]:
+                        await child.stdin.send(f"{unanswered.pop(prompt)}\n".encode())
+            except anyio.EndOfStream:
+                returncode = await child.wait()
+    text = shown.replace("\r\n", "\n")  # a terminal starts each line at the left
+    if returncode:
+        raise Refused(text)
+    return text
+
+
+async def main() -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    for password in ("open sesame", "12345"):
+        answers = {"User: ": "ali", "Password: ": password}
+        try:
+            print(await dialogue(*command, answers=answers), end="")
+        except Refused as error:
+            print("refused:", str(error).splitlines()[-1])
+
+
+if __name__ == "__main__":
+    within.testing.run(main)

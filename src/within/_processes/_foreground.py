@@ -1,0 +1,251 @@
+"""Job control for a program that runs in the foreground of a terminal.
+
+Each of its children has a process group of its own, which is in the background, so that
+Ctrl-C comes to us (P3). Two things would be wrong without us. A child that asks for a
+password at ``/dev/tty`` is stopped by the kernel, with SIGTTIN or SIGTTOU, and nobody
+would ever continue it: we lend it the terminal. And Ctrl-Z reaches only our own group:
+we stop the children with us, and continue them with us.
+
+All of this happens in signal handlers, because that works the same on every loop, and
+only in a program with a controlling terminal. The handler of SIGCHLD stays once it is
+set: libuv may put its own in its place, which we could not see, and must not remove.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+import sys
+import threading
+from contextlib import suppress
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from ._tree import caught_signals, group_of
+from ._tty import ControllingTerminal
+
+_KEYS = ("SIGINT", "SIGQUIT")  # what the keyboard sends to end a program
+
+
+class Child(Protocol):
+    """A child, as far as this module has to know it."""
+
+    @property
+    def pid(self) -> int:
+        """Its pid, and the number of its group."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """Its status, once somebody has asked for it."""
+        ...
+
+    @property
+    def sent(self) -> set[int]:
+        """The signals that we have sent."""
+        ...
+
+    def signal_tree(self, number: int, *, report: bool) -> None:
+        """Send a signal to it and to all that is ended with it."""
+        ...
+
+
+class Foreground:
+    """Our terminal, and the children that may ask for it."""
+
+    def __init__(self) -> None:
+        self._tty = ControllingTerminal()
+        self._children: WeakSet[Child] = WeakSet()
+        self._asking: WeakSet[Child] = WeakSet()  # stopped, because they want it
+        self._borrower: Child | None = None
+        self._lent_to = -1  # the group of the borrower
+        self._before: Any = None  # the handler of SIGCHLD before ours
+
+    def watch(self, child: Child) -> None:
+        """Lend ``child``, which was just started in a group of its own, the terminal."""
+        if not self._tty.open():
+            return
+        if not self._listen():
+            self._close_if_unused()
+            return
+        self._children.add(child)
+        if _is_main_thread():
+            self._look()  # it may have been stopped before this line
+        else:
+            os.kill(os.getpid(), signals.SIGCHLD)
+
+    def forget(self, child: Child) -> None:
+        """The child has ended."""
+        if child not in self._children:
+            return
+        self._children.discard(child)
+        self._asking.discard(child)
+        if child is self._borrower:
+            self._take_back()
+        self._close_if_unused()
+
+    def forked(self) -> None:
+        """We are a fork: the children are our parent's, and so are their signals."""
+        self._children.clear()
+        self._asking.clear()
+        self._borrower = None
+        self._close_if_unused()
+
+    # -- signals -----------------------------------------------------------
+
+    def _listen(self) -> bool:
+        """Handle the signals; false if they are not ours to handle."""
+        if signals.getsignal(signals.SIGCHLD) != self._on_child:
+            before = signals.getsignal(signals.SIGCHLD)
+            if not _is_main_thread() or before is None or before == signals.SIG_IGN:
+                return False
+            if before == signals.SIG_DFL and _is_caught_in_c(signals.SIGCHLD):
+                return False
+            self._before = before
+            signals.signal(signals.SIGCHLD, self._on_child)
+        if _is_main_thread():
+            for number, handler in self._while_open():
+                if signals.getsignal(number) == signals.SIG_DFL:
+                    signals.signal(number, handler)
+        return True
+
+    def _close_if_unused(self) -> None:
+        if self._children:
+            return
+        if _is_main_thread():
+            for number, handler in self._while_open():
+                if signals.getsignal(number) == handler:
+                    signals.signal(number, signals.SIG_DFL)
+        self._tty.close()
+
+    def _while_open(self) -> tuple[tuple[int, Any], ...]:
+        return (
+            (signals.SIGTSTP, self._on_stop_key),
+            (signals.SIGCONT, self._on_continue),
+        )
+
+    def _on_child(self, number: int, frame: Any) -> None:
+        """A child may have stopped, or ended."""
+        try:
+            if self._children:
+                self._look()
+        finally:
+            if callable(self._before):
+                self._before(number, frame)
+
+    def _on_continue(self, *_: object) -> None:
+        self._lend()  # we may have come to the foreground
+
+    def _on_stop_key(self, *_: object) -> None:
+        """Ctrl-Z went to our group alone; stop the children as well."""
+        children = tuple(self._children)
+        for child in children:
+            child.signal_tree(signals.SIGTSTP, report=False)
+        self._stop(os.getpid())
+        for child in children:
+            child.signal_tree(signals.SIGCONT, report=False)
+        self._lend()
+
+    def _stop(self, target: int) -> None:
+        """Stop our process, or our group for 0, and return when we are continued.
+
+        The call returns at once if nobody could continue us: the kernel does not
+        stop the members of an orphaned process group.
+        """
+        handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
+        try:
+            os.kill(target, signals.SIGTSTP)
+        finally:
+            signals.signal(signals.SIGTSTP, handler)
+
+    # -- lending -----------------------------------------------------------
+
+    def _look(self) -> None:
+        if self._borrower is not None and _exit_of(self._borrower) is not None:
+            self._take_back()
+        if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # as a rule, a child has ended
+            return
+        for child in tuple(self._children):
+            by = _stopped(os.P_PID, child.pid)
+            if by in (signals.SIGTTIN, signals.SIGTTOU):
+                self._asking.add(child)
+            elif by and child is self._borrower:
+                # Ctrl-Z stopped the child alone, and the shell waits for us. Give the
+                # terminal back to the shell by stopping our whole group.
+                self._borrower = None
+                self._tty.give_to(os.getpgrp())
+                self._asking.add(child)
+                self._stop(0)
+                if self._tty.holder() != os.getpgrp():  # continued in the background
+                    child.signal_tree(signals.SIGCONT, report=False)
+        self._lend()
+
+    def _lend(self) -> None:
+        """Lend the terminal to one that asks, if it is ours to give."""
+        for child in tuple(self._asking):
+            if self._tty.holder() != os.getpgrp():
+                return
+            self._asking.discard(child)
+            group = group_of(child.pid)  # an interactive shell makes itself a leader
+            if group < 0 or _exit_of(child) is not None:
+                continue
+            self._tty.remember_modes()
+            self._borrower, self._lent_to = child, group
+            self._tty.give_to(group)
+            child.signal_tree(signals.SIGCONT, report=False)
+
+    def _take_back(self) -> None:
+        child, self._borrower = self._borrower, None
+        assert child is not None
+        if self._tty.holder() in (self._lent_to, child.pid):
+            self._tty.give_to(os.getpgrp())
+        exit_status = _exit_of(child)
+        if exit_status is None or exit_status < 0:
+            self._tty.restore_modes()
+        else:
+            self._tty.forget_modes()
+        self._lend()
+        for number in (getattr(signals, name) for name in _KEYS):
+            if exit_status == -number and number not in child.sent:
+                # The keyboard sent it to the child's group alone. Without the loan we
+                # would have had it, too (P3).
+                os.killpg(os.getpgrp(), number)
+
+
+def _exit_of(child: Child) -> int | None:
+    """Its status if it has ended, without reaping it; 255 if that is unknown."""
+    if child.returncode is not None:
+        return child.returncode
+    try:
+        found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 255
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def _stopped(kind: int, pid: int, more: int = 0) -> int:
+    """The signal that has stopped a child since the last look; 0 for none."""
+    with suppress(ChildProcessError):  # all are reaped
+        if found := os.waitid(kind, pid, os.WSTOPPED | os.WNOHANG | more):
+            return found.si_status
+    return 0
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _is_caught_in_c(number: int) -> bool:
+    """Whether a library has a handler for a signal that Python does not know of."""
+    caught = caught_signals()
+    if caught is None:
+        return "uvloop" in sys.modules
+    return bool(caught >> (number - 1) & 1)
+
+
+foreground = Foreground()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=foreground.forked)

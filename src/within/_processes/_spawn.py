@@ -1,0 +1,101 @@
+"""Starting a program on a terminal of its own without forking us (P21).
+
+A process gets its controlling terminal in its own code: by an ioctl, which
+``_posixsubprocess.fork_exec`` does not offer, or on Linux by being the first of its
+session to open one. posix_spawn(3) opens files in the child after setsid(2), and shares
+our memory with the child until exec, so its cost does not grow with our size. What it
+cannot do (a directory, another user) is left to fork(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal as signals
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ._descriptors import keep
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ._command import Command
+
+# What posix_spawn() cannot do between setsid() and exec().
+_NEED_A_FORK = ("cwd", "user", "group", "extra_groups", "umask", "preexec_fn")
+
+# Python ignores these, and subprocess.Popen restores them. Some are not everywhere.
+_IGNORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
+
+
+def spawn(
+    pids: list[int],
+    command: Command,
+    paths: Sequence[bytes],
+    env: Mapping[Any, Any] | None,
+    slave: int,
+) -> bool:
+    """Start ``command`` at the first of ``paths`` that works, with ``slave`` as terminal.
+
+    Its pid is appended to ``pids`` in the same step (P14).
+
+    Returns:
+        False if this cannot be done here, and nothing was started.
+
+    Raises:
+        OSError: Of the kernel, if none of ``paths`` works.
+    """
+    options = command.options
+    if sys.platform != "linux" or any(name in options for name in _NEED_A_FORK):
+        return False
+    try:
+        terminal = os.ttyname(slave)
+        actions = _file_actions(terminal, options)
+    except OSError:  # no /proc, or a terminal of another mount namespace
+        return False
+    names = _IGNORED if options.get("restore_signals", True) else ()
+    make = partial(
+        os.posix_spawn,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=(),  # ours may block the polite signal
+        setsigdef=[getattr(signals, name) for name in names if hasattr(signals, name)],
+    )
+    failure: OSError | None = None
+    for path in paths:
+        try:
+            keep(pids, make, path, command.args, os.environ if env is None else env)
+            return True
+        except NotImplementedError:  # Python was built with a glibc before 2.26
+            return False
+        except OSError as error:  # as execvp(3) does, go on to the next one
+            if failure is None or failure.errno in (errno.ENOENT, errno.ENOTDIR):
+                failure = error
+    assert failure is not None
+    raise failure
+
+
+def _file_actions(terminal: str, options: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    actions: list[tuple[Any, ...]] = []
+    passed = {fd for fd in map(int, options.get("pass_fds", ())) if fd > 2}
+    for fd in sorted(passed):  # dup2() clears the flag that closes it at exec
+        actions += [(os.POSIX_SPAWN_DUP2, fd, 0), (os.POSIX_SPAWN_DUP2, 0, fd)]
+    if options.get("close_fds", True) or passed:
+        actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() - passed]
+    actions.append((os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
+    actions += [(os.POSIX_SPAWN_DUP2, 0, fd) for fd in (1, 2)]
+    return actions
+
+
+def _inheritable() -> set[int]:
+    """The descriptors that exec would leave open; Python itself opens none like that."""
+    found: set[int] = set()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if fd > 2 and os.get_inheritable(fd):
+                found.add(fd)
+        except OSError:  # that of the listing itself
+            pass
+    return found
