@@ -129,6 +129,8 @@ class Child:
         try:
             if self._guarded is not None:
                 guard.expect(self._guarded)
+            if self._own_group and not (new_session or self._joined):
+                foreground.watch(self)
             start_program(self._pids, command, files.for_child, env, group)
             if self._own_group:
                 self._session.watch(self.pid, self._groups())
@@ -137,8 +139,6 @@ class Child:
             if self._guarded is not None:
                 guard.started(self._guarded, self.pid, self._tree, self._groups())
             self.exit_fd = open_exit(self.pid, self.held)
-            if self._own_group and not (new_session or self._joined):
-                foreground.watch(self)
         except BaseException:
             files.failed()
             self.end_now()

@@ -32,7 +32,7 @@ class Child(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its pid, and the number of its group."""
+        """Its pid, and the number of its group; 0 before it is started."""
         ...
 
     @property
@@ -62,17 +62,14 @@ class Foreground:
         self._before: Any = None  # the handler of SIGCHLD before ours
 
     def watch(self, child: Child) -> None:
-        """Lend ``child``, which was just started in a group of its own, the terminal."""
-        if not self._tty.open():
-            return
-        if not self._listen():
-            self._close_if_unused()
-            return
-        self._children.add(child)
-        if _is_main_thread():
-            self._look()  # it may have been stopped before this line
+        """Lend ``child`` the terminal. It is about to be started in its own group.
+
+        It has no pid yet: a key that comes during the start must not find us unprepared.
+        """
+        if self._tty.open() and self._listen():
+            self._children.add(child)
         else:
-            os.kill(os.getpid(), signals.SIGCHLD)
+            self._close_if_unused()
 
     def forget(self, child: Child) -> None:
         """The child has ended."""
@@ -138,7 +135,7 @@ class Foreground:
 
     def _on_stop_key(self, *_: object) -> None:
         """Ctrl-Z went to our group alone; stop the children as well."""
-        children = tuple(self._children)
+        children = self._started()
         for child in children:
             child.signal_tree(signals.SIGTSTP, report=False)
         self._stop(os.getpid())
@@ -158,6 +155,9 @@ class Foreground:
         finally:
             signals.signal(signals.SIGTSTP, handler)
 
+    def _started(self) -> list[Child]:
+        return [child for child in self._children if child.pid]
+
     # -- lending -----------------------------------------------------------
 
     def _look(self) -> None:
@@ -165,7 +165,7 @@ class Foreground:
             self._take_back()
         if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # as a rule, a child has ended
             return
-        for child in tuple(self._children):
+        for child in self._started():
             by = _stopped(os.P_PID, child.pid)
             if by in (signals.SIGTTIN, signals.SIGTTOU):
                 self._asking.add(child)
