@@ -19,7 +19,7 @@ import sys
 import threading
 from contextlib import suppress
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from ._tree import caught_signals, group_of
 from ._tty import ControllingTerminal
@@ -55,7 +55,8 @@ class Foreground:
 
     def __init__(self) -> None:
         self._tty = ControllingTerminal()
-        self._children: WeakSet[Child] = WeakSet()
+        # Not a WeakSet: another thread may add one while a handler goes through them.
+        self._children: set[ref[Child]] = set()
         self._asking: WeakSet[Child] = WeakSet()  # stopped, because they want it
         self._borrower: Child | None = None
         self._lent_to = -1  # the group of the borrower
@@ -67,15 +68,15 @@ class Foreground:
         It has no pid yet: a key that comes during the start must not find us unprepared.
         """
         if self._tty.open() and self._listen():
-            self._children.add(child)
+            self._children.add(ref(child, self._children.discard))
         else:
             self._close_if_unused()
 
     def forget(self, child: Child) -> None:
         """The child has ended."""
-        if child not in self._children:
+        if ref(child) not in self._children:
             return
-        self._children.discard(child)
+        self._children.discard(ref(child))
         self._asking.discard(child)
         if child is self._borrower:
             self._take_back()
@@ -156,7 +157,8 @@ class Foreground:
             signals.signal(signals.SIGTSTP, handler)
 
     def _started(self) -> list[Child]:
-        return [child for child in self._children if child.pid]
+        living = [reference() for reference in tuple(self._children)]
+        return [child for child in living if child is not None and child.pid]
 
     # -- lending -----------------------------------------------------------
 
