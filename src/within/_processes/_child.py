@@ -150,11 +150,11 @@ class Child:
             self.stdin = _identity_of(files.for_child[0])
             env = self.family.environment(options.get("env"))
             group = self.family.group_to_join(new_session=new_session)
+            if group == 0:
+                foreground.watch(self)
             start_program(self._pids, self._command, files.for_child, env, group)
             self.family.started()
             self.exit_fd = open_exit(self.pid, self.held)
-            if group == 0:
-                foreground.watch(self)
         except BaseException:
             files.failed()
             self.end_now()

@@ -19,7 +19,7 @@ import sys
 import threading
 from contextlib import suppress
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from ._tree import caught_signals, group_of
 from ._tty import ControllingTerminal
@@ -32,7 +32,7 @@ class Child(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its pid, and the number of its group."""
+        """Its pid, and the number of its group; 0 before it is started."""
         ...
 
     @property
@@ -55,30 +55,28 @@ class Foreground:
 
     def __init__(self) -> None:
         self._tty = ControllingTerminal()
-        self._children: WeakSet[Child] = WeakSet()
+        # Not a WeakSet: another thread may add one while a handler goes through them.
+        self._children: set[ref[Child]] = set()
         self._asking: WeakSet[Child] = WeakSet()  # stopped, because they want it
         self._borrower: Child | None = None
         self._lent_to = -1  # the group of the borrower
         self._before: Any = None  # the handler of SIGCHLD before ours
 
     def watch(self, child: Child) -> None:
-        """Lend ``child``, which was just started in a group of its own, the terminal."""
-        if not self._tty.open():
-            return
-        if not self._listen():
-            self._close_if_unused()
-            return
-        self._children.add(child)
-        if _is_main_thread():
-            self._look()  # it may have been stopped before this line
+        """Lend ``child`` the terminal. It is about to be started in its own group.
+
+        It has no pid yet: a key that comes during the start must not find us unprepared.
+        """
+        if self._tty.open() and self._listen():
+            self._children.add(ref(child, self._children.discard))
         else:
-            os.kill(os.getpid(), signals.SIGCHLD)
+            self._close_if_unused()
 
     def forget(self, child: Child) -> None:
         """The child has ended."""
-        if child not in self._children:
+        if ref(child) not in self._children:
             return
-        self._children.discard(child)
+        self._children.discard(ref(child))
         self._asking.discard(child)
         if child is self._borrower:
             self._take_back()
@@ -138,7 +136,7 @@ class Foreground:
 
     def _on_stop_key(self, *_: object) -> None:
         """Ctrl-Z went to our group alone; stop the children as well."""
-        children = tuple(self._children)
+        children = self._started()
         for child in children:
             child.signal_tree(signals.SIGTSTP, report=False)
         self._stop(os.getpid())
@@ -158,6 +156,10 @@ class Foreground:
         finally:
             signals.signal(signals.SIGTSTP, handler)
 
+    def _started(self) -> list[Child]:
+        living = [reference() for reference in tuple(self._children)]
+        return [child for child in living if child is not None and child.pid]
+
     # -- lending -----------------------------------------------------------
 
     def _look(self) -> None:
@@ -165,7 +167,7 @@ class Foreground:
             self._take_back()
         if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # as a rule, a child has ended
             return
-        for child in tuple(self._children):
+        for child in self._started():
             by = _stopped(os.P_PID, child.pid)
             if by in (signals.SIGTTIN, signals.SIGTTOU):
                 self._asking.add(child)
