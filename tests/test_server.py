@@ -206,6 +206,15 @@ async def test_p23_an_end_before_it_is_ready(
     assert error.cmd == ("sh", "-c", script)
 
 
+@pytest.mark.parametrize("ready", ["serving", never])
+async def test_p23_an_end_while_a_child_of_it_holds_the_output(ready: Any) -> None:
+    script = f"sleep {FOREVER} & echo no paper; exit 3"
+    with within.timeout(PATIENCE), pytest.raises(within.ServerFailed) as raised:
+        await shell(script, ready=ready)
+    assert "exited with status 3 before it was ready" in str(raised.value)
+    assert raised.value.output == "no paper\n"
+
+
 async def test_p23_an_end_of_the_output_before_it_is_ready() -> None:
     with within.timeout(PATIENCE), pytest.raises(within.ServerFailed) as raised:
         await shell(f"exec >/dev/null 2>&1; sleep {FOREVER}", ready="ready")
