@@ -9,6 +9,9 @@ From the bottom up:
   ``_child`` holds all of that for one child.
 - ``_pump`` waits for descriptors, ``_ends`` reads and writes the pipes, ``_rest`` says
   how long to wait after the exit, ``_stopping`` ends the child.
-- ``_process`` (with ``_streams`` and ``_lines``) and ``_run`` (with ``_capture``) are
-  what users see.
+- ``_streams`` are the streams of bytes. ``_decoded`` is the text that was made from their
+  bytes, ``_text`` reads it, ``_output_lines`` reads that of both outputs; ``_exiting``
+  waits for the exit at their end, and ``_communication`` writes and reads all at once.
+- ``_options`` has the types of the arguments. ``_open`` (:func:`process`), ``_process``
+  with ``_dialogue``, and ``_run`` with ``_capture`` are what users see.
 """
