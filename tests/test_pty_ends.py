@@ -15,7 +15,8 @@ import pytest
 from children import FOREVER, alive
 from terminals import Screen
 
-from within import Stop, process
+import within
+from within import Stop, process, server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -198,3 +199,13 @@ def test_p19_the_session_does_not_outlive_the_program() -> None:
             poll.register(pidfd)
             assert poll.poll(20_000), f"{pid} is alive"
             os.close(pidfd)
+
+
+async def test_p21_p23_a_server_on_a_terminal_writes_each_line_at_once() -> None:
+    code = "print('ready', open(1).isatty()); import time; time.sleep(600)"
+    python = [sys.executable, "-c", code]
+    async with server(*python, pty=True, ready="ready True") as child:
+        assert child.log == "ready True\r\n"
+        child.resize(40, 100)
+    with pytest.raises(ValueError, match="exclude each other"):
+        server("true", pty=True, stdout=within.DEVNULL)

@@ -23,6 +23,7 @@ from ._foreground import foreground
 from ._fork import start_program
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
 from ._tree import identity, ignoring_missing, may_signal
+from ._typed import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,7 @@ class Child:
         self.end_now()  # does nothing after an orderly end
 
     def __repr__(self) -> str:
-        return f"child {self.pid} {' '.join(map(str, self.args))!r}"
+        return f"child {self.pid} `{as_typed(self.args)}`"
 
     def __del__(self) -> None:
         if hasattr(self, "_record"):  # else it was interrupted while it was made
