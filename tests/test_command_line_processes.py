@@ -187,3 +187,40 @@ def test_p19_the_tree_ends_when_within_is_killed(
     for end in ends:
         assert select.select([end], [], [], 60)[0], "it was not killed"
         os.close(end)
+
+
+# -- the helpers of a command, once it has exited (P6) -------------------------------
+
+
+@needs_bash
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+def test_p6_a_helper_that_is_silent_for_long_has_what_is_left_of_the_limit(
+    backend: str,
+) -> None:
+    script = "exec > >(sleep 1.5; cat); echo body"
+    done = within("60", "--backend", backend, "bash", "-c", script)
+    assert (done.returncode, done.stdout) == (0, "body\n")
+
+
+@needs_bash
+def test_p6_a_helper_that_the_limit_cuts_off_is_reported() -> None:
+    script = f"exec > >(cat; exec sleep {FOREVER}); echo body"
+    assert times_out_when_ready("60", "bash", "-c", script).returncode == 124
+
+
+@needs_bash
+def test_p6_a_signal_ends_the_wait_for_a_helper() -> None:
+    script = f"exec > >(cat; echo $BASHPID; exec sleep {FOREVER}); echo body"
+    with start("1000", "bash", "-c", script) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "body\n"
+        helper = int(program.stdout.readline())
+        program.send_signal(signal.SIGTERM)
+        program.wait(60)
+    assert not alive(helper)
+
+
+def test_p6_a_job_in_the_background_has_a_second_and_no_more() -> None:
+    done = within("0", "sh", "-c", f"sleep {FOREVER} & echo $!")
+    assert done.returncode == 0
+    assert not alive(int(done.stdout))

@@ -40,8 +40,9 @@ _FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO")
 _KILL_AFTER = "WITHIN_KILL_AFTER"
 _SHARE = 0.8  # of our own grace, so that a nested `within` is done in time
 
-# How long the rest of the group may run after the exit of the command. In seconds.
-_LINGER = 1.0
+# How long the rest of the group may run after the exit of the command, unless it still
+# has output of the command to deal with. In seconds.
+_PAUSE = 1.0
 
 
 async def supervise(options: Options, group: int) -> int:
@@ -64,10 +65,11 @@ class _Supervision:
             grace=options.kill_after or math.inf,
             tree=options.tree or "group",
             die_with_parent=options.die_with_parent,
-            # The helper of `exec > >(tee log)` ends some milliseconds after the
-            # command. We cannot see whether output still comes: it is not ours (P6).
-            pause=_LINGER,
-            linger=_LINGER,
+            # We cannot see whether output still comes: it is not ours (P6). But the helper
+            # of `exec > >(tee log)` is known by its input, and has what is left of the
+            # limit.
+            pause=_PAUSE,
+            linger=math.inf,
         )
         self._ending = {getattr(signals, name) for name in _ENDING} | {options.signal}
         self._time_given = _time_given()
@@ -105,11 +107,10 @@ class _Supervision:
             try:
                 with self._limit, self._asked_to_end:
                     await pump.until(command.has_exited)
-                terminal.cut_short = self._limit.expired or self._asked_to_end.expired
-                if command.has_exited():
                     rest = Rest(command, self._stop)
                     rest.begin()
                     await let_finish(command, pump, rest, is_shared=True)
+                terminal.cut_short = self._limit.expired or self._asked_to_end.expired
             finally:
                 await stop_child(command, pump, self._stop, close_stdin=_do_nothing)
         return self._status(command, terminal)
