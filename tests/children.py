@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import within
 from within import Stop
@@ -39,6 +40,11 @@ def free_port(host: str = "127.0.0.1") -> int:
         found.bind((host, 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def shell(script: str, **options: Any) -> within.Opening[within.Server]:
+    """A server that is a shell script."""
+    return within.server("sh", "-c", script, **{"stop": QUICK, **options})
 
 
 async def line(child: within.Process) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from children import FOREVER, QUICK, alive, free_port
+from children import FOREVER, alive, free_port, shell
 
 import within
 from within import listening, server
@@ -29,10 +29,6 @@ SERVE = f"echo ready; exec sleep {FOREVER}"
 def no_thread_is_left() -> Iterator[None]:
     yield
     assert [x.name for x in threading.enumerate() if "within-log" in x.name] == []
-
-
-def shell(script: str, **options: Any) -> within.Opening[within.Server]:
-    return server("sh", "-c", script, **{"stop": QUICK, **options})
 
 
 # -- getting ready -------------------------------------------------------------
@@ -306,73 +302,6 @@ async def test_p23_standard_streams_for_us_and_stderr_for_the_log() -> None:
 async def test_p23_nothing_is_logged() -> None:
     async with shell("cat", stdout=within.DEVNULL, stderr=None) as running:
         assert running.log == ""
-
-
-# -- an end during the block ---------------------------------------------------
-
-GIVE_UP = "echo ready; read x; echo out of memory; exit 7"
-
-
-def ended(running: within.Server) -> None:
-    """Wait until it has exited, without the knowledge of the object, and without a task."""
-    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
-
-
-async def test_p23_an_end_during_the_block_is_an_error_when_it_is_left() -> None:
-    with pytest.raises(within.ServerFailed) as raised:
-        async with shell(GIVE_UP, ready="ready") as running:
-            await running.write("\n")
-            ended(running)
-            await anyio.lowlevel.checkpoint()  # the block goes on
-    assert str(raised.value) == (
-        f"`sh -c '{GIVE_UP}'` exited with status 7 before the end of its block; "
-        "its output ends with:\n    ready\n    out of memory"
-    )
-
-
-async def test_p23_an_end_during_the_block_is_told_by_the_error_of_the_block() -> None:
-    with pytest.raises(ConnectionError) as raised:
-        async with shell(GIVE_UP, ready="ready") as running:
-            await running.write("\n")
-            ended(running)
-            raise ConnectionError
-    [note] = raised.value.__notes__
-    assert "exited with status 7" in note
-    assert note.endswith("out of memory")
-
-
-async def test_p23_aclose_tells_it_too() -> None:
-    running = await shell(GIVE_UP, ready="ready")
-    await running.write("\n")
-    ended(running)
-    with pytest.raises(within.ServerFailed):
-        await running.aclose()
-    await running.aclose()
-
-
-async def test_p23_an_end_that_was_asked_for_is_no_error() -> None:
-    async with shell(GIVE_UP, ready="ready") as running:
-        await running.write("\n")
-        assert await running.wait() == 7
-    async with shell(SERVE, ready="ready") as running:
-        running.terminate()
-        ended(running)
-    async with shell(GIVE_UP, ready="ready") as running:
-        assert running.stdin is not None
-        await running.stdin.aclose()
-        ended(running)
-    async with shell("echo ready; read x; exit 0", ready="ready") as running:
-        await running.write("\n")
-        ended(running)
-
-
-async def test_p23_a_cancellation_is_not_replaced() -> None:
-    with within.move_on_after(0.2) as limit:
-        async with shell(GIVE_UP, ready="ready") as running:
-            await running.write("\n")
-            await anyio.sleep_forever()
-    assert limit.cancelled_caught
-    assert running.returncode == 7
 
 
 # -- arguments -----------------------------------------------------------------

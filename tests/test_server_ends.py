@@ -1,0 +1,79 @@
+"""A server that ends while its block is open (P23)."""
+
+from __future__ import annotations
+
+import os
+
+import anyio
+import anyio.lowlevel
+import pytest
+from children import shell
+
+import within
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+SERVE = "echo ready; exec sleep 600"
+GIVE_UP = "echo ready; read x; echo out of memory; exit 7"
+
+
+def ended(running: within.Server) -> None:
+    """Wait until it has exited, without the knowledge of the object, and without a task."""
+    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+
+
+async def test_p23_an_end_during_the_block_is_an_error_when_it_is_left() -> None:
+    with pytest.raises(within.ServerFailed) as raised:
+        async with shell(GIVE_UP, ready="ready") as running:
+            await running.write("\n")
+            ended(running)
+            await anyio.lowlevel.checkpoint()  # the block goes on
+    assert str(raised.value) == (
+        f"`sh -c '{GIVE_UP}'` exited with status 7 before the end of its block; "
+        "its output ends with:\n    ready\n    out of memory"
+    )
+
+
+async def test_p23_an_end_during_the_block_is_told_by_the_error_of_the_block() -> None:
+    with pytest.raises(ConnectionError) as raised:
+        async with shell(GIVE_UP, ready="ready") as running:
+            await running.write("\n")
+            ended(running)
+            raise ConnectionError
+    [note] = raised.value.__notes__
+    assert "exited with status 7" in note
+    assert note.endswith("out of memory")
+
+
+async def test_p23_aclose_tells_it_too() -> None:
+    running = await shell(GIVE_UP, ready="ready")
+    await running.write("\n")
+    ended(running)
+    with pytest.raises(within.ServerFailed):
+        await running.aclose()
+    await running.aclose()
+
+
+async def test_p23_an_end_that_was_asked_for_is_no_error() -> None:
+    async with shell(GIVE_UP, ready="ready") as running:
+        await running.write("\n")
+        assert await running.wait() == 7
+    async with shell(SERVE, ready="ready") as running:
+        running.terminate()
+        ended(running)
+    async with shell(GIVE_UP, ready="ready") as running:
+        assert running.stdin is not None
+        await running.stdin.aclose()
+        ended(running)
+    async with shell("echo ready; read x; exit 0", ready="ready") as running:
+        await running.write("\n")
+        ended(running)
+
+
+async def test_p23_a_cancellation_is_not_replaced() -> None:
+    with within.move_on_after(0.2) as limit:
+        async with shell(GIVE_UP, ready="ready") as running:
+            await running.write("\n")
+            await anyio.sleep_forever()
+    assert limit.cancelled_caught
+    assert running.returncode == 7
