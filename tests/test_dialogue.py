@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 import re
+import select
 import signal
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from children import FOREVER, QUICK
 
@@ -185,6 +187,30 @@ async def test_p22_the_end_of_stderr_is_left_to_a_task_that_reads_it() -> None:
             with pytest.raises(IncompleteOutput):
                 await child.read_until("word")
     assert got == b"oh no\n"
+
+
+async def test_p22_the_end_of_stderr_is_not_taken_from_a_task_that_waits_for_it() -> (
+    None
+):
+    """It would go on waiting, although there is something."""
+    async with process("sh", "-c", "exec cat >&2", stderr=PIPE) as child:
+        got: list[bytes] = []
+
+        async def read() -> None:
+            got.append(await child.stderr.receive())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await child.write("oh no\n")
+            poll = select.poll()
+            poll.register(child.stderr.fileno(), select.POLLIN)
+            assert poll.poll(60_000)  # no other task may run here
+            assert child._end_of_stderr() == ""
+            with anyio.fail_after(60):
+                while not got:
+                    await anyio.lowlevel.checkpoint()
+        assert got == [b"oh no\n"]
 
 
 async def test_p22_lines_of_stderr_that_were_looked_at_are_in_the_error() -> None:

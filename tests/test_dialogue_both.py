@@ -62,6 +62,18 @@ async def test_t25_what_an_interrupted_communicate_had_is_told_and_not_lost() ->
     assert done.stderr == "oh no\n"
 
 
+async def test_p11_what_came_before_communicate_was_interrupted_can_be_read() -> None:
+    script = f"echo first; echo oh no >&2; exec sleep {FOREVER}"
+    async with process("sh", "-c", script, stderr=PIPE) as child:
+        told: Any = None
+        while told is None or (told.stdout, told.stderr) != ("first\n", "oh no\n"):
+            with within.move_on_after(0.005) as limit:
+                await child.communicate()
+            told = limit.interrupted
+        assert await child.readline() == "first\n"
+        assert await child.stderr.receive() == b"oh no\n"
+
+
 async def test_t25_communicate_under_a_limit_tells_the_output_so_far() -> None:
     script = f"echo first; echo oh no >&2; exec sleep {FOREVER}"
     with pytest.raises(within.DeadlineExceeded) as raised:

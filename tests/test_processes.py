@@ -283,6 +283,14 @@ async def test_repr_says_what_runs_and_how_it_ended() -> None:
         await child.stdin.aclose()
         await child.wait()
     assert repr(child).endswith("exited with 3>")
+    assert repr(child._child) == f"child {child.pid} `sh -c 'read x; exit 3'`"
     async with process("sleep", FOREVER) as child:
         pass
     assert repr(child).endswith("ended by signal 15>")
+
+
+async def test_a_command_that_is_no_text_can_be_printed() -> None:
+    async with process("echo", b"\xff", "a b", "it's") as child:
+        command = """echo '\\udcff' 'a b' 'it'"'"'s'"""
+        await child.wait()
+        assert repr(child) == f"<Process {child.pid} `{command}` exited with 0>"

@@ -9,9 +9,13 @@ From the bottom up:
   ``_child`` holds all of that for one child.
 - ``_pump`` waits for descriptors, ``_ends`` reads and writes the pipes, ``_rest`` says
   how long to wait after the exit, ``_stopping`` ends the child.
-- ``_process`` (with ``_dialogue``, ``_streams`` and ``_text``) is a running child, and
-  ``_run`` a command to its end: ``_capture`` holds its result, ``_keep`` as much of the
-  output as is wanted, and ``_live`` calls the function that watches.
+- ``_streams`` are the streams of bytes. ``_decoded`` is the text that was made from their
+  bytes, ``_text`` reads it, ``_output_lines`` reads that of both outputs; ``_exiting``
+  waits for the exit at their end, and ``_communication`` writes and reads all at once.
+- ``_options`` has the types of the arguments. ``_open`` (:func:`process`) starts
+  ``_process`` with ``_dialogue``, a running child. ``_run`` runs a command to its end:
+  ``_capture`` holds its result, ``_keep`` as much of the output as is wanted, and ``_live``
+  calls the function that watches.
 - ``_server`` is a process that is waited for (``_ready``, ``_listening``) and read on all
   the while (``_log``).
 """

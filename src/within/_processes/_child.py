@@ -33,6 +33,7 @@ from ._tree import (
     processor_time,
     signal_member,
 )
+from ._typed import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +93,7 @@ class Child:
         self.end_now()  # does nothing after an orderly end
 
     def __repr__(self) -> str:
-        return f"child {self.pid} {' '.join(map(str, self.args))!r}"
+        return f"child {self.pid} `{as_typed(self.args)}`"
 
     def __del__(self) -> None:
         if hasattr(self, "_released"):  # else it was interrupted while it was made

@@ -49,7 +49,6 @@ class Decoded:
         # then be silent for long. So a "\n" that comes later belongs to that line end.
         self._after_return = False
         self._state_after_return = False
-        self._only_skipped = False  # the bytes are such a "\n"
 
     def holds_text(self) -> bool:
         """Whether there is any text."""
@@ -76,8 +75,7 @@ class Decoded:
                 raise
             data, rest, final = data[:good], data[good:], False
             text = self._decoder.decode(data)
-        held = self.holds_text()
-        if not held and not self._only_skipped:
+        if not self.holds_text():
             # A new beginning: no character of the bytes before it is unread.
             pending, flag = state
             self._bytes = [pending] if pending else []
@@ -90,7 +88,6 @@ class Decoded:
             self._after_return = text[-1] == "\r"
         if skipped:
             text = text[1:]
-        self._only_skipped = not held and not text and (skipped or self._only_skipped)
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         if text:
@@ -217,7 +214,7 @@ class Decoded:
         self._at = 0
         self._bytes = []
         self._state = self._decoder.getstate()
-        self._is_final = self._only_skipped = False
+        self._is_final = False
         self._after_return = self._state_after_return = after_return
         return rest
 

@@ -123,6 +123,17 @@ class Dialogue:
                 the status, and the end of stderr.
             ValueError: For an empty text or a pattern that matches one; and if there
                 is no match within ``max_line`` characters, which then are still unread.
+
+        >>> import asyncio, within
+        >>> async def main():
+        ...     script = "printf 'Name: '; read -r name; echo Hello, $name"
+        ...     async with within.process("sh", "-c", script) as p:
+        ...         print(repr(await p.read_until(": ")))
+        ...         await p.write("Ann\\n")
+        ...         print(repr(await p.readline()))
+        >>> asyncio.run(main())
+        'Name: '
+        'Hello, Ann\\n'
         """
         reader = self._reader()
         found = await reader.read_until(wanted)
@@ -143,6 +154,18 @@ class Dialogue:
         ``"stderr"``. Two pipes keep no common order of what was written at about the same
         time; ``stderr=STDOUT`` does. An output that is not a pipe, or that another child
         reads, has no lines here.
+
+        >>> import asyncio, within
+        >>> async def main():
+        ...     script = "echo one; read -r _; echo two >&2"
+        ...     async with within.process("sh", "-c", script, stderr=within.PIPE) as p:
+        ...         async for source, line in p.output():
+        ...             print(source, repr(line))
+        ...             if source == "stdout":
+        ...                 await p.write("go on\\n")
+        >>> asyncio.run(main())
+        stdout 'one\\n'
+        stderr 'two\\n'
         """
         from ._output_lines import OutputLines
 
@@ -216,6 +239,14 @@ class Dialogue:
         If it is cancelled, the child runs on and nothing is lost: the call can be
         repeated without ``input``. What came so far is in ``interrupted`` of the block
         whose limit it was (T25).
+
+        >>> import asyncio, within
+        >>> async def main():
+        ...     async with within.process("tr", "a-z", "A-Z") as p:
+        ...         return await p.communicate("hello")
+        >>> done = asyncio.run(main())
+        >>> done.stdout, done.returncode
+        ('HELLO', 0)
         """
         from anyio.lowlevel import checkpoint
 

@@ -32,7 +32,7 @@ class OutputLines:
         rest: Rest,
         exiting: Exiting,
     ) -> None:
-        self._readers = readers[::-1]  # the order in which they are looked at
+        self._readers = readers
         self._outputs = outputs
         self._rest = rest
         self._exiting = exiting
@@ -66,9 +66,8 @@ class OutputLines:
                 await self._exiting.known()
                 raise StopAsyncIteration
             await checkpoint()
-            # The other one is looked at first, the next time: one that never stops must
-            # not hide it.
-            self._readers.reverse()
+            # All of what came before has been given, of both. So an output that never
+            # pauses cannot hide the other one.
             news = False
             for _, reader in self._readers:
                 if reader not in ended and (more := reader.more_now()) is not None:
