@@ -72,6 +72,7 @@ every_statement: tuple[model.Statement, ...] = (
     model.Get(0),
     model.Fail(),
     model.Ask(),
+    model.Await((0,), "gather"),
     model.Reschedule(0, 2.5),
     model.Reschedule(0, None),
     model.Cancel(0),
@@ -81,6 +82,7 @@ every_statement: tuple[model.Statement, ...] = (
     model.Block(2.5, quiet=True, shield=False, body=(model.Sleep(4),)),
     model.Scope(None, shield=True, body=()),
     model.Group(children=((model.Sleep(1),), ()), body=()),
+    model.TaskGroup(children=((model.Sleep(1),), ()), body=()),
     model.Finally(body=(), cleanup=(model.Sleep(1),)),
     model.Swallow(()),
     model.Catch(()),
@@ -110,3 +112,5 @@ async def a_program() -> None:
 def test_what_hypothesis_draws(program: model.Program) -> None:
     assert_type(testing.run(program.run, virtual_time=True), model.Trace)
     assert_type(model.programs(native=True).example(), model.Program)
+    shared = model.programs_of_shared_tasks(depth=2)
+    assert_type(shared.example(), model.Program)
