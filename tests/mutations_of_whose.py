@@ -45,7 +45,7 @@ WHOSE = [
     Mutation(
         "T6: measure a foreign cancellation by the moment of ours",
         BACKEND,
-        "since_ours = block.was_told and (is_ours or not exc.args)",
+        "since_ours = block.was_told and (is_ours or has_lost_message(exc))",
         "since_ours = block.was_told",
     ),
     Mutation(
@@ -141,7 +141,7 @@ WHOSE = [
     Mutation(
         "T22: take our cancellation for foreign where its message was lost",
         BACKEND,
-        "since_ours = block.was_told and (is_ours or not exc.args)",
+        "since_ours = block.was_told and (is_ours or has_lost_message(exc))",
         "since_ours = block.was_told and is_ours",
     ),
     Mutation(

@@ -48,6 +48,23 @@ def is_own(task: Task, exc: BaseException, reason_of: Any) -> bool:
     return any(is_own(task, member, reason_of) for member in members(exc))
 
 
+def has_lost_message(exc: BaseException) -> bool:
+    """Whether the cancellation ``exc`` may be ours although it has no reason.
+
+    A shared task gives it to its first waiter only, and a TaskGroup of CPython 3.13
+    cancels again without one. But an error that passes through a frame for the second
+    time was kept, and is older than our cancellation.
+    """
+    if exc.args:
+        return False
+    seen: set[int] = set()
+    traceback = exc.__traceback__
+    while traceback is not None and id(traceback.tb_frame) not in seen:
+        seen.add(id(traceback.tb_frame))
+        traceback = traceback.tb_next
+    return traceback is None
+
+
 def is_being_cancelled(task: Task, reached: Iterable[Any], reason_of: Any) -> bool:
     """Whether a foreign cancellation is on its way to ``task``, or is being handled
     there, so that ours would interrupt it (T6).

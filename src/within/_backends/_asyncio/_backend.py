@@ -12,7 +12,7 @@ from weakref import ref
 
 from ..._core import OpenBlocks
 from ._alarm import Alarm
-from ._attribution import is_own, takes_over
+from ._attribution import has_lost_message, is_own, takes_over
 from ._descriptors import Descriptors
 from ._pursuit import Pursuits
 from ._scopes import ANYIO, anyio_scopes
@@ -285,7 +285,7 @@ class AsyncioBackend:
         if not (block.was_told or is_ours):
             return False
         # T6: has somebody else cancelled the task since we did, or since entry?
-        since_ours = block.was_told and (is_ours or not exc.args)
+        since_ours = block.was_told and (is_ours or has_lost_message(exc))
         before = block.cancelling_before if since_ours else block.cancelling_at_entry
         foreign = task.cancelling() > before
         if not block.is_shield:
