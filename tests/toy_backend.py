@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import toy_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from within._backends import Backend
@@ -97,6 +98,11 @@ class ToyBackend:
         raise NotImplementedError
 
     def notify_closing(self, fd: int) -> None:
+        raise NotImplementedError
+
+    async def wait_for_call(
+        self, start: Callable[[Callable[[], None]], object]
+    ) -> None:
         raise NotImplementedError
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from .._core import Block
@@ -95,6 +96,19 @@ class Backend(Protocol):
 
     def notify_closing(self, fd: int) -> None:
         """Wake the tasks that wait for ``fd``, which is closed next."""
+        ...
+
+    # -- threads -----------------------------------------------------------
+
+    async def wait_for_call(
+        self, start: Callable[[Callable[[], None]], object]
+    ) -> None:
+        """Call ``start(wake)``, and return once any thread has called ``wake()``.
+
+        ``wake`` may be called any number of times, even before ``start`` returns. It
+        raises ``RuntimeError`` if the loop is closed. (Only used on Windows, where
+        there is no descriptor to wait for.)
+        """
         ...
 
 

@@ -14,6 +14,7 @@ import trio
 from .._errors import members
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from .._core import Block
@@ -137,6 +138,17 @@ class TrioBackend:
 
     def notify_closing(self, fd: int) -> None:
         trio.lowlevel.notify_closing(fd)
+
+    # -- threads -----------------------------------------------------------
+
+    async def wait_for_call(
+        self, start: Callable[[Callable[[], None]], object]
+    ) -> None:
+        token = trio.lowlevel.current_trio_token()
+        woken = trio.Event()
+        start(lambda: token.run_sync_soon(woken.set, idempotent=True))
+        with _RealTime():
+            await woken.wait()
 
     # -- behind the blocks -------------------------------------------------
 

@@ -13,8 +13,8 @@ from ._errors import OutputLimitExceeded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._child import Child
     from ._command import Command
+    from ._platform import Child
 
 # How much of the end of stderr goes into the note on a failure. In characters.
 _NOTE = 2000

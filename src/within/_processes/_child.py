@@ -67,6 +67,7 @@ class Child:
         # that is dropped would run on until the garbage collector comes by.
         self.ends: WeakSet[Closable] = WeakSet()
         self.on_signal: Callable[[int], None] | None = None
+        self.is_deaf = False  # on Windows: no signal but a kill can reach it
         self._command = command
         self._owner = os.getpid()
         self._own_group = plan.tree != "child"

@@ -6,20 +6,18 @@ and a pump moves what is left when the block ends. Either way they go through he
 
 from __future__ import annotations
 
-import os
+import sys
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._backends import current
-from ._pump import Pump, limited
+from ._platform import Pump, close_end, read_end, write_end, writing_backend
+from ._pump import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._backends._protocol import Backend
-    from ._child import Child
-    from ._files import Files
+    from ._platform import Child, Files, WritingBackend
     from ._rest import Rest
 
 # What a pipe holds on Linux unless told otherwise. In bytes.
@@ -52,7 +50,7 @@ class Output:
         *,
         rest: Rest | None = None,
         sink: Callable[[bytes], object] | None = None,
-        close: Callable[[int], object] = os.close,
+        close: Callable[[int], object] = close_end,
     ) -> None:
         self.fd = fd
         self.at_end = False
@@ -73,7 +71,7 @@ class Output:
         if self.fd < 0:
             return b""
         try:
-            data = os.read(self.fd, most)
+            data = read_end(self.fd, most)
         except BlockingIOError:
             return b"" if self.at_end else None
         self._note(data)
@@ -91,7 +89,7 @@ class Output:
     def move(self) -> int:
         """Move what is there to the sink; return the number of bytes. Does not wait."""
         try:
-            data = os.read(self.fd, self._chunk)
+            data = read_end(self.fd, self._chunk)
         except BlockingIOError:
             return 0
         if data:
@@ -165,24 +163,24 @@ class Input:
         fd: The descriptor; -1 once it is closed.
     """
 
-    def __init__(self, fd: int, close: Callable[[int], object] = os.close) -> None:
+    def __init__(self, fd: int, close: Callable[[int], object] = close_end) -> None:
         self.fd = fd
         self._close = close
         self._chunk = _CHUNK
         self._data = memoryview(b"")
         self._pump: Pump | None = None
-        self._backend: Backend | None = None
+        self._backend: WritingBackend | None = None
 
     def write(self, data: memoryview) -> int:
         """Write what the pipe takes without waiting; return the number of bytes."""
         try:
-            return os.write(self.fd, data)
+            return write_end(self.fd, data)
         except BlockingIOError:
             return 0
 
     async def wait(self) -> None:
         """Wait until the pipe takes more, or is closed."""
-        self._backend = current()
+        self._backend = writing_backend()
         await self._backend.wait_writable(self.fd)
 
     def feed(self, pump: Pump, data: bytes) -> None:
@@ -248,7 +246,9 @@ def enlarge(fd: int) -> int:
 
     A pipe that does not have the default size was asked for, and stays as it is.
     """
-    import fcntl  # not on Windows, which check_command() refuses
+    if sys.platform == "win32":  # its size is set when it is made
+        return _LARGE
+    import fcntl
 
     get_size = getattr(fcntl, "F_GETPIPE_SZ", None)  # Linux
     set_size = getattr(fcntl, "F_SETPIPE_SZ", None)

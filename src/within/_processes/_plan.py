@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,7 +76,7 @@ class Stop:
         number: Any = self.signal
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"signal is {number!r}: give one of signal.Signals")
-        if self.signal not in signals.valid_signals():
+        if self.signal not in _valid_signals():
             raise ValueError(f"signal is {self.signal!r}: there is no such signal")
         if self.tree not in ("child", "group", "all"):
             raise ValueError(
@@ -83,6 +84,16 @@ class Stop:
             )
         if self.first not in ("tree", "child"):
             raise ValueError(f'first is {self.first!r}: give "tree" or "child"')
+
+
+def _valid_signals() -> set[int]:
+    if sys.platform == "win32":  # the set has only those that a program can raise
+        return {
+            *signals.valid_signals(),
+            signals.CTRL_C_EVENT,
+            signals.CTRL_BREAK_EVENT,
+        }
+    return set(signals.valid_signals())
 
 
 def check_stop(stop: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal as signals
 from codecs import getincrementaldecoder
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -10,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._backends import current
 from .._contexts import opening
-from ._child import Child
 from ._command import Command, check_command, check_files, check_text
-from ._descriptors import Descriptors
 from ._ends import Ends
 from ._plan import Stop, check_stop
-from ._pump import Pump
+from ._platform import KILL, Child, Pump, until_exit
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
 
@@ -169,12 +166,7 @@ class Process:
                     f"{self!r} could not be killed and was left to itself: its exit "
                     "can no longer be noticed"
                 )
-            # Each waiter has a copy of its own: there may be several, and another task
-            # may reap the child, and close all of its descriptors, before we run again.
-            with Descriptors() as own:
-                exit_fd = own.open(os.dup, child.exit_fd)
-                while not child.has_exited():
-                    await current().wait_readable(exit_fd)
+            await until_exit(child.exit_fd, child.has_exited)
         if not self._stopping and child.is_gone():
             child.reap()
         assert child.returncode is not None
@@ -200,7 +192,7 @@ class Process:
 
     def kill(self) -> None:
         """Send SIGKILL to the child."""
-        self.send_signal(signals.SIGKILL)
+        self.send_signal(KILL)
 
     # -- its end -----------------------------------------------------------
 

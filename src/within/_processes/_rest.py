@@ -6,12 +6,11 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from ._tree import is_running
+from ._platform import is_running
 
 if TYPE_CHECKING:
-    from ._child import Child
     from ._plan import Stop
-    from ._pump import Pump
+    from ._platform import Child, Pump
 
 
 class Rest:

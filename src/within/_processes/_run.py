@@ -12,12 +12,11 @@ from .._clock import current_time
 from .._errors import message, note_interrupted
 from .._timeouts import Timeout
 from ._capture import Capture, Text
-from ._child import Child
 from ._command import Command, check_command, check_files, check_text
 from ._ends import Ends
 from ._errors import ProcessTimeout
 from ._plan import Stop, check_stop
-from ._pump import Pump
+from ._platform import Child, Pump
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
 

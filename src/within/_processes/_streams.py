@@ -6,7 +6,6 @@ when a process is opened.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from anyio import (
@@ -17,6 +16,8 @@ from anyio import (
 )
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.lowlevel import checkpoint
+
+from ._platform import set_blocking
 
 if TYPE_CHECKING:
     from ._ends import Input, Output
@@ -50,13 +51,13 @@ class ReceiveStream(ByteReceiveStream):
         if self._source.fd < 0:
             raise ValueError(f"{self!r} cannot be handed over: it is closed")
         with self._guard:  # BusyResourceError while another task reads
-            os.set_blocking(self._source.fd, True)
+            set_blocking(self._source.fd, True)
         return self._source.fd
 
     def take_back(self) -> None:
         """The other child was not started."""
         if self._source.fd >= 0:
-            os.set_blocking(self._source.fd, False)
+            set_blocking(self._source.fd, False)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.
