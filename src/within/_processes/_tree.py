@@ -38,7 +38,7 @@ _CHUNK = 65536
 
 # Nothing in /proc blocks. The flag shows that to tools that watch for blocking reads on
 # a loop (BlockBuster).
-_READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+_READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")
