@@ -17,7 +17,8 @@ def public_attributes(kind: type[object]) -> set[str]:
         classes = kind.__mro__[: kind.__mro__.index(Block)]
         public = set[str]().union(*map(_defined_in, classes))
         return public - _defined_in(Block) | {"name"}
-    return _defined_in(kind)
+    ours = [it for it in kind.__mro__ if it.__module__.startswith("within")]
+    return set[str]().union(*map(_defined_in, ours))
 
 
 def _defined_in(kind: type[object]) -> set[str]:

@@ -140,31 +140,43 @@ def test_importing_within_loads_no_loop_and_no_test_tool() -> None:
 
 
 def test_the_public_names_are_exactly_these() -> None:
-    assert sorted(within.__all__) == sorted(
-        [
-            "Timeout",
-            "timeout",
-            "timeout_at",
-            "move_on_after",
-            "move_on_at",
-            "shield",
-            "current_time",
-            "current_effective_deadline",
-            "DeadlineExceeded",
-            "ProcessTimeout",
-            "process",
-            "run",
-            "Process",
-            "Completed",
-            "Stop",
-            "opening",
-            "running",
-        ]
-    )
-    for name in within.__all__:
+    functions = {
+        "timeout",
+        "timeout_at",
+        "move_on_after",
+        "move_on_at",
+        "shield",
+        "current_time",
+        "current_effective_deadline",
+        "process",
+        "run",
+        "opening",
+        "running",
+    }
+    classes = {
+        "Timeout",
+        "DeadlineExceeded",
+        "ProcessTimeout",
+        "IncompleteOutput",
+        "Process",
+        "Completed",
+        "Usage",
+        "Stop",
+        "Opening",
+        "PopenOptions",
+        "ProcessOptions",
+        "ReceiveStream",
+        "SendStream",
+    }
+    others = {"PIPE", "DEVNULL", "STDOUT", "File", "Word"}
+    assert set(within.__all__) == functions | classes | others
+    assert len(within.__all__) == len(set(within.__all__))
+    for name in functions | classes:
         found = getattr(within, name)
         assert found.__module__ == "within"
         assert found.__doc__, f"{name} is not documented"
+    for name in others:
+        assert hasattr(within, name)
     # pytest adds names with an "@" to modules that it has rewritten.
     public = {name for name in vars(within) if name.isidentifier() and name[0] != "_"}
     assert public - set(within.__all__) <= {"testing"}

@@ -12,7 +12,7 @@ from children import FOREVER, alive
 
 import within
 from within import process
-from within._processes import _ends, _lines, _streams
+from within._processes import _ends, _streams, _text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -30,12 +30,12 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(
-    "part", [_ends.Ends, _streams.SendStream, _streams.ReceiveStream, _lines.Lines]
+    "part", [_ends.Ends, _streams.SendStream, _streams.ReceiveStream, _text.TextReader]
 )
 async def test_p14_a_handler_raises_after_the_child_was_started(
     part: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: object, *args: Any) -> None:
+    def interrupted(self: object, *args: Any, **options: Any) -> None:
         raise Interrupted
 
     monkeypatch.setattr(part, "__init__", interrupted)

@@ -295,7 +295,7 @@ async def test_p13_usage_is_the_childs_own() -> None:
 
 async def test_repr_says_what_runs_and_how_it_ended() -> None:
     async with process("sh", "-c", "read x; exit 3") as child:
-        assert repr(child) == f"<Process {child.pid} 'sh -c read x; exit 3' running>"
+        assert repr(child) == f"<Process {child.pid} `sh -c 'read x; exit 3'` running>"
         assert child.args == ("sh", "-c", "read x; exit 3")
         assert child.stdin is not None
         await child.stdin.aclose()

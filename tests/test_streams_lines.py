@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 import within
 from within import process
 from within._processes._ends import Output
-from within._processes._lines import Lines
 from within._processes._streams import ReceiveStream
+from within._processes._text import TextReader
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -44,8 +44,8 @@ class Wire:
 
     def lines(
         self, encoding: str = "utf-8", errors: str = "strict", limit: int | None = None
-    ) -> Lines:
-        return Lines(self.reading, encoding, errors, limit)
+    ) -> TextReader:
+        return TextReader(self.reading, encoding, errors, limit)
 
     def write(self, data: bytes) -> None:
         assert os.write(self.writing, data) == len(data)
@@ -238,16 +238,18 @@ async def test_p10_max_line_is_the_same_however_the_line_is_cut(cut: int) -> Non
     assert got == ["ääääö\n"]
 
 
-async def test_p10_after_a_line_beyond_max_line_the_bytes_are_still_to_be_had() -> None:
-    """As the error says, the pipe can be read in pieces from there."""
+async def test_p10_a_line_beyond_max_line_can_be_read_in_pieces() -> None:
+    """As the error says. Nothing of it is lost, neither as text nor as bytes."""
     async with process("sh", "-c", "echo much too long; cat", max_line=5) as child:
         for _ in range(2):
             with pytest.raises(ValueError, match="max_line=5"):
                 await line(child)
-        assert child.stdin is not None
-        assert child.stdout is not None
-        await child.stdin.send(b"more")
-        assert await child.stdout.receive() == b"more"
+        assert await child.read(5) == "much "
+        with pytest.raises(ValueError, match="max_line=5"):
+            await child.readline()
+        assert await child.stdout.receive() == b"too long\n"
+        await child.write("more\n")
+        assert await child.readline() == "more\n"
 
 
 async def test_p10_the_end_comes_again_and_again() -> None:

@@ -4,13 +4,26 @@ They work the same on asyncio, uvloop and trio. See the README for a tour, and t
 docstrings for the rest. ``within.testing`` is imported on its own.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from ._clock import current_effective_deadline, current_time
-from ._contexts import opening, running
+from ._contexts import Opening, opening, running
 from ._processes._errors import ProcessTimeout
+from ._processes._incomplete import IncompleteOutput
+from ._processes._open import process
+from ._processes._options import (
+    DEVNULL,
+    PIPE,
+    STDOUT,
+    File,
+    PopenOptions,
+    ProcessOptions,
+    Word,
+)
 from ._processes._plan import Stop
-from ._processes._process import Process, process
+from ._processes._process import Process
 from ._processes._run import run
-from ._results import Completed
+from ._results import Completed, Usage
 from ._timeouts import (
     DeadlineExceeded,
     Timeout,
@@ -21,13 +34,28 @@ from ._timeouts import (
     timeout_at,
 )
 
+if _TYPE_CHECKING:
+    from ._processes._streams import ReceiveStream, SendStream
+
 __all__ = [
+    "DEVNULL",
+    "PIPE",
+    "STDOUT",
     "Completed",
     "DeadlineExceeded",
+    "File",
+    "IncompleteOutput",
+    "Opening",
+    "PopenOptions",
     "Process",
+    "ProcessOptions",
     "ProcessTimeout",
+    "ReceiveStream",
+    "SendStream",
     "Stop",
     "Timeout",
+    "Usage",
+    "Word",
     "current_effective_deadline",
     "current_time",
     "move_on_after",
@@ -41,7 +69,18 @@ __all__ = [
     "timeout_at",
 ]
 
+
+def __getattr__(name: str) -> object:
+    # Their base classes are anyio's, which is imported when a process is opened.
+    if name in ("ReceiveStream", "SendStream"):
+        from ._processes import _streams
+
+        return getattr(_streams, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 # Tracebacks, repr() and pickles give the module from which users import a name, not
 # the private one that defines it.
 for _name in __all__:
-    globals()[_name].__module__ = __name__
+    if isinstance(globals().get(_name), type) or callable(globals().get(_name)):
+        globals()[_name].__module__ = __name__

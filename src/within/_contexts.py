@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 M = TypeVar("M", bound="MutableMapping[Any, Any]")
 
 
@@ -62,7 +63,7 @@ class running(Generic[M]):  # noqa: N801  # it is used like a function
         self.__exit__(exc_type, exc, traceback)
 
 
-class Opening(Generic[T]):
+class Opening(Generic[T_co]):
     """A resource about to be opened: await it or enter it, once.
 
     If it is awaited, the caller closes the resource. If it is entered, the block closes
@@ -72,8 +73,8 @@ class Opening(Generic[T]):
 
     __slots__ = ("__weakref__", "_coroutine", "_resource", "_what")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], what: str) -> None:
-        self._coroutine: Coroutine[Any, Any, T] | None = coroutine
+    def __init__(self, coroutine: Coroutine[Any, Any, T_co], what: str) -> None:
+        self._coroutine: Coroutine[Any, Any, T_co] | None = coroutine
         self._what = what
         self._resource: Any = None
 
@@ -81,7 +82,7 @@ class Opening(Generic[T]):
         state = "opened" if self._coroutine is None else "not opened yet"
         return f"<{self._what}(...) {state}>"
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[Any, Any, T_co]:
         # If it is never called, Python itself warns that the coroutine was never
         # awaited, and names it.
         coroutine, self._coroutine = self._coroutine, None
@@ -92,13 +93,13 @@ class Opening(Generic[T]):
             )
         return coroutine.__await__()
 
-    async def __aenter__(self) -> T:
+    async def __aenter__(self) -> T_co:
         opened = await self
         self._resource = resource = cast("Any", opened)
         if not hasattr(resource, "__aexit__"):
             return opened
         try:
-            entered: T = await resource.__aenter__()
+            entered: T_co = await resource.__aenter__()
             return entered
         except BaseException:
             # The block was not entered, so nothing else closes what was opened.

@@ -6,13 +6,13 @@ This code never runs. Both checkers must report an error on each `type: ignore` 
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, Unpack, assert_type
 
-from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.text import TextReceiveStream
 
 import within
@@ -103,16 +103,14 @@ either_clause_catches_it: tuple[
 
 
 async def entered() -> None:
-    async with within.process("cat", "-n", stderr=subprocess.PIPE, max_line=80) as p:
-        assert_type(p, within.Process)
+    async with within.process("cat", "-n", stderr=within.PIPE, max_line=80) as p:
         async for line in p:
             assert_type(line, str)
-        assert p.stdout is not None
         async for part in p.stdout:
             assert_type(part, bytes)
-        assert p.stdin is not None
         await p.stdin.send(b"bytes")
         await p.stdin.send("words")  # type: ignore[arg-type]
+        assert_type(await p.stderr.receive(), bytes)
         # They are anyio streams, so anyio can wrap them.
         async for words in TextReceiveStream(p.stdout):
             assert_type(words, str)
@@ -120,10 +118,9 @@ async def entered() -> None:
 
 async def awaited() -> within.Process:
     p = await within.process("cat", encoding="latin-1", errors="replace")
-    assert_type(p, within.Process)
     assert_type(await p.aclose(), None)
     async with p as same:
-        assert_type(same, within.Process)
+        assert_type(same.stdin, within.SendStream)
     return p
 
 
@@ -131,34 +128,125 @@ async def iterated(p: within.Process) -> list[str]:
     return [line async for line in p]
 
 
+async def the_streams_are_there_where_the_files_are_pipes(fd: int) -> None:
+    async with within.process("cat") as p:
+        assert_type(p.stdin, within.SendStream)
+        assert_type(p.stdout, within.ReceiveStream)
+        assert_type(p.stderr, within.ReceiveStream | None)
+    async with within.process("cat", stdin=within.DEVNULL, stderr=within.PIPE) as p2:
+        assert_type(p2.stdin, within.SendStream | None)
+        assert_type(p2.stdout, within.ReceiveStream)
+        assert_type(p2.stderr, within.ReceiveStream)
+    async with within.process("cat", stdout=fd, stderr=within.STDOUT) as p3:
+        assert_type(p3.stdin, within.SendStream)
+        assert_type(p3.stdout, within.ReceiveStream | None)
+    async with within.process("cat", stdout=None, stderr=within.PIPE) as p4:
+        assert_type(p4.stdout, within.ReceiveStream | None)
+        assert_type(p4.stderr, within.ReceiveStream)
+    async with within.process("cat", stdin=fd, stdout=within.DEVNULL) as p5:
+        assert_type(p5.stdout, within.ReceiveStream | None)
+    async with within.process("a", stdin=None, stdout=None, stderr=within.PIPE) as p6:
+        assert_type(p6.stderr, within.ReceiveStream)
+    # To a type checker, the PIPE of subprocess is any number.
+    async with within.process("cat", stdin=None, stderr=subprocess.PIPE) as p7:
+        assert_type(p7.stdin, within.SendStream | None)
+        assert_type(p7.stdout, within.ReceiveStream)
+        assert_type(p7.stderr, within.ReceiveStream | None)
+
+
 async def attributes_of_a_process(p: within.Process) -> None:
     assert_type(p.pid, int)
     assert_type(p.args, tuple[str | bytes, ...])
     assert_type(p.returncode, int | None)
-    assert_type(p.stdin, ByteSendStream | None)
-    assert_type(p.stdout, ByteReceiveStream | None)
-    assert_type(p.stderr, ByteReceiveStream | None)
+    assert_type(p.stdin, within.SendStream | None)
+    assert_type(p.stdout, within.ReceiveStream | None)
+    assert_type(p.stderr, within.ReceiveStream | None)
     assert_type(await p.wait(), int)
     assert_type(p.send_signal(signal.SIGHUP), None)
     assert_type(p.send_signal(signal.SIGHUP, tree=True), None)
     assert_type(p.terminate(), None)
     assert_type(p.kill(), None)
     if p.usage is not None:
-        assert_type(p.usage.max_rss, int)
+        assert_type(p.usage, within.Usage)
+
+
+async def text_of_a_process(p: within.Process) -> None:
+    assert_type(await p.readline(), str)
+    assert_type(await p.read(), str)
+    assert_type(await p.read(100), str)
+    assert_type(await p.read_until("> "), str)
+    assert_type(await p.read_until(re.compile(r"\d+> ")), str)
+    assert_type(await p.write("words"), None)
+    assert_type(await p.write(b"bytes"), None)
+    assert_type(await p.communicate(), within.Completed[str])
+    assert_type(await p.communicate("words"), within.Completed[str])
+    assert_type(await p.communicate(b"bytes"), within.Completed[str])
+    async for source, line in p.output():
+        assert_type(source, Literal["stdout", "stderr"])
+        assert_type(line, str)
+
+
+async def an_incomplete_output(p: within.Process) -> None:
+    try:
+        await p.read_until("> ")
+    except within.IncompleteOutput as error:
+        assert_type(error.wanted, str | re.Pattern[str])
+        assert_type(error.output, str)
+        assert_type(error.stderr, str)
+        assert_type(error.returncode, int | None)
+        assert_type(error.cmd, Any)
+
+
+an_end_of_file: type[EOFError] = within.IncompleteOutput
+
+
+async def a_pipeline_of_three_stages() -> int:
+    async with (
+        within.process("ls", stdin=None) as first,
+        within.process("sort", stdin=first.stdout) as second,
+        within.process("head", stdin=second.stdout) as third,
+    ):
+        await within.run("tail", stdin=third.stdout)
+        return await third.wait()
+
+
+async def one_stage(
+    source: within.File, *command: within.Word, **options: Unpack[within.ProcessOptions]
+) -> within.Process:
+    """A wrapper that passes everything on."""
+    opened: within.Opening[within.Process] = within.process(
+        *command, stdin=source, stdout=within.PIPE, **options
+    )
+    return await opened
+
+
+async def popen_options(**options: Unpack[within.PopenOptions]) -> within.Process:
+    return await within.process("ls", **options)
+
+
+def needs_its_output(
+    p: within.Process[within.SendStream | None, within.ReceiveStream],
+) -> within.ReceiveStream:
+    return p.stdout
 
 
 async def wrong_use_of_a_process(p: within.Process) -> None:
     await p.stdin.send(b"")  # type: ignore[union-attr]
+    await p.write(5)  # type: ignore[arg-type]
+    await p.read_until(b"> ")  # type: ignore[arg-type]
+    await p.read_until(re.compile(b"> "))  # type: ignore[arg-type]
+    needs_its_output(p)  # type: ignore[arg-type]
     p.returncode = 0  # type: ignore[misc]
     for _ in p:  # type: ignore[attr-defined]
         pass
 
 
 async def wrong_arguments_of_process() -> None:
-    within.process(5)  # type: ignore[arg-type]
-    within.process("ls", shell=True)  # type: ignore[call-arg]
-    within.process("ls", text=True)  # type: ignore[call-arg]
+    within.process(5)  # type: ignore[call-overload]
+    within.process("ls", shell=True)  # type: ignore[call-overload]
+    within.process("ls", text=True)  # type: ignore[call-overload]
     within.process("ls", env={"A": 1})  # type: ignore[dict-item]
+    within.process("ls", stdin="file")  # type: ignore[call-overload]
     with within.process("ls"):  # type: ignore[attr-defined]
         pass
 

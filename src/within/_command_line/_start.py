@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._processes._command import Command
-from .._processes._process import start
+from .._processes._open import start
 from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from ._options import Failure
 

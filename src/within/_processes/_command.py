@@ -11,32 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-    from typing import TypedDict
+    from collections.abc import Mapping
 
-    from _typeshed import HasFileno
-
-    Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-
-    # PIPE, DEVNULL, a descriptor, an open file, or None for our own.
-    File = int | HasFileno | None
-
-    class PopenOptions(TypedDict, total=False):
-        """Options with the meaning that they have for :class:`subprocess.Popen`."""
-
-        executable: Word | None
-        close_fds: bool
-        pass_fds: Collection[int]
-        pipesize: int | None
-        restore_signals: bool
-        start_new_session: bool
-        preexec_fn: Callable[[], object] | None
-        umask: int
-        user: str | int | None
-        group: str | int | None
-        extra_groups: Iterable[str | int] | None
-        creationflags: int
-
+    from ._options import Word
 
 # Options of subprocess.Popen that have the same meaning here. The others are
 # refused, each with the way out where there is one.

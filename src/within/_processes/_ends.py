@@ -15,7 +15,7 @@ from ._platform import Pump, close_end, read_end, write_end, writing_backend
 from ._pump import limited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ._platform import Child, Files, WritingBackend
     from ._rest import Rest
@@ -63,6 +63,7 @@ class Output:
         self._chunk = _CHUNK
         self._pumps: list[Pump] = []
         self._waiter: Pump | None = None  # for readers; made when one has to wait
+        self._shared: Pump | None = None  # for one that reads another pipe as well
 
     def read(self, most: int) -> bytes | None:
         """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet."""
@@ -83,8 +84,36 @@ class Output:
         A cancelled call loses nothing (P11): what was not returned is still here.
         """
         while (data := self.read(most)) is None:
-            await self._wait()
+            if self._waiter is None:
+                self._waiter = Pump()
+                self._waiter.wake_at(self.fd)
+            await wait_for_any([self], self._waiter, self._rest)
         return data
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was read, for the next reader."""
+        if data:
+            self._held.appendleft(data)
+            self._size += len(data)
+
+    def take_held(self) -> bytes:
+        """All that waits here, without what is in the pipe."""
+        data = b"".join(self._held)
+        self._held.clear()
+        self._size = 0
+        return data
+
+    def end_held(self, most: int) -> bytes:
+        """The last ``most`` bytes that have come, without reading them."""
+        while self.fd >= 0 and self._size < _MOST_HELD and self.move():
+            pass
+        return b"".join(self._held)[-most:]
+
+    def share(self, pump: Pump) -> None:
+        """Let ``pump`` end its wait when there is something, or this is closed."""
+        if self.fd >= 0 and not self.at_end:
+            self._shared = pump
+            pump.wake_at(self.fd)
 
     def move(self) -> int:
         """Move what is there to the sink; return the number of bytes. Does not wait."""
@@ -112,28 +141,10 @@ class Output:
             return
         for pump in self._pumps:
             pump.forget(fd)
-        if self._waiter is not None:
-            self._waiter.close()
+        for waiter in (self._waiter, self._shared):
+            if waiter is not None:
+                waiter.close()
         self._close(fd)
-
-    async def _wait(self) -> None:
-        rest = self._rest
-        if self._waiter is None:
-            self._waiter = Pump()
-            self._waiter.wake_at(self.fd)
-        if rest is None:
-            await self._waiter.once()
-        elif not rest.has_begun:
-            if rest.child_has_exited(self._waiter):
-                rest.begin()  # look again first, for what came before the exit
-            else:
-                await self._waiter.once()
-        elif (seconds := rest.left()) > 0:
-            self._waiter.unwatch()  # another task may have noticed the exit
-            with limited(seconds, self._waiter):
-                await self._waiter.once()
-        else:
-            self.at_end = True
 
     def _note(self, data: bytes) -> None:
         self.was_read = True
@@ -154,6 +165,29 @@ class Output:
             data = data[:most]
         self._size -= len(data)
         return data
+
+
+async def wait_for_any(
+    outputs: Iterable[Output], waiter: Pump, rest: Rest | None
+) -> None:
+    """Wait with ``waiter`` until one of ``outputs`` has something, or they are over.
+
+    It may also return earlier, so look at all of them again.
+    """
+    if rest is None:
+        await waiter.once()
+    elif not rest.has_begun:
+        if rest.child_has_exited(waiter):
+            rest.begin()  # look again first, for what came before the exit
+        else:
+            await waiter.once()
+    elif (seconds := rest.left()) > 0:
+        waiter.unwatch()  # another task may have noticed the exit
+        with limited(seconds, waiter):
+            await waiter.once()
+    else:
+        for output in outputs:
+            output.at_end = True
 
 
 class Input:
@@ -183,9 +217,21 @@ class Input:
         self._backend = writing_backend()
         await self._backend.wait_writable(self.fd)
 
-    def feed(self, pump: Pump, data: bytes) -> None:
-        """Have ``pump`` write ``data``, and then close the pipe."""
+    def leave(self, data: bytes) -> None:
+        """Leave ``data`` here, to be written by the next pump."""
         self._data = memoryview(data)
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether some of what it was fed has not been written."""
+        return bool(self._data)
+
+    def feed(self, pump: Pump, data: bytes = b"") -> None:
+        """Have ``pump`` write ``data``, or what it was left with, and close the pipe."""
+        if self.fd < 0:
+            return
+        if data:
+            self.leave(data)
         self._pump = pump
         pump.fill(self)
 

@@ -1,41 +1,60 @@
-"""A child for the length of a block: entered, awaited, iterated (P1)."""
+"""A running child and its end: what :func:`process` gives (P1)."""
 
 from __future__ import annotations
 
 import signal as signals
-from codecs import getincrementaldecoder
-from subprocess import DEVNULL, PIPE, STDOUT
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from .._backends import current
-from .._contexts import opening
-from ._command import Command, check_command, check_files, check_text
+from ._capture import Text
+from ._dialogue import Dialogue
 from ._ends import Ends
-from ._plan import Stop, check_stop
+from ._exiting import Exiting
+from ._options import DEVNULL, PIPE, STDOUT
 from ._platform import KILL, Child, Pump, until_exit
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
+from ._typed import as_typed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import Self, cast
 
-    from anyio.abc import ByteReceiveStream, ByteSendStream
+    from typing_extensions import TypeVar
 
     from .._results import Usage
-    from ._command import File, PopenOptions, Word
-    from ._lines import Lines
+    from ._command import Command
+    from ._plan import Stop
     from ._streams import ReceiveStream, SendStream
 
+    # A stream where the file was PIPE; without an argument, nothing is known of it.
+    In_co = TypeVar("In_co", default=SendStream | None, covariant=True)
+    Out_co = TypeVar("Out_co", default=ReceiveStream | None, covariant=True)
+    Err_co = TypeVar("Err_co", default=ReceiveStream | None, covariant=True)
+else:
+    from typing import TypeVar, cast
 
-class Process:
+    In_co = TypeVar("In_co", covariant=True)
+    Out_co = TypeVar("Out_co", covariant=True)
+    Err_co = TypeVar("Err_co", covariant=True)
+
+
+class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     """A running child process; :func:`process` makes it.
 
     ``stdin``, ``stdout`` and ``stderr`` are anyio streams of bytes, or ``None``
-    where they were not ``PIPE``. ``async for line in process`` reads the text lines
-    of stdout. The streams end when every writer has closed the pipe, or when the child
-    has exited and nothing more has come for a moment (see :class:`Stop`).
+    where they were not ``PIPE``. Text is read and written with the methods of the process
+    itself: :meth:`readline`, :meth:`read`, :meth:`read_until`, :meth:`output` and
+    :meth:`write`; ``async for line in process`` reads the lines of stdout. All of them
+    can be mixed, because they share one buffer (P22).
+
+    The output ends when every writer has closed the pipe, or when the child has exited
+    and nothing more has come for a moment (see :class:`Stop`). Once the text has ended,
+    ``returncode`` is known, unless the child has only closed its output and runs on.
+
+    To type checkers, it is generic in the types of its three streams. ``Process`` alone
+    stands for every one of them.
     """
 
     def __init__(
@@ -46,30 +65,19 @@ class Process:
         text: tuple[str, str, int | None],
         on_signal: Callable[[int], None] | None = None,
     ) -> None:
-        from ._lines import Lines
-        from ._streams import ReceiveStream, SendStream
-
+        self._command = command
         self._child = child = Child(command, plan)
         child.on_signal = on_signal
         self._plan = plan
-        self._stdin: SendStream | None = None
-        self._stdout: ReceiveStream | None = None
-        self._stderr: ReceiveStream | None = None
-        self._lines: Lines | None = None
+        self._text = Text(*text[:2])
         self._rest = Rest(child, plan)
         # Some of its output goes where we cannot watch it.
         self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
         self._stopping = 0
         self._closed = False
         try:
-            self._ends = ends = Ends(child, child.start(*files), self._rest)
-            if ends.stdin is not None:
-                self._stdin = SendStream(ends.stdin)
-            if ends.stdout is not None:
-                self._stdout = ReceiveStream(ends.stdout)
-                self._lines = Lines(self._stdout, *text)
-            if ends.stderr is not None:
-                self._stderr = ReceiveStream(ends.stderr)
+            self._ends = Ends(child, child.start(*files), self._rest)
+            self._open_streams(text[2], Exiting(child, plan))
         except BaseException:  # P14: a signal handler may raise after the start
             child.end_now()
             raise
@@ -106,19 +114,19 @@ class Process:
         return self._child.usage
 
     @property
-    def stdin(self) -> ByteSendStream | None:
+    def stdin(self) -> In_co:
         """The child's standard input."""
-        return self._stdin
+        return cast("In_co", self._stdin)
 
     @property
-    def stdout(self) -> ByteReceiveStream | None:
+    def stdout(self) -> Out_co:
         """The child's standard output."""
-        return self._stdout
+        return cast("Out_co", self._stdout)
 
     @property
-    def stderr(self) -> ByteReceiveStream | None:
+    def stderr(self) -> Err_co:
         """The child's standard error."""
-        return self._stderr
+        return cast("Err_co", self._stderr)
 
     def __repr__(self) -> str:
         code = self.returncode
@@ -130,18 +138,9 @@ class Process:
             state = f"ended by signal {-code}"
         else:
             state = f"exited with {code}"
-        command = " ".join(map(str, self.args))
-        return f"<Process {self.pid} {command!r} {state}>"
+        return f"<Process {self.pid} `{as_typed(self.args)}` {state}>"
 
     # -- what it does ------------------------------------------------------
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        if self._lines is None:
-            raise TypeError(
-                f"{self!r} was not started with stdout=PIPE: there is no pipe to read "
-                "lines from"
-            )
-        return self._lines
 
     async def wait(self) -> int:
         """Wait until the child exits, and return its ``returncode``.
@@ -258,89 +257,3 @@ def _is_running_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-@opening
-def process(
-    *command: Word,
-    stdin: File = PIPE,
-    stdout: File = PIPE,
-    stderr: File = None,
-    cwd: Word | None = None,
-    env: Mapping[str, str] | None = None,
-    stop: Stop = Stop(),  # noqa: B008  # frozen
-    encoding: str = "utf-8",
-    errors: str = "strict",
-    max_line: int | None = None,
-    **popen_options: Unpack[PopenOptions],
-) -> Coroutine[Any, Any, Process]:
-    """Start a child process that does not outlive its block.
-
-    ``async with process(...) as p`` ends the child with the block. After
-    ``p = await process(...)`` you have to end it with ``await p.aclose()``.
-
-    On a terminal, the child is in a background process group. The kernel stops it if it
-    asks for a password at ``/dev/tty``. With ``start_new_session=True`` it has no
-    terminal, and such a command fails at once; with ``Stop(tree="child")`` it stays in
-    our group and can ask.
-
-    Args:
-        command: The program and its arguments, one by one; there is no shell.
-        stdin, stdout, stderr: As for :class:`subprocess.Popen`.
-        cwd: The directory to run it in.
-        env: Its whole environment; ``None`` to inherit ours.
-        stop: How to end it.
-        encoding, errors: For decoding the lines of stdout.
-        max_line: The longest line to accept, in characters; ``None`` for any length.
-        popen_options: More options, with the meaning that they have for
-            :class:`subprocess.Popen`: ``executable``, ``close_fds``, ``pass_fds``,
-            ``pipesize``, ``restore_signals``, ``start_new_session``, ``preexec_fn``,
-            ``umask``, ``user``, ``group``, ``extra_groups``.
-
-    Raises:
-        OSError: If it cannot be started; the error names the file or the directory.
-        ValueError: For no command, an empty program, or a NUL.
-        TypeError: For arguments of another type, and options that make no sense.
-        NotImplementedError: On Windows.
-
-    >>> import asyncio, within
-    >>> async def main():
-    ...     async with within.process("printf", "one\\\\ntwo\\\\n") as p:
-    ...         async for line in p:
-    ...             print(repr(line))
-    ...     print(p.returncode)
-    >>> asyncio.run(main())
-    'one\\n'
-    'two\\n'
-    0
-    """
-    check_stop(stop)
-    checked = check_command(command, {"cwd": cwd, "env": env, **popen_options})
-    check_files(stdin, stdout, stderr)
-    check_text(encoding, errors)
-    getincrementaldecoder(encoding)(errors)
-    if max_line is not None and max_line < 1:
-        raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
-    return start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))
-
-
-async def start(
-    command: Command,
-    plan: Stop,
-    files: tuple[Any, Any, Any] = (None, None, None),
-    text: tuple[str, str, int | None] = ("utf-8", "strict", None),
-    on_signal: Callable[[int], None] | None = None,
-) -> Process:
-    """Start a command that has been checked. The command line calls this as well.
-
-    The option ``process_group`` of ``command`` is the number of a group that the child
-    joins instead of getting a new one. The group is ended with the child. Its leader
-    must be a child of ours that is reaped later than this one, or its number could be
-    reused while we signal it (P5).
-
-    ``on_signal`` is called with each signal that the stop sequence sends.
-    """
-    from anyio.lowlevel import checkpoint
-
-    await checkpoint()  # a task that is cancelled starts nothing
-    return Process(command, plan, files, text, on_signal)

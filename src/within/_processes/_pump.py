@@ -60,7 +60,11 @@ class Source(End, Protocol):
 
 
 class Pump:
-    """A set of descriptors, and what to do when each of them is ready."""
+    """A set of descriptors, and what to do when each of them is ready.
+
+    Attributes:
+        is_closed: It was closed, and nothing can be waited for any more.
+    """
 
     def __init__(self) -> None:
         # PollSelector and the like have no descriptor to wait for; every system
@@ -70,7 +74,7 @@ class Pump:
         self._held = Descriptors()
         self._exit_fd = -1
         self._backend: Backend | None = None  # where a task has waited
-        self._is_closed = False
+        self.is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -81,10 +85,10 @@ class Pump:
     def close(self) -> None:
         """Move nothing more, give all descriptors back, and end every wait."""
         self._reading.clear()
-        if self._backend is not None and not self._is_closed:
+        if self._backend is not None and not self.is_closed:
             with suppress(RuntimeError):  # its loop is gone, so no task waits
                 self._backend.notify_closing(self._selector.fileno())
-        self._is_closed = True
+        self.is_closed = True
         self._selector.close()  # and forgets the descriptors in it, all at once
         self._held.close_all()
         self._exit_fd = -1
@@ -135,7 +139,7 @@ class Pump:
     def forget(self, fd: int) -> None:
         """Leave ``fd`` alone from now on: it is about to be closed, or has been."""
         self._reading.discard(fd)
-        if not self._is_closed and fd in self._selector.get_map():
+        if not self.is_closed and fd in self._selector.get_map():
             self._selector.unregister(fd)
 
     @contextmanager
@@ -198,7 +202,7 @@ class Pump:
         self._backend = current()
         await self._backend.wait_readable(self._selector.fileno())
         moved = 0
-        while moved < _TURN and not self._is_closed:
+        while moved < _TURN and not self.is_closed:
             before = moved
             for key, _ in self._selector.select(0):
                 moved += key.data(key.fd)

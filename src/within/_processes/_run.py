@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .._results import Completed
-    from ._command import File, PopenOptions, Word
+    from ._options import File, PopenOptions, Word
 
     class _Options(PopenOptions, total=False):
         """What :func:`run` takes, whatever the type of the output."""

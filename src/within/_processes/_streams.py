@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from anyio import (
     BrokenResourceError,
+    BusyResourceError,
     ClosedResourceError,
     EndOfStream,
-    ResourceGuard,
 )
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.lowlevel import checkpoint
@@ -20,15 +20,50 @@ from anyio.lowlevel import checkpoint
 from ._platform import set_blocking
 
 if TYPE_CHECKING:
+    from ._decoded import Decoded
     from ._ends import Input, Output
 
 
-class ReceiveStream(ByteReceiveStream):
-    """What a child writes to one of its outputs."""
+class Turn:
+    """Lets one task at a time use a stream, and tells a second one so.
 
-    def __init__(self, source: Output) -> None:
+    Attributes:
+        is_taken: A task is using it.
+    """
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+        self.is_taken = False
+
+    def __enter__(self) -> None:
+        if self.is_taken:
+            error = BusyResourceError(self._doing)
+            says = (
+                f"another task is {self._doing} at this moment: let one task do so, or "
+                "let them take turns with a lock"
+            )
+            error.args = (says,)
+            raise error
+        self.is_taken = True
+
+    def __exit__(self, *exc: object) -> None:
+        self.is_taken = False
+
+
+class ReceiveStream(ByteReceiveStream):
+    """What a child writes to one of its outputs.
+
+    Attributes:
+        turn: Is held while a task reads.
+        decoded: The text that was decoded ahead, if the text of this stream is read
+            (P22). It comes before everything that is still in the pipe.
+    """
+
+    def __init__(self, source: Output, what: str = "the pipe") -> None:
         self._source = source
-        self._guard = ResourceGuard("reading from")
+        self._what = what
+        self.turn = Turn(f"reading {what}")
+        self.decoded: Decoded | None = None
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -50,7 +85,7 @@ class ReceiveStream(ByteReceiveStream):
             )
         if self._source.fd < 0:
             raise ValueError(f"{self!r} cannot be handed over: it is closed")
-        with self._guard:  # BusyResourceError while another task reads
+        with self.turn:
             set_blocking(self._source.fd, True)
         return self._source.fd
 
@@ -69,23 +104,48 @@ class ReceiveStream(ByteReceiveStream):
         """
         if max_bytes < 1:
             raise ValueError(f"max_bytes is {max_bytes!r}: give 1 or more")
-        with self._guard:
-            await checkpoint()
-            if self._is_closed:
-                raise ClosedResourceError
-            try:
-                data = await self._source.next(max_bytes)
-            except OSError as error:
-                raise BrokenResourceError from error
+        with self.turn:
+            if self.decoded is not None:
+                self.unread(self.decoded.give_back())
+            data = await self.next(max_bytes)
         if data:
             return data
-        if self._is_closed:  # by another task, while we waited
-            raise ClosedResourceError
         raise EndOfStream
+
+    async def next(self, most: int) -> bytes:
+        """The next bytes, without those of :attr:`decoded`; b"" at the end."""
+        await checkpoint()
+        if self._is_closed:
+            raise self._closed()
+        try:
+            data = await self._source.next(most)
+        except OSError as error:
+            raise BrokenResourceError(f"{self._what} cannot be read") from error
+        if not data and self._is_closed:  # by another task, while we waited
+            raise self._closed()
+        return data
+
+    def next_now(self, most: int) -> bytes | None:
+        """The same without waiting; ``None`` if there is nothing yet."""
+        if self._is_closed:
+            raise self._closed()
+        try:
+            return self._source.read(most)
+        except OSError as error:
+            raise BrokenResourceError(f"{self._what} cannot be read") from error
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back, for the next reader."""
+        self._source.unread(data)
+
+    def _closed(self) -> ClosedResourceError:
+        return ClosedResourceError(f"{self._what} was closed here, with aclose()")
 
     def close(self) -> None:
         """Close at once; a task that waits on it gets ``ClosedResourceError``."""
         self._is_closed = True
+        if self.decoded is not None:
+            self.decoded.give_back()
         self._source.close()
 
     async def aclose(self) -> None:
@@ -94,11 +154,18 @@ class ReceiveStream(ByteReceiveStream):
 
 
 class SendStream(ByteSendStream):
-    """What a child reads from its stdin."""
+    """What a child reads from its stdin.
 
-    def __init__(self, target: Input) -> None:
+    Attributes:
+        turn: Is held while a task writes.
+        sent: How many bytes the pipe has taken.
+    """
+
+    def __init__(self, target: Input, what: str = "the pipe") -> None:
         self._target = target
-        self._guard = ResourceGuard("writing to")
+        self._what = what
+        self.turn = Turn(f"writing to {what}")
+        self.sent = 0
 
     def __repr__(self) -> str:
         return _described(self, self._target.fd)
@@ -113,18 +180,26 @@ class SendStream(ByteSendStream):
         If it is cancelled, a part may have been sent, as with every stream.
         """
         target = self._target
-        with self._guard:
+        with self.turn:
             await checkpoint()
             rest = memoryview(item).cast("B")
             while True:
+                if target.is_fed:
+                    raise BrokenResourceError(
+                        f"{self._what} is taken by a communicate() that was interrupted: "
+                        "await it again, and it will go on"
+                    )
                 if target.fd < 0:
-                    raise ClosedResourceError
+                    raise ClosedResourceError(f"{self._what} was closed here")
                 if not rest:
                     return
                 try:
                     written = target.write(rest)
                 except OSError as error:  # EPIPE: its reader is gone
-                    raise BrokenResourceError from error
+                    raise BrokenResourceError(
+                        f"{self._what} has no reader: the child has closed it, or exited"
+                    ) from error
+                self.sent += written
                 rest = rest[written:]
                 if not written:
                     await target.wait()
@@ -141,3 +216,7 @@ class SendStream(ByteSendStream):
 def _described(stream: object, fd: int) -> str:
     state = "closed" if fd < 0 else f"fd={fd}"
     return f"<{type(stream).__name__} {state}>"
+
+
+# Both are public, though ``import within`` does not import this module.
+ReceiveStream.__module__ = SendStream.__module__ = "within"

@@ -1,0 +1,279 @@
+"""Text that was decoded ahead of its readers, and can be turned back into bytes (P22).
+
+This is the buffer between the bytes of a pipe and the readers of its text. It knows no
+stream and never waits.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Any
+
+# Characters that end a line for str.splitlines(), but not for a text file.
+_OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+# The most bytes that one invalid sequence takes up in any encoding we know, and more.
+_LONGEST = 8
+
+
+class Decoded:
+    """The text that was not read yet: some whole lines, and what follows them.
+
+    Line endings are ``\\n``: ``\\r\\n`` and ``\\r`` are translated, as ``open()`` does
+    by default. The bytes that the text was made from are kept as long as any of it is
+    unread.
+
+    Attributes:
+        lines: The whole lines; the next one is the last of the list. It is always the
+            same list, so that a reader may keep it and take lines from it.
+        size: How many characters follow those lines.
+    """
+
+    def __init__(self, encoding: str, errors: str) -> None:
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self.lines: list[str] = []
+        self.size = 0
+        # What follows the lines. The pieces are joined once, when they are read, so that
+        # a long line does not cost its length squared.
+        self._pieces: list[str] = []
+        self._at = 0  # characters of the first piece that were read
+        self._searched = 0  # pieces that are known to have no line end
+        # The bytes, and the state of the decoder in front of them. The decoder keeps the
+        # first bytes of a character itself; they are the last of these bytes.
+        self._bytes: list[bytes] = []
+        self._state: tuple[bytes, int] = self._decoder.getstate()
+        self._is_final = False
+        # A "\r" ends its line at once: a program that reports its progress with it may
+        # then be silent for long. So a "\n" that comes later belongs to that line end.
+        self._after_return = False
+        self._state_after_return = False
+        self._only_skipped = False  # the bytes are such a "\n"
+
+    def holds_text(self) -> bool:
+        """Whether there is any text."""
+        return bool(self.lines or self.size)
+
+    # -- filling -----------------------------------------------------------
+
+    def feed(self, data: bytes, *, final: bool = False) -> bytes:
+        """Decode ``data``, and return its end if it is not valid there.
+
+        Raises:
+            UnicodeError: If ``data`` is invalid from its first byte on. Then nothing has
+                changed, and the same call will raise the same error.
+        """
+        state = self._decoder.getstate()
+        try:
+            text, rest = self._decoder.decode(data, final), b""
+        except UnicodeError as error:
+            good = 0  # before 3.13, UTF-16 without its mark raises a bare UnicodeError
+            if isinstance(error, UnicodeDecodeError):
+                good = len(data) - (len(error.object) - error.start)
+            self._decoder.setstate(state)
+            if good <= 0:
+                raise
+            data, rest, final = data[:good], data[good:], False
+            text = self._decoder.decode(data)
+        held = self.holds_text()
+        if not held and not self._only_skipped:
+            # A new beginning: no character of the bytes before it is unread.
+            pending, flag = state
+            self._bytes = [pending] if pending else []
+            self._state = b"", flag
+            self._state_after_return = self._after_return
+        self._bytes.append(data)
+        self._is_final = final
+        skipped = self._after_return and text[:1] == "\n"
+        if text:
+            self._after_return = text[-1] == "\r"
+        if skipped:
+            text = text[1:]
+        self._only_skipped = not held and not text and (skipped or self._only_skipped)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if text:
+            self._pieces.append(text)
+            self.size += len(text)
+        return rest
+
+    # -- reading -----------------------------------------------------------
+
+    def split(self, longest: int | None) -> None:
+        """Move the whole lines to ``lines``, up to one that is longer than ``longest``."""
+        if self._searched == len(self._pieces):
+            return
+        self._cut()
+        whole, start = "".join(self._pieces[self._searched :]), ""
+        found, rest = _split(whole)
+        if not found:
+            self._pieces[self._searched :] = [whole]
+            self._searched += 1
+            return
+        if self._searched:
+            start = "".join(self._pieces[: self._searched])
+            found[0] = start + found[0]
+        self._keep(rest)
+        if longest is not None:
+            for place, line in enumerate(found):
+                if len(line) - 1 > longest:
+                    self._keep("".join(found[place:]) + rest)
+                    del found[place:]
+                    break
+        found.reverse()
+        self.lines += found
+
+    def fold(self) -> None:
+        """Take the lines back into the text that follows them."""
+        self._cut()
+        if self.lines:
+            self.lines.reverse()
+            text = "".join(self.lines)
+            self.lines.clear()
+            self._pieces.insert(0, text)
+            self._searched = 0
+            self.size += len(text)
+
+    def tail(self, most: int) -> str:
+        """The last ``most`` characters."""
+        self._cut()
+        found: list[str] = []
+        left = most
+        for piece in reversed(self._pieces):
+            if left <= 0:
+                break
+            found.append(piece)
+            left -= len(piece)
+        text = "".join(reversed(found))
+        return text[max(0, len(text) - most) :]
+
+    def text(self) -> str:
+        """All of it, after :meth:`fold`."""
+        self._cut()
+        text = "".join(self._pieces)
+        self._pieces[:] = [text] if text else []
+        self._searched = 0
+        return text
+
+    def take(self, most: int) -> str:
+        """Read at most ``most`` characters."""
+        if self.lines:
+            self.fold()
+        if not self._pieces or most <= 0:
+            return ""
+        if len(self._pieces) > 1 and self._at + most > len(self._pieces[0]):
+            self.text()
+        piece, end = self._pieces[0], self._at + most
+        found = piece[self._at : end]
+        self.size -= len(found)
+        self._searched = 0
+        if end < len(piece):
+            self._at = end
+        else:
+            del self._pieces[0]
+            self._at = 0
+        return found
+
+    def take_all(self) -> str:
+        """Read all of it."""
+        self.fold()
+        return self.take(self.size)
+
+    def _cut(self) -> None:
+        if self._at:
+            self._pieces[0] = self._pieces[0][self._at :]
+            self._at = 0
+
+    def _keep(self, text: str) -> None:
+        self._pieces[:] = [text] if text else []
+        self._searched = 0
+        self.size = len(text)
+
+    # -- back to bytes -----------------------------------------------------
+
+    def give_back(self) -> bytes:
+        """Return the bytes of all that was not read, and keep none of its text.
+
+        The next text is decoded as if it followed the last character that was read.
+        """
+        if not self._bytes:
+            return b""
+        data, final = b"".join(self._bytes), self._is_final
+        text = self._decoded(data, final=final)
+        unread = sum(map(len, self.lines)) + self.size
+        count, after_return = self._count_read(text, unread)
+        rest = self._after(data, text[:count])
+        self.lines.clear()
+        self._keep("")
+        self._at = 0
+        self._bytes = []
+        self._state = self._decoder.getstate()
+        self._is_final = self._only_skipped = False
+        self._after_return = self._state_after_return = after_return
+        return rest
+
+    def _count_read(self, text: str, unread: int) -> tuple[int, bool]:
+        """How many characters of ``text``, with its own line ends, were read; and
+        whether the last of them was a "\\r", of which a "\\n" may still come.
+        """
+        skipped = int(self._state_after_return and text[:1] == "\n")
+        read = len(text) - skipped - text.count("\r\n") - unread
+        if not read:
+            return 0, self._state_after_return
+        read += skipped
+        for pair in re.finditer("\r\n", text):
+            if pair.start() >= read:
+                break
+            read += 1
+        return read, text[read - 1] == "\r"
+
+    def _after(self, data: bytes, read: str) -> bytes:
+        """The bytes after those of ``read``; and the decoder is set to go on there."""
+        if not read:
+            self._decoder.setstate(self._state)
+            return data
+        low, high = 0, len(data)
+        while low < high:
+            middle = (low + high) // 2
+            if len(self._decoded(data[:middle])) >= len(read):
+                high = middle
+            else:
+                low = middle + 1
+        found = self._decoded(data[:low])
+        if found != read:
+            # One byte can complete several characters, where the bytes before it are
+            # invalid and were replaced. The place is before it, if it is anywhere.
+            for end in range(low, max(-1, low - _LONGEST), -1):
+                try:
+                    if self._decoded(data[:end], final=True) == read:
+                        low, found = end, read
+                        break
+                except UnicodeError:
+                    pass
+            else:
+                self._decoded(data[:low])
+        pending, flag = self._decoder.getstate()
+        self._decoder.setstate((b"", flag))
+        # Where not even that finds it (half of an escape sequence was read), the bytes
+        # are made anew.
+        surplus = found[len(read) :].encode(self._encoding, "replace")
+        return surplus + data[low - len(pending) :]
+
+    def _decoded(self, data: bytes, *, final: bool = False) -> str:
+        decoder: Any = self._decoder
+        decoder.setstate(self._state)
+        return str(decoder.decode(data, final))
+
+
+def _split(text: str) -> tuple[list[str], str]:
+    """The lines of ``text``, and the beginning of one that has not ended."""
+    if any(end in text for end in _OTHER_ENDS):
+        *whole, rest = text.split("\n")
+        return [line + "\n" for line in whole], rest
+    # The same in one pass over the lines instead of two.
+    lines = text.splitlines(keepends=True)
+    if not lines or lines[-1].endswith("\n"):
+        return lines, ""
+    rest = lines.pop()
+    return lines, rest

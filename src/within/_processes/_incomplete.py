@@ -1,0 +1,75 @@
+"""The error of a text that did not come before the end of the output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._typed import as_typed
+
+if TYPE_CHECKING:
+    import re
+
+# How much of the end of an output the message shows. In characters.
+_SHOWN = 200
+
+
+class IncompleteOutput(EOFError):
+    """The output of a child has ended without what :meth:`Process.read_until` wanted.
+
+    Attributes:
+        wanted: The text or the pattern.
+        output: The text that came instead, from where the last read had stopped. It has
+            been read, so that no later call returns it.
+        stderr: The end of the child's standard error, as far as it is a pipe and nobody
+            has read it yet. It can still be read.
+        returncode: The exit status; ``None`` if the child has closed its output and runs
+            on.
+        cmd: The command.
+    """
+
+    def __init__(
+        self,
+        wanted: str | re.Pattern[str],
+        *,
+        cmd: Any,
+        output: str,
+        stderr: str = "",
+        returncode: int | None = None,
+    ) -> None:
+        self.wanted = wanted
+        self.cmd = cmd
+        self.output = output
+        self.stderr = stderr
+        self.returncode = returncode
+        super().__init__(self._message())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.wanted, self.__dict__)
+
+    def _message(self) -> str:
+        wanted = self.wanted if isinstance(self.wanted, str) else self.wanted.pattern
+        if self.returncode is None:
+            how = "closed its output"
+        elif self.returncode < 0:
+            how = f"was ended by signal {-self.returncode}"
+        else:
+            how = f"exited with status {self.returncode}"
+        says = f"`{as_typed(self.cmd)}` {how} before {wanted!r} came; "
+        says += (
+            f"its output ends with {self.output[-_SHOWN:]!r}"
+            if self.output
+            else ("there was no more output")
+        )
+        if self.stderr.strip():
+            says += f"; its stderr ends with {self.stderr[-_SHOWN:]!r}"
+        return says
+
+
+def _restored(wanted: str | re.Pattern[str], state: dict[str, Any]) -> IncompleteOutput:
+    return IncompleteOutput(
+        wanted,
+        cmd=state["cmd"],
+        output=state["output"],
+        stderr=state["stderr"],
+        returncode=state["returncode"],
+    )

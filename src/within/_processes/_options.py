@@ -1,0 +1,59 @@
+"""What a child can be given, as type checkers see it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    from ._plan import Stop
+
+# The values of the module subprocess. There, type checkers see only an int in them, and
+# could not tell that a file which is PIPE is a stream of the process.
+PIPE: Final[Literal[-1]] = -1
+STDOUT: Final[Literal[-2]] = -2
+DEVNULL: Final[Literal[-3]] = -3
+
+Pipe = Literal[-1]
+
+Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+class HasFileno(Protocol):
+    """An open file, a socket, or a stream of another :class:`Process`."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+
+File = int | HasFileno | None
+
+
+class PopenOptions(TypedDict, total=False):
+    """Options with the meaning that they have for :class:`subprocess.Popen`."""
+
+    executable: Word | None
+    close_fds: bool
+    pass_fds: Collection[int]
+    pipesize: int | None
+    restore_signals: bool
+    start_new_session: bool
+    preexec_fn: Callable[[], object] | None
+    umask: int
+    user: str | int | None
+    group: str | int | None
+    extra_groups: Iterable[str | int] | None
+    creationflags: int  # on Windows
+
+
+class ProcessOptions(PopenOptions, total=False):
+    """The options of :func:`process`, without the three files."""
+
+    cwd: Word | None
+    env: Mapping[str, str] | None
+    stop: Stop
+    encoding: str
+    errors: str
+    max_line: int | None

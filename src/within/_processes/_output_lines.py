@@ -1,0 +1,82 @@
+"""The lines of both outputs of a child, in the order in which they come (P22)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Literal
+
+from anyio.lowlevel import checkpoint
+
+from ._ends import wait_for_any
+from ._platform import Pump
+
+if TYPE_CHECKING:
+    from ._ends import Output
+    from ._exiting import Exiting
+    from ._rest import Rest
+    from ._text import TextReader
+
+Source = Literal["stdout", "stderr"]
+
+
+class OutputLines:
+    """An iterator over pairs: which output it was, and the line.
+
+    It reads with the text readers of the two streams, so nothing is lost to those who
+    read one of them before or after.
+    """
+
+    def __init__(
+        self,
+        readers: list[tuple[Source, TextReader]],
+        outputs: list[Output],
+        rest: Rest,
+        exiting: Exiting,
+    ) -> None:
+        self._readers = readers[::-1]  # the order in which they are looked at
+        self._outputs = outputs
+        self._rest = rest
+        self._exiting = exiting
+        self._waiter: Pump | None = None
+
+    def __aiter__(self) -> OutputLines:
+        return self
+
+    async def __anext__(self) -> tuple[Source, str]:
+        with ExitStack() as turns:
+            for _, reader in self._readers:
+                turns.enter_context(reader.stream.turn)
+            return await self._next()
+
+    async def _next(self) -> tuple[Source, str]:
+        ended: set[TextReader] = set()
+        while True:
+            for pair in self._readers:
+                source, reader = pair
+                if line := reader.line_now(at_end=reader in ended):
+                    return source, line
+            if len(ended) == len(self._readers):
+                await self._exiting.known()
+                raise StopAsyncIteration
+            await checkpoint()
+            # The other one is looked at first, the next time: one that never stops must
+            # not hide it.
+            self._readers.reverse()
+            news = False
+            for _, reader in self._readers:
+                if reader not in ended and (more := reader.more_now()) is not None:
+                    news = True
+                    if not more:
+                        ended.add(reader)
+            if not news:
+                await self._wait(ended)
+
+    async def _wait(self, ended: set[TextReader]) -> None:
+        if self._waiter is None or self._waiter.is_closed:
+            self._waiter = Pump()
+            for output in self._outputs:
+                output.share(self._waiter)
+        for _, reader in self._readers:
+            if reader in ended:  # it would end every wait from here on
+                self._waiter.forget(reader.stream.fileno())
+        await wait_for_any(self._outputs, self._waiter, self._rest)
