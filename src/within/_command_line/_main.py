@@ -35,6 +35,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return failure.status
     except KeyboardInterrupt:  # before or after the signals are forwarded
         status = -signals.SIGINT
+    if sys.platform == "win32":
+        from ._windows import exit_status
+
+        return exit_status(status)
     return status if status >= 0 else die_of(-status, os.getpid())
 
 
@@ -51,6 +55,8 @@ def _print(answer: str) -> int:
         while rest:
             rest = rest[os.write(1, rest) :]
     except BrokenPipeError:
+        if sys.platform == "win32":
+            return FAILED
         return -signals.SIGPIPE  # Python ignores the signal itself
     except OSError as error:
         raise Failure(FAILED, f"write error: {error.strerror}") from None
@@ -59,13 +65,12 @@ def _print(answer: str) -> int:
 
 def _run(options: Options) -> int:
     """Run the command; a negative result means that this signal is to end us."""
-    if sys.platform == "win32":
-        raise Failure(FAILED, "the within command needs POSIX process groups")
     import anyio
 
-    _occupy_standard_descriptors()
-    # We may have inherited SIGCHLD as ignored, and then exit statuses are lost.
-    signals.signal(signals.SIGCHLD, signals.SIG_DFL)
+    if sys.platform != "win32":
+        _occupy_standard_descriptors()
+        # We may have inherited SIGCHLD as ignored, and then exit statuses are lost.
+        signals.signal(signals.SIGCHLD, signals.SIG_DFL)
     try:
         __import__(options.backend)
     except ImportError:
@@ -76,6 +81,10 @@ def _run(options: Options) -> int:
     loop = "trio" if options.backend == "trio" else "asyncio"
     own: dict[str, Any] = {"use_uvloop": True} if options.backend == "uvloop" else {}
     try:
+        if sys.platform == "win32":
+            from ._windows import supervise as supervise_on_windows
+
+            return anyio.run(supervise_on_windows, options, backend=loop)
         # The group is made before the loop: forking inside a running loop is unsafe.
         with nullcontext(0) if options.foreground else process_group() as group:
             return anyio.run(

@@ -76,7 +76,7 @@ class Stop:
         number: Any = self.signal
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"signal is {number!r}: give one of signal.Signals")
-        if self.signal not in _valid_signals():
+        if self.signal not in valid_signals():
             raise ValueError(f"signal is {self.signal!r}: there is no such signal")
         if self.tree not in ("child", "group", "all"):
             raise ValueError(
@@ -86,12 +86,14 @@ class Stop:
             raise ValueError(f'first is {self.first!r}: give "tree" or "child"')
 
 
-def _valid_signals() -> set[int]:
+def valid_signals() -> set[int]:
+    """The numbers that ``signal`` may have."""
     if sys.platform == "win32":  # the set has only those that a program can raise
         return {
             *signals.valid_signals(),
             signals.CTRL_C_EVENT,
             signals.CTRL_BREAK_EVENT,
+            9,  # SIGKILL, which has no name there
         }
     return set(signals.valid_signals())
 

@@ -33,7 +33,8 @@ def _mend_trio(module: Any) -> None:
     module._get_underlying_socket = answer
 
 
-def _mend_kernel(module: Any) -> None:
+def send_event(pid: int, event: int) -> bool:
+    """Have a process handle CTRL_C_EVENT (0) or CTRL_BREAK_EVENT (1)."""
     import _winapi
     import ctypes
     from ctypes import wintypes
@@ -51,20 +52,20 @@ def _mend_kernel(module: Any) -> None:
         ctypes.c_void_p,
     ]
     routine = ctypes.WinDLL("kernelbase").CtrlRoutine
+    try:
+        process = _winapi.OpenProcess(all_access, False, pid)
+    except OSError:
+        return False
+    address = ctypes.cast(routine, ctypes.c_void_p).value
+    thread = start(process, None, 0, address, event, 0, None)
+    _winapi.CloseHandle(process)
+    if thread:
+        _winapi.CloseHandle(thread)
+    return bool(thread)
 
-    def send_break(group: int) -> bool:
-        try:
-            process = _winapi.OpenProcess(all_access, False, group)
-        except OSError:
-            return False
-        address = ctypes.cast(routine, ctypes.c_void_p).value
-        thread = start(process, None, 0, address, 1, 0, None)
-        _winapi.CloseHandle(process)
-        if thread:
-            _winapi.CloseHandle(thread)
-        return bool(thread)
 
-    module.send_break = send_break
+def _mend_kernel(module: Any) -> None:
+    module.send_break = lambda group: send_event(group, 1)
 
 
 def _mend_start(module: Any) -> None:
