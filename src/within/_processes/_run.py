@@ -127,7 +127,8 @@ async def run(
             result of the command, with its output as bytes.
         OSError: If it cannot be started; the error names the file or the directory.
         ValueError, TypeError: For arguments that make no sense.
-        NotImplementedError: On Windows.
+        NotImplementedError: For what the platform cannot do (on Windows, some options
+            and most signals).
 
     >>> import asyncio, within
     >>> async def main():

@@ -8,6 +8,7 @@ that it sets up. On real Windows nothing of this is used.
 - Wine does not have GenerateConsoleCtrlEvent(). In its place we start, in the process
   that is to get CTRL_BREAK_EVENT, the thread by which Windows delivers it: at
   CtrlRoutine() of kernelbase.dll. In a process group of its own Wine would ignore it.
+- Programs under Wine see Linux' /proc, but the numbers in it are not theirs.
 - Wine aborts a program that asks for the version of Windows through WMI, as the module
   platform does since 3.12. Without _wmi it asks in another way.
 """
@@ -72,10 +73,15 @@ def _mend_start(module: Any) -> None:
     module._NEW_GROUP = 0
 
 
+def _mend_outside(module: Any) -> None:
+    module.CAN_SEE_THREADS = False
+
+
 _MENDERS = {
     "trio._core._io_windows": _mend_trio,
     "within._processes._windows._kernel": _mend_kernel,
     "within._processes._windows._start": _mend_start,
+    "within.testing._outside": _mend_outside,
 }
 
 
