@@ -160,9 +160,10 @@ class _Stopping:
                 break
             act, patience = self._steps.pop(0)
             act()
-            in_vain = self._child.is_deaf or (
-                self._signalled == KILL and self._child.is_refused()
-            )
+            if self._signalled == KILL:
+                in_vain = self._child.is_refused()
+            else:
+                in_vain = bool(self._signalled) and self._child.is_deaf
             self._patience = _Patience(0 if in_vain else patience)
         self.over = True
 

@@ -105,7 +105,7 @@ class Child:
             self._job = self.held.open(create_job, flags)
             env = command.options.get("env")
             start_program(self._started, command, files.for_child, env, self._job)
-            self.exit_fd = self.held.open(int, self._started[0][0])
+            self._keep_process()
             waitables[self.exit_fd] = Exit(self.exit_fd)
         except BaseException:
             files.failed()
@@ -185,8 +185,7 @@ class Child:
         for end in self.ends:
             end.close()
         if self._started and not self._is_reaped:
-            if self.exit_fd < 0:  # its start was interrupted
-                self.exit_fd = self.held.open(int, self._started[0][0])
+            self._keep_process()  # its start may have been interrupted
             with suppress(OSError):  # it may not be in the job yet
                 _winapi.TerminateProcess(self.exit_fd, KILLED)
             terminate_job(self._job)
@@ -199,6 +198,12 @@ class Child:
         self.held.close_all()
         self._released = True
         _open.discard(self)
+
+    def _keep_process(self) -> None:
+        process = self._started[0][0]
+        if process not in self.held:
+            self.held.open(int, process)
+        self.exit_fd = process
 
     def drop(self) -> None:
         """Called when nothing refers to it any more, or when the interpreter exits."""

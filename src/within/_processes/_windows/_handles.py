@@ -57,12 +57,6 @@ class Handles:
             # still on the list could be closed again when it is somebody else's.
             any(map(closer, map(self._open.pop, [self._open.index(handle)])))
 
-    def close_except(self, handle: int) -> None:
-        """Close all but one."""
-        for other in self:
-            if other != handle:
-                self.close(other)
-
     def close_all(self) -> None:
         """Close those that are still open."""
         for handle in self:

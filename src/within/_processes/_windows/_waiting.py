@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._backends import current
+from .._descriptors import keep
 from ._completions import completions, overlapped
 from ._handles import Handles
 from ._kernel import INFINITE, has_ended
@@ -63,6 +64,8 @@ class Exit(Waitable):
     def __init__(self, process: int) -> None:
         super().__init__()
         self._is_armed = False
+        self._is_over = False
+        self._waits: list[int] = []
         self._held = Handles()
         us = _winapi.GetCurrentProcess()
         self._process = self._held.open(
@@ -77,22 +80,27 @@ class Exit(Waitable):
         if self._is_armed:
             return
         self._is_armed = True
-        wait: list[int] = []
-
-        def start(operation: Any) -> None:
-            port, address = completions.port(), operation.address
-            wait.append(
-                overlapped.RegisterWaitWithQueue(self._process, port, address, INFINITE)
-            )
-
-        def done() -> None:
-            for registered in wait:
-                with suppress(OSError):
-                    overlapped.UnregisterWait(registered)
-            self.tell()
-
         # The operation refers to us until it is over, so the handle stays open.
-        completions.begin(start, done)
+        completions.begin(self._register, self._done)
+        if self._is_over:
+            self._unregister()  # it ended before its wait was noted
+
+    def _register(self, operation: Any) -> None:
+        port, address = completions.port(), operation.address
+        keep(
+            self._waits,
+            overlapped.RegisterWaitWithQueue,
+            *(self._process, port, address, INFINITE),
+        )
+
+    def _done(self) -> None:
+        self._is_over = True
+        self._unregister()
+        self.tell()
+
+    def _unregister(self) -> None:
+        with suppress(OSError, IndexError):  # both threads may be here
+            overlapped.UnregisterWait(self._waits.pop())
 
 
 class Wakeable:
