@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ MODULES = ["within"] + [
     found.name
     for found in pkgutil.walk_packages(within.__path__, "within.")
     if not found.name.endswith("__main__")
+    and (sys.platform == "win32" or "._windows._" not in found.name)
 ]
 
 

@@ -7,8 +7,10 @@ process has ended.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
+from typing import Any
 
 import within
 from within import Stop
@@ -18,6 +20,13 @@ if sys.platform == "win32":
     import ctypes
 
     from within._processes._windows._kernel import has_ended, open_process
+
+# The Proactor loop, trio, and the selector loop, which has no pipes of its own.
+LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "proactor": ("asyncio", {}),
+    "trio": ("trio", {}),
+    "selector": ("asyncio", {"loop_factory": asyncio.SelectorEventLoop}),
+}
 
 QUICK = Stop(grace=0.05)
 FOREVER = "import time; time.sleep(600)"

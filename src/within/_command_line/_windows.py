@@ -10,6 +10,7 @@ import errno
 import math
 import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._processes._command import Command
@@ -74,9 +75,7 @@ async def _start(options: Options, stop: Stop) -> Process:
         # npm.cmd to be found as npm.
         path = shutil.which(program) or program
         command = Command((path, *arguments), {"close_fds": False})
-        on_signal = (
-            (lambda number: _report(options, number)) if options.verbose else None
-        )
+        on_signal = partial(_report, options) if options.verbose else None
         return await start(command, stop, on_signal=on_signal)
     except ValueError as error:  # an argument that no batch file can have
         raise Failure(NOT_EXECUTABLE, str(error)) from None
