@@ -18,7 +18,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
 
 import anyio
@@ -28,11 +27,11 @@ import within
 import within.testing
 
 STOP = within.Stop(close_stdin=2, grace=2, tree="group")
-DRAIN = 0.5  # seconds to read the rest after the server has exited or hung up
 CANCEL = 0.1  # seconds for telling the server that a request is cancelled
 MAX_STDERR = 2000  # how many bytes from the end of stderr to keep
 
 Message = dict[str, Any]
+Server = within.Process[within.SendStream, within.ReceiveStream, within.ReceiveStream]
 OnNotification = Callable[[str, Any], Awaitable[None]]
 
 
@@ -47,16 +46,14 @@ class ServerGone(ConnectionError):
 class Client:
     """A client of a running server; use :meth:`start` to create one."""
 
-    def __init__(
-        self, process: within.Process, on_notification: OnNotification | None
-    ) -> None:
+    def __init__(self, process: Server, on_notification: OnNotification | None) -> None:
         self.process = process
         self.stderr = b""  # the last MAX_STDERR bytes
         self._on_notification = on_notification
         self._numbers = itertools.count(1)
         self._waiting: dict[int, MemoryObjectSendStream[Message]] = {}
-        self._outbox, self._lines = anyio.create_memory_object_stream[bytes]()
-        self._written, self._ending, self._over = (anyio.Event() for _ in range(3))
+        self._outbox, self._lines = anyio.create_memory_object_stream[str]()
+        self._written, self._over = anyio.Event(), anyio.Event()
         self._reason = ""
 
     @classmethod
@@ -76,7 +73,9 @@ class Client:
         """
         failure = None
         async with (
-            within.process(*command, stderr=PIPE, stop=stop, **options) as process,
+            within.process(
+                *command, stderr=within.PIPE, stop=stop, **options
+            ) as process,
             anyio.create_task_group() as tasks,
         ):
             client = cls(process, on_notification)
@@ -135,7 +134,7 @@ class Client:
         message = {name: it for name, it in fields.items() if it is not None}
         line = json.dumps({"jsonrpc": "2.0", **message}, allow_nan=False)
         try:
-            await self._outbox.send(line.encode() + b"\n")
+            await self._outbox.send(line + "\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             await self._over.wait()
             raise ServerGone(self._reason) from None
@@ -143,26 +142,28 @@ class Client:
     async def _write(self) -> None:
         # Writing has a task of its own. If a request was cancelled while it wrote, it
         # would leave half a line in the pipe, and the next request would continue it.
-        assert self.process.stdin is not None
         try:
             async for line in self._lines:
-                await self.process.stdin.send(line)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self.process.write(line)
+        except anyio.BrokenResourceError:
+            # It reads no more. If it has not exited, it has closed its stdin, and can
+            # neither be asked anything nor be told to end in any other way.
             self._lines.close()
-            self._ending.set()
+            self.process.terminate()
+        except anyio.ClosedResourceError:
+            pass  # by _close()
         finally:
             self._written.set()
 
     async def _listen(self) -> None:
         """Read from the server until it is gone, and then fail all open requests."""
-        with within.move_on_after(None) as rest:
-            async with anyio.create_task_group() as tasks:
-                for part in (self._read, self._read_stderr, self._wait):
-                    tasks.start_soon(part)
-                await self._ending.wait()
-                # A process that the server started may hold the pipes open, so do
-                # not wait for their end.
-                rest.reschedule(within.current_time() + DRAIN)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._read_stderr)
+            await self._read()
+            # If it has exited, its stderr will end too, even if a process that it has
+            # started holds that open. If it has only closed its stdout, it may not.
+            if self.process.returncode is None:
+                tasks.cancel_scope.cancel()
         how = f"the server is gone (status {self.process.returncode})"
         stderr = self.stderr.decode(errors="replace").strip()
         self._close(f"{how}; its stderr ends with: {stderr}")
@@ -175,12 +176,7 @@ class Client:
         for sender in self._waiting.values():
             sender.close()
 
-    async def _wait(self) -> None:
-        await self.process.wait()
-        self._ending.set()
-
     async def _read_stderr(self) -> None:
-        assert self.process.stderr is not None
         async for data in self.process.stderr:
             self.stderr = (self.stderr + data)[-MAX_STDERR:]
 
@@ -196,7 +192,6 @@ class Client:
                 self._waiting.pop(number).send_nowait(message)
             elif method is not None and number is None and self._on_notification:
                 await self._on_notification(method, message.get("params"))
-        self._ending.set()
 
 
 SERVER = (sys.executable, Path(__file__).with_name("json_rpc_server.py"))

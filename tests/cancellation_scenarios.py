@@ -9,7 +9,7 @@ import sys
 from subprocess import CalledProcessError
 from typing import Any
 
-from within import ProcessTimeout, Stop, process, run
+from within import PIPE, IncompleteOutput, ProcessTimeout, Stop, process, run
 
 FOREVER = "60"
 MUCH = 150_000  # more than a pipe holds, twice over. In bytes.
@@ -50,6 +50,38 @@ async def lines(**alive: Any) -> None:
         await echo(child, "two\n")
         await child.stdin.aclose()
         assert [line async for line in child] == []
+
+
+async def dialogue(**alive: Any) -> None:
+    """Each way to read text, one after the other; the last one comes to nothing."""
+    script = "printf '> '; cat; echo oh no >&2; exit 3"
+    async with process("sh", "-c", script, stderr=PIPE, **alive) as child:
+        assert await child.read_until("> ") == "> "
+        await child.write("one\ntwo three")
+        assert await child.readline() == "one\n"
+        assert await child.read(4) == "two "
+        await child.stdin.aclose()
+        try:
+            await child.read_until("never")
+        except IncompleteOutput as error:
+            assert (error.output, error.returncode) == ("three", 3)
+        assert await child.read() == ""
+
+
+async def both_outputs(**alive: Any) -> None:
+    script = "echo one; read x; echo $x >&2"
+    async with process("sh", "-c", script, stderr=PIPE, **alive) as child:
+        output = child.output()
+        assert await anext(output) == ("stdout", "one\n")
+        await child.write("two\n")
+        assert [pair async for pair in output] == [("stderr", "two\n")]
+
+
+async def communicated(**alive: Any) -> None:
+    async with process("tee", "/dev/stderr", stderr=PIPE, **alive) as child:
+        done = await child.communicate(bytes(MUCH))
+        assert len(done.stdout) == len(done.stderr) == MUCH
+        assert done.usage is not None
 
 
 async def waited(**alive: Any) -> None:
@@ -131,6 +163,9 @@ SCENARIOS: list[Any] = [
     written,
     read,
     lines,
+    dialogue,
+    both_outputs,
+    communicated,
     waited,
     run_with_input,
     run_out_of_time,

@@ -60,16 +60,35 @@ the server is gone (status 3); its stderr ends with: out of paper
 """
 
 
+DIALOGUE = """\
+x * 7 = 42
+error: ZeroDivisionError: division by zero
+interrupted: while True: pass
+x is still 6
+exited with 3: good night
+"""
+
+STAGES = """\
+apple
+fig
+pear
+Y
+`sh -c cat; echo out of ink >&2; exit 3` has failed with status 3: out of ink
+"""
+
+PRINTED = {"json_rpc": CLIENT, "repl": DIALOGUE, "pipeline": STAGES}
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-@pytest.mark.parametrize("name", ["json_rpc", "shell_harness"])
+@pytest.mark.parametrize("name", ["json_rpc", "shell_harness", "repl", "pipeline"])
 def test_an_example_that_starts_children(
     name: str, backend: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
     within.testing.run(example["main"], backend=backend)
     printed = capsys.readouterr().out
-    if name == "json_rpc":
-        assert printed == CLIENT
+    if name in PRINTED:
+        assert printed == PRINTED[name]
     else:
         lines = printed.splitlines()
         assert len(lines) == len(example["NASTY"]) + 1

@@ -43,7 +43,7 @@ RULES = {
     f"{kind}{number}"
     for kind, last in {"T": 26, "P": 19, "R": 2, "V": 8}.items()
     for number in range(1, last + 1)
-} | {"P20", "P25"}
+} | {"P20", "P22", "P25"}
 
 
 def semantics() -> str:

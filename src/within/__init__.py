@@ -69,14 +69,15 @@ __all__ = [
     "timeout_at",
 ]
 
+if not _TYPE_CHECKING:  # a type checker would believe that every name exists
 
-def __getattr__(name: str) -> object:
-    # Their base classes are anyio's, which is imported when a process is opened.
-    if name in ("ReceiveStream", "SendStream"):
-        from ._processes import _streams
+    def __getattr__(name: str) -> object:
+        # Their base classes are anyio's, which is imported when a process is opened.
+        if name in ("ReceiveStream", "SendStream"):
+            from ._processes import _streams
 
-        return getattr(_streams, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(_streams, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # Tracebacks, repr() and pickles give the module from which users import a name, not

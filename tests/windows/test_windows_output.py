@@ -231,3 +231,12 @@ async def test_p22_text_in_and_text_out() -> None:
         await child.write("wörld\n")
         assert await child.readline() == "hello wörld\n"
         assert [text async for text in child.output()] == [("stdout", "bye\n")]
+
+
+async def test_p22_communicate() -> None:
+    echoes = (
+        "import sys; print(sys.stdin.read().upper()); print('woe', file=sys.stderr)"
+    )
+    async with process(*python(echoes), stderr=subprocess.PIPE) as child:
+        done = await child.communicate("hello\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "HELLO\n\n", "woe\n")

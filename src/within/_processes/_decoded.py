@@ -126,8 +126,8 @@ class Decoded:
 
     def fold(self) -> None:
         """Take the lines back into the text that follows them."""
-        self._cut()
         if self.lines:
+            self._cut()
             self.lines.reverse()
             text = "".join(self.lines)
             self.lines.clear()
@@ -135,18 +135,26 @@ class Decoded:
             self._searched = 0
             self.size += len(text)
 
-    def tail(self, most: int) -> str:
-        """The last ``most`` characters."""
-        self._cut()
-        found: list[str] = []
-        left = most
-        for piece in reversed(self._pieces):
-            if left <= 0:
-                break
-            found.append(piece)
-            left -= len(piece)
-        text = "".join(reversed(found))
-        return text[max(0, len(text) - most) :]
+    def find(self, wanted: str, start: int) -> int:
+        """Where the first ``wanted`` from ``start`` on ends; 0 if there is none.
+
+        As :meth:`text`, it is for use after :meth:`fold`.
+        """
+        place = self._at + start
+        if len(self._pieces) > 1:  # look at the last ones, without joining all of them
+            self._cut()
+            pieces: list[str] = []
+            place = start - self.size
+            for piece in reversed(self._pieces):
+                pieces.append(piece)
+                place += len(piece)
+                if place >= 0:
+                    break
+            text = "".join(reversed(pieces))
+        else:
+            text = "".join(self._pieces)
+        found = text.find(wanted, place)
+        return found - place + start + len(wanted) if found >= 0 else 0
 
     def text(self) -> str:
         """All of it, after :meth:`fold`."""
@@ -199,11 +207,11 @@ class Decoded:
         """
         if not self._bytes:
             return b""
-        data, final = b"".join(self._bytes), self._is_final
-        text = self._decoded(data, final=final)
+        data = b"".join(self._bytes)
+        text = self._decoded(data, final=self._is_final)
         unread = sum(map(len, self.lines)) + self.size
         count, after_return = self._count_read(text, unread)
-        rest = self._after(data, text[:count])
+        rest = self._after(data, text[:count], text[count:])
         self.lines.clear()
         self._keep("")
         self._at = 0
@@ -212,6 +220,10 @@ class Decoded:
         self._is_final = self._only_skipped = False
         self._after_return = self._state_after_return = after_return
         return rest
+
+    def note_bytes_read(self) -> None:
+        """Bytes were read after :meth:`give_back`: a "\\n" now is a line end by itself."""
+        self._after_return = self._state_after_return = False
 
     def _count_read(self, text: str, unread: int) -> tuple[int, bool]:
         """How many characters of ``text``, with its own line ends, were read; and
@@ -228,10 +240,10 @@ class Decoded:
             read += 1
         return read, text[read - 1] == "\r"
 
-    def _after(self, data: bytes, read: str) -> bytes:
-        """The bytes after those of ``read``; and the decoder is set to go on there."""
+    def _after(self, data: bytes, read: str, unread: str) -> bytes:
+        """The bytes of ``unread``, and the decoder is set to go on with them."""
+        self._decoder.setstate(self._state)
         if not read:
-            self._decoder.setstate(self._state)
             return data
         low, high = 0, len(data)
         while low < high:
@@ -241,24 +253,33 @@ class Decoded:
             else:
                 low = middle + 1
         found = self._decoded(data[:low])
-        if found != read:
-            # One byte can complete several characters, where the bytes before it are
-            # invalid and were replaced. The place is before it, if it is anywhere.
-            for end in range(low, max(-1, low - _LONGEST), -1):
-                try:
-                    if self._decoded(data[:end], final=True) == read:
-                        low, found = end, read
-                        break
-                except UnicodeError:
-                    pass
-            else:
-                self._decoded(data[:low])
         pending, flag = self._decoder.getstate()
-        self._decoder.setstate((b"", flag))
-        # Where not even that finds it (half of an escape sequence was read), the bytes
+        if found != read:
+            # One byte can complete several characters: it may show that the bytes before
+            # it are invalid, and so they are replaced. The place is before it, then.
+            for end in range(low, max(-1, low - _LONGEST), -1):
+                if self._is_between(data[:end], read, data[end:], unread):
+                    return data[end:]
+            if len(found) < len(read):  # the end of the output has completed them
+                found, pending = read + unread, b""
+        # Where there is no such place (half of an escape sequence was read), the bytes
         # are made anew.
+        self._decoder.setstate((b"", flag))
         surplus = found[len(read) :].encode(self._encoding, "replace")
-        return surplus + data[low - len(pending) :]
+        made = surplus.removeprefix("".encode(self._encoding))  # the byte order mark
+        return made + data[low - len(pending) :]
+
+    def _is_between(self, before: bytes, read: str, after: bytes, unread: str) -> bool:
+        """Whether the two halves are these texts; then the decoder stands between."""
+        try:
+            if self._decoded(before, final=True) != read:
+                return False
+            _, flag = self._decoder.getstate()
+            rest = self._decoder.decode(after, self._is_final)
+        except UnicodeError:
+            return False
+        self._decoder.setstate((b"", flag))
+        return rest == unread
 
     def _decoded(self, data: bytes, *, final: bool = False) -> str:
         decoder: Any = self._decoder

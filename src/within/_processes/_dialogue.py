@@ -60,6 +60,7 @@ class Dialogue:
         self._encoder = codecs.getincrementalencoder(text.encoding)(text.errors)
         self._stdin = self._stdout = self._stderr = None
         self._readers: dict[Literal["stdout", "stderr"], TextReader] = {}
+        self._lines: list[str] = []  # those of stdout that are there
         of = f"of `{as_typed(self._child.args)}`"
         if ends.stdin is not None:
             self._stdin = SendStream(ends.stdin, f"stdin {of}")
@@ -68,6 +69,7 @@ class Dialogue:
             self._readers["stdout"] = TextReader(
                 self._stdout, *text, max_line, exiting=exiting
             )
+            self._lines = self._readers["stdout"].decoded.lines
         if ends.stderr is not None:
             self._stderr = ReceiveStream(ends.stderr, f"stderr {of}")
             self._readers["stderr"] = TextReader(
@@ -91,7 +93,10 @@ class Dialogue:
             UnicodeDecodeError: For what is not text in this encoding, after the lines
                 before it. It can be read from the byte stream.
         """
-        return await self._reader().readline()
+        try:  # most are there: this saves half of what a line costs
+            return self._lines.pop()
+        except IndexError:
+            return await self._reader().readline()
 
     async def read(self, n: int = -1) -> str:
         """Read what comes from stdout until its end, or at most ``n`` characters.
@@ -135,7 +140,8 @@ class Dialogue:
 
         ``async for source, line in process.output()``: the source is ``"stdout"`` or
         ``"stderr"``. Two pipes keep no common order of what was written at about the same
-        time; ``stderr=STDOUT`` does. An output that is not a pipe has no lines here.
+        time; ``stderr=STDOUT`` does. An output that is not a pipe, or that another child
+        reads, has no lines here.
         """
         from ._output_lines import OutputLines
 

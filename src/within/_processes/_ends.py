@@ -105,8 +105,9 @@ class Output:
 
     def end_held(self, most: int) -> bytes:
         """The last ``most`` bytes that have come, without reading them."""
-        while self.fd >= 0 and self._size < _MOST_HELD and self.move():
-            pass
+        while self.fd >= 0 and self.sink is None and self._size < _MOST_HELD:
+            if not self.move():
+                break
         return b"".join(self._held)[-most:]
 
     def share(self, pump: Pump) -> None:

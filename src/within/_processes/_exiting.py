@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -28,23 +29,27 @@ class Exiting:
         self._child = child
         self._pause = plan.pause
         self._linger = plan.linger
-        self._is_over = False
+        # From the first call on: a call that is cancelled again and again must not begin
+        # anew each time.
+        self._silent_at = self._over_at = math.inf
 
     async def known(self) -> None:
-        """Wait until it has exited, or the time is over; does so once."""
+        """Wait until it has exited, or the time is over."""
         child = self._child
-        if self._is_over or not child.is_ours() or child.has_exited():
+        if not child.is_ours() or child.has_exited():
             return
-        now = time.monotonic()
-        over_at, silent_at = now + self._linger, now + self._pause
+        if self._over_at == math.inf:
+            self._over_at = time.monotonic() + self._linger
+            self._silent_at = time.monotonic() + self._pause
         with suppress(OSError), Pump() as pump:  # out of descriptors
             pump.watch(child.exit_fd)
-            while not child.has_exited() and now < over_at:
-                if now >= silent_at:
-                    if not is_running(child.pid):
-                        break
-                    silent_at = now + self._pause
-                with limited(min(silent_at, over_at) - now, pump):
+            while not child.has_exited() and (seconds := self._left()):
+                with limited(seconds, pump):
                     await pump.until(child.has_exited)
-                now = time.monotonic()
-        self._is_over = True
+
+    def _left(self) -> float:
+        now = time.monotonic()
+        # It may be quiet because it has had no turn on a busy machine.
+        if self._silent_at <= now < self._over_at and is_running(self._child.pid):
+            self._silent_at = now + self._pause
+        return max(0.0, min(self._silent_at, self._over_at) - now)

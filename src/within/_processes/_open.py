@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
+from codecs import getincrementaldecoder, getincrementalencoder
 from typing import TYPE_CHECKING, Any, overload
 
 from .._contexts import opening
@@ -150,6 +150,7 @@ def process(
     check_files(stdin, stdout, stderr)
     check_text(encoding, errors)
     getincrementaldecoder(encoding)(errors)
+    getincrementalencoder(encoding)(errors)
     if max_line is not None and max_line < 1:
         raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
     return start(checked, stop, (stdin, stdout, stderr), (encoding, errors, max_line))

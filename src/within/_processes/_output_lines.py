@@ -38,22 +38,30 @@ class OutputLines:
         self._rest = rest
         self._exiting = exiting
         self._waiter: Pump | None = None
+        # The output whose lines are given at the moment.
+        self._source: Source
+        self._source, reader = readers[0]
+        self._lines = reader.decoded.lines
 
     def __aiter__(self) -> OutputLines:
         return self
 
     async def __anext__(self) -> tuple[Source, str]:
+        try:
+            return self._source, self._lines.pop()
+        except IndexError:
+            pass
         with ExitStack() as turns:
             for _, reader in self._readers:
                 turns.enter_context(reader.stream.turn)
             return await self._next()
 
     async def _next(self) -> tuple[Source, str]:
-        ended: set[TextReader] = set()
+        ended = {it for _, it in self._readers if it.stream.is_handed_over}
         while True:
-            for pair in self._readers:
-                source, reader = pair
+            for source, reader in self._readers:
                 if line := reader.line_now(at_end=reader in ended):
+                    self._source, self._lines = source, reader.decoded.lines
                     return source, line
             if len(ended) == len(self._readers):
                 await self._exiting.known()
@@ -76,7 +84,7 @@ class OutputLines:
             self._waiter = Pump()
             for output in self._outputs:
                 output.share(self._waiter)
-        for _, reader in self._readers:
-            if reader in ended:  # it would end every wait from here on
-                self._waiter.forget(reader.stream.fileno())
+        for reader in ended:
+            if (fd := reader.stream.fileno()) >= 0:
+                self._waiter.forget(fd)  # it would end every wait from here on
         await wait_for_any(self._outputs, self._waiter, self._rest)

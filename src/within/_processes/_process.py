@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic
 
 from .._backends import current
@@ -56,6 +57,11 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     To type checkers, it is generic in the types of its three streams. ``Process`` alone
     stands for every one of them.
     """
+
+    if not TYPE_CHECKING:
+        # Before 3.13, a type variable cannot have a default, and all three types would
+        # have to be given.
+        __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class ReceiveStream(ByteReceiveStream):
         turn: Is held while a task reads.
         decoded: The text that was decoded ahead, if the text of this stream is read
             (P22). It comes before everything that is still in the pipe.
+        is_handed_over: Another child has it.
     """
 
     def __init__(self, source: Output, what: str = "the pipe") -> None:
@@ -64,6 +65,7 @@ class ReceiveStream(ByteReceiveStream):
         self._what = what
         self.turn = Turn(f"reading {what}")
         self.decoded: Decoded | None = None
+        self.is_handed_over = False
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -87,10 +89,12 @@ class ReceiveStream(ByteReceiveStream):
             raise ValueError(f"{self!r} cannot be handed over: it is closed")
         with self.turn:
             set_blocking(self._source.fd, True)
+        self.is_handed_over = True
         return self._source.fd
 
     def take_back(self) -> None:
         """The other child was not started."""
+        self.is_handed_over = False
         if self._source.fd >= 0:
             set_blocking(self._source.fd, False)
 
@@ -108,9 +112,11 @@ class ReceiveStream(ByteReceiveStream):
             if self.decoded is not None:
                 self.unread(self.decoded.give_back())
             data = await self.next(max_bytes)
-        if data:
-            return data
-        raise EndOfStream
+        if not data:
+            raise EndOfStream
+        if self.decoded is not None:
+            self.decoded.note_bytes_read()
+        return data
 
     async def next(self, most: int) -> bytes:
         """The next bytes, without those of :attr:`decoded`; b"" at the end."""
@@ -139,7 +145,9 @@ class ReceiveStream(ByteReceiveStream):
         self._source.unread(data)
 
     def _closed(self) -> ClosedResourceError:
-        return ClosedResourceError(f"{self._what} was closed here, with aclose()")
+        return ClosedResourceError(
+            f"{self._what} is closed: aclose() was called, or another child reads it now"
+        )
 
     def close(self) -> None:
         """Close at once; a task that waits on it gets ``ClosedResourceError``."""
@@ -190,7 +198,9 @@ class SendStream(ByteSendStream):
                         "await it again, and it will go on"
                     )
                 if target.fd < 0:
-                    raise ClosedResourceError(f"{self._what} was closed here")
+                    raise ClosedResourceError(
+                        f"{self._what} was closed here, with aclose()"
+                    )
                 if not rest:
                     return
                 try:

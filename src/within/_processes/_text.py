@@ -186,13 +186,9 @@ class _Literal:
     def end(self, decoded: Decoded) -> int:
         """Where the first match ends; 0 if there is none yet."""
         # It may have begun in the text that came before.
-        again = len(self._wanted) - 1
-        tail = decoded.tail(decoded.size - self._searched + again)
+        start = max(0, self._searched - len(self._wanted) + 1)
         self._searched = decoded.size
-        found = tail.find(self._wanted)
-        if found < 0:
-            return 0
-        return decoded.size - len(tail) + found + len(self._wanted)
+        return decoded.find(self._wanted, start)
 
 
 class _Pattern:

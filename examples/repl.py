@@ -1,0 +1,82 @@
+"""A dialogue with an interactive program: here, a Python that keeps its state.
+
+    python examples/repl.py
+
+Each line is answered by what it prints. A line that takes too long is interrupted, as with
+Ctrl-C at a terminal, and the session goes on. If the interpreter exits, the error says how
+and shows what it has printed. It works the same on every loop.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+import within
+import within.testing
+
+PROMPT = "<<ready>>\n"  # a line that no answer contains
+PYTHON = (sys.executable, "-i", "-q", "-c", f"import sys; sys.ps1 = {PROMPT!r}")
+
+
+class Repl:
+    """A Python that runs one line after another; use :meth:`start` to create one."""
+
+    def __init__(self, process: within.Process) -> None:
+        self._process = process
+        self._turn = anyio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls) -> AsyncIterator[Repl]:
+        """Start an interpreter that does not outlive the block."""
+        async with within.process(*PYTHON, stderr=within.STDOUT) as process:
+            with within.timeout(30, name="start of the interpreter"):
+                await process.read_until(PROMPT)
+            yield cls(process)
+
+    async def run(self, line: str, *, timeout: float | None = None) -> str:
+        """Run a line, and return what it prints; several tasks take turns.
+
+        Raises:
+            DeadlineExceeded: If ``timeout`` seconds pass first. The line is interrupted.
+            IncompleteOutput: If the interpreter exits.
+        """
+        async with self._turn:
+            try:
+                with within.timeout(timeout, name=line):
+                    await self._process.write(line + "\n")
+                    answer = await self._process.read_until(PROMPT)
+            except within.DeadlineExceeded:
+                self._process.send_signal(signal.SIGINT)
+                await self._process.read_until(
+                    PROMPT
+                )  # of the line that was interrupted
+                raise
+        return answer.removesuffix(PROMPT)
+
+
+async def main() -> None:
+    async with Repl.start() as repl:
+        await repl.run("x = 6")
+        print("x * 7 =", await repl.run("x * 7"), end="")
+        print("error:", (await repl.run("1 / 0")).splitlines()[-1])
+        try:
+            await repl.run("while True: pass", timeout=0.2)
+        except within.DeadlineExceeded as error:
+            print("interrupted:", error.scope.name)
+        print("x is still", await repl.run("x"), end="")
+        try:
+            await repl.run("print('good night'); exit(3)")
+        except within.IncompleteOutput as error:
+            print(f"exited with {error.returncode}:", error.output, end="")
+
+
+if __name__ == "__main__":
+    for backend in ("asyncio", "uvloop", "trio"):
+        print(f"--- {backend}")
+        within.testing.run(main, backend=backend)

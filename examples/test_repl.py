@@ -1,0 +1,59 @@
+"""Tests of the dialogue with an interpreter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from repl import Repl
+
+import within
+from within.testing import backends
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=backends(), ids=["asyncio", "uvloop", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+async def test_a_line_is_answered_by_what_it_prints() -> None:
+    async with Repl.start() as repl:
+        assert await repl.run("x = 'a\\nb'") == ""
+        assert await repl.run("print(x)") == "a\nb\n"
+        assert "ZeroDivisionError" in await repl.run("1 / 0")
+
+
+async def test_an_answer_of_any_length() -> None:
+    async with Repl.start() as repl:
+        assert await repl.run("print('x' * 3_000_000)") == "x" * 3_000_000 + "\n"
+
+
+async def test_tasks_take_turns_and_each_gets_its_own_answer() -> None:
+    async def ask(number: int) -> None:
+        answers[number] = await repl.run(f"{number} + 1")
+
+    answers: dict[int, str] = {}
+    async with Repl.start() as repl, anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(ask, number)
+    assert answers == {number: f"{number + 1}\n" for number in range(20)}
+
+
+async def test_a_line_that_takes_too_long_is_interrupted_and_the_session_goes_on() -> (
+    None
+):
+    async with Repl.start() as repl:
+        await repl.run("x = 6")
+        with pytest.raises(within.DeadlineExceeded, match="while True"):
+            await repl.run("while True: pass", timeout=0.1)
+        assert await repl.run("x") == "6\n"
+
+
+async def test_the_interpreter_exits() -> None:
+    async with Repl.start() as repl:
+        with pytest.raises(within.IncompleteOutput) as raised:
+            await repl.run("print('good night'); exit(3)")
+    assert (raised.value.output, raised.value.returncode) == ("good night\n", 3)
