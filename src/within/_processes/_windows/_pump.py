@@ -34,7 +34,11 @@ _ROUNDS = 16
 
 
 class Pump:
-    """Moves the bytes of some pipes until it is told to stop."""
+    """Moves the bytes of some pipes until it is told to stop.
+
+    Attributes:
+        is_closed: It was closed, and nothing can be waited for any more.
+    """
 
     def __init__(self) -> None:
         self._handlers: dict[int, tuple[Waitable, Callable[[int], int]]] = {}
@@ -42,7 +46,7 @@ class Pump:
         self._rings: list[Callable[[], object]] = []
         self._task = Wakeable()
         self._exit_fd = -1
-        self._is_closed = False
+        self.is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -55,9 +59,9 @@ class Pump:
 
     def close(self) -> None:
         """End the wait that is going on, and forget everything."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
+        self.is_closed = True
         self._reading.clear()
         for fd in tuple(self._handlers):
             self._remove(fd)
@@ -166,7 +170,7 @@ class Pump:
         while self._rings:
             self._rings.pop()()
         moved = 0
-        while moved < _TURN and not self._is_closed:
+        while moved < _TURN and not self.is_closed:
             before = moved
             for fd, handle in self._ready():
                 moved += handle(fd)
@@ -174,7 +178,7 @@ class Pump:
                 break
 
     def _prepare(self) -> bool:
-        if self._is_closed or self._rings or self._ready():
+        if self.is_closed or self._rings or self._ready():
             return True
         for waitable, _ in tuple(self._handlers.values()):
             waitable.arm()
