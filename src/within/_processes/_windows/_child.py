@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._results import Usage
+from .._tree import Activity
+from .._typed import as_typed
 from ._files import Files
 from ._handles import Handles
 from ._kernel import (
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .._command import Command
     from .._files import Closable
     from .._plan import Stop
+    from .._pty import Terminal
 
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
@@ -69,6 +72,7 @@ class Child:
         self.ends: WeakSet[Closable] = WeakSet()  # our ends of its pipes
         self.on_signal: Callable[[int], None] | None = None
         self.is_deaf = False  # the polite signal could not be sent
+        self.terminal: Terminal | None = None  # there is none to give (P21)
         self._command = command
         self._is_alone = plan.tree == "child"
         self._job = 0
@@ -88,7 +92,7 @@ class Child:
         self.end_now()  # does nothing after an orderly end
 
     def __repr__(self) -> str:
-        return f"child {self.pid} {' '.join(map(str, self.args))!r}"
+        return f"child {self.pid} `{as_typed(self.args)}`"
 
     def __del__(self) -> None:
         if hasattr(self, "_released"):  # else it was interrupted while it was made
@@ -141,14 +145,18 @@ class Child:
             return []
         return [pid for pid in processes_of(self._job) if pid != self.pid]
 
-    def work(self) -> dict[int, int]:
-        """The processor time of each of these."""
-        found: dict[int, int] = {}
+    def work(self) -> dict[int, Activity]:
+        """The processor time of each of these. What state it is in is unknown."""
+        found: dict[int, Activity] = {}
         for pid in self.left():
             with suppress(OSError), Handles() as own:
                 user, system = times_of(own.open(open_process, pid))
-                found[pid] = int((user + system) * 1e7)
+                found[pid] = Activity(b"", user + system)
         return found
+
+    def is_read(self) -> bool:
+        """Unknown here: Windows does not tell what another process reads (P6)."""
+        return False
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""

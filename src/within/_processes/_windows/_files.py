@@ -45,6 +45,10 @@ class Files:
             raise
         self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
 
+    def close_stdin(self, fd: int) -> None:
+        """Close our end of its stdin, so that the child sees the end of its input."""
+        self._held.close(fd)
+
     def started(self) -> None:
         """The child has its own ends now: close our copies of them."""
         for handle in self._theirs:

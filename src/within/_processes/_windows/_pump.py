@@ -20,7 +20,7 @@ from ._kernel import open_process
 from ._waiting import Exit, Wakeable, waitables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
     from typing import Self
 
     from .._pump import End, Source
@@ -40,7 +40,8 @@ class Pump:
         is_closed: It was closed, and nothing can be waited for any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: int = _TURN) -> None:
+        self._turn = turn
         self._handlers: dict[int, tuple[Waitable, Callable[[int], int]]] = {}
         self._reading: set[int] = set()
         self._rings: list[Callable[[], object]] = []
@@ -159,10 +160,16 @@ class Pump:
                 handle(fd)
         return not self._reading
 
-    async def until(self, done: Callable[[], bool]) -> None:
-        """Keep the bytes moving until ``done()``."""
+    async def until(
+        self,
+        done: Callable[[], bool],
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Keep the bytes moving until ``done()``, and await ``between()`` in between."""
         while not done():
             await self.once()
+            if between is not None:
+                await between()
 
     async def once(self) -> None:
         """Wait until something is ready, and move what there is."""
@@ -170,7 +177,7 @@ class Pump:
         while self._rings:
             self._rings.pop()()
         moved = 0
-        while moved < _TURN and not self.is_closed:
+        while moved < self._turn and not self.is_closed:
             before = moved
             for fd, handle in self._ready():
                 moved += handle(fd)
