@@ -213,8 +213,8 @@ DIFFERENT = {
         Case("60 sh -c 'sleep 600 > /dev/null 2>&1 & echo $!'"),
         "exit 0, one left",
         "exit 0",
-        "The process group ends a second after the command at the latest. Use `-f`, or "
-        "start the process in a group of its own (`setsid`), to keep it.",
+        "The process group ends a second after the command, and a helper at the limit. "
+        "Use `-f`, or start the process in a group of its own (`setsid`), to keep it.",
     ),
     "`-s KILL`": Difference(
         Case(f"-s KILL 0.1 {SLEEP}"),

@@ -193,8 +193,9 @@ async def test_p6_an_endless_writer_is_ended_however_slow_the_function(
 ) -> None:
     stop = within.Stop(pause=30, linger=0.05)
     with within.timeout(PATIENCE):
-        await run("sh", "-c", "yes & echo done", on_output=seen.later, stop=stop)
-    assert ("stdout", "done\n") in seen
+        script = f"yes {'x' * 9000} & echo done >&2"  # few lines, as each is a call
+        await run("sh", "-c", script, on_output=seen.later, stop=stop)
+    assert ("stderr", "done\n") in seen
 
 
 # -- the end -------------------------------------------------------------------
