@@ -219,6 +219,10 @@ class Dialogue:
                 f"{self!r} was not started with stdin=PIPE: there is no pipe to write to"
             )
         if not isinstance(data, str):
+            try:
+                memoryview(data)
+            except TypeError:
+                raise TypeError(f"data is {data!r}: give str or bytes") from None
             await stdin.send(data)
             return
         state, sent = encoder.getstate(), stdin.sent
