@@ -119,10 +119,10 @@ class Dialogue:
             wanted: A text, or a compiled pattern. Line ends are ``"\\n"``.
 
         Raises:
-            IncompleteOutput: If the output ends before. The error has the text that came,
-                the status, and the end of stderr.
-            ValueError: For an empty text or a pattern that matches one; and if there
-                is no match within ``max_line`` characters, which then are still unread.
+            IncompleteOutput: If the output ends before the match. The error has the text
+                that came, the status, and the end of stderr.
+            ValueError: For an empty text or a pattern that matches one; and if there is
+                no match within ``max_line`` characters. These are then still unread.
 
         >>> import asyncio, within
         >>> async def main():
