@@ -155,6 +155,7 @@ class ReceiveStream(ByteReceiveStream):
         self._source.close()
 
     async def aclose(self) -> None:
+        """Close it: the child gets SIGPIPE or an error when it writes more."""
         self.close()
         await checkpoint()
 
@@ -216,6 +217,7 @@ class SendStream(ByteSendStream):
         self._target.close()
 
     async def aclose(self) -> None:
+        """Close it: the child sees the end of its input once it has read all of it."""
         self.close()
         await checkpoint()
 
