@@ -9,10 +9,9 @@ gets a terminal of its own, and the answers are typed there.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
-
-import anyio
+from collections.abc import Iterable, Mapping
 
 import within
 import within.testing
@@ -33,6 +32,10 @@ class Refused(Exception):
     """The command has failed; the message is all that it has shown."""
 
 
+def any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, texts)))
+
+
 async def dialogue(*command: str, answers: Mapping[str, str]) -> str:
     """Run ``command`` on a terminal, and return what it has shown in the end.
 
@@ -48,20 +51,20 @@ async def dialogue(*command: str, answers: Mapping[str, str]) -> str:
     shown = ""
     unanswered = dict(answers)
     with within.timeout(LIMIT, name="dialogue"):
-        async with within.process(*command, pty=True) as child:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            try:
-                while True:
-                    shown += (await child.stdout.receive()).decode(errors="replace")
-                    for prompt in [p for p in unanswered if shown.endswith(p)]:
-                        await child.stdin.send(f"{unanswered.pop(prompt)}\n".encode())
-            except anyio.EndOfStream:
-                returncode = await child.wait()
-    text = shown.replace("\r\n", "\n")  # a terminal starts each line at the left
+        async with within.process(*command, pty=True, errors="replace") as child:
+            while unanswered:
+                try:
+                    shown += await child.read_until(any_of(unanswered))
+                except within.IncompleteOutput as error:  # it has ended instead
+                    shown += error.output
+                    break
+                prompt = next(p for p in unanswered if shown.endswith(p))
+                await child.write(unanswered.pop(prompt) + "\n")
+            shown += await child.read()
+            returncode = await child.wait()
     if returncode:
-        raise Refused(text)
-    return text
+        raise Refused(shown)
+    return shown
 
 
 async def main() -> None:

@@ -355,7 +355,7 @@ async def test_p22_bytes_are_written_as_they_are() -> None:
     async with process("cat", encoding="utf-16-be") as child:
         await child.write(b"\x00a\x00\n")
         assert await child.readline() == "a\n"
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="data is 5: give str or bytes"):
             await child.write(5)  # type: ignore[arg-type]
     async with process("cat", encoding="ascii", errors="strict") as child:
         with pytest.raises(UnicodeEncodeError):

@@ -74,6 +74,11 @@ def test_every_public_callable_has_an_example() -> None:
         assert not callable(found) or ">>>" in found.__doc__, name
 
 
+@pytest.mark.parametrize("name", ["ReceiveStream", "SendStream"])
+def test_a_public_stream_does_not_describe_its_internal_attributes(name: str) -> None:
+    assert "Attributes:" not in getattr(within, name).__doc__
+
+
 def test_the_readme(tmp_path: Path) -> None:
     run_page(ROOT / "README.md", tmp_path)
 

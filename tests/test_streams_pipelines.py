@@ -89,3 +89,9 @@ async def test_p20_stdout_may_be_a_pipe_of_ours_as_well() -> None:
         await first.wait()
     os.close(reading)
     assert done.stdout == b"hi\n"
+
+
+async def test_p20_an_error_for_a_process_as_stdin_names_its_stdout() -> None:
+    async with process("cat") as first:
+        with pytest.raises(TypeError, match="the stdout of another process"):
+            await process("cat", stdin=first)  # type: ignore[call-overload]

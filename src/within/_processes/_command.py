@@ -128,9 +128,10 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
             if file < subprocess.DEVNULL:
                 raise ValueError(f"{name} is {file!r}: there is no such descriptor")
         elif file is not None and not hasattr(file, "fileno"):
+            stream = ", the stdout of another process" if name == "stdin" else ""
             raise TypeError(
-                f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file "
-                "or None for our own"
+                f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file"
+                f"{stream} or None for our own"
             )
 
 

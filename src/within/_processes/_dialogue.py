@@ -119,10 +119,10 @@ class Dialogue:
             wanted: A text, or a compiled pattern. Line ends are ``"\\n"``.
 
         Raises:
-            IncompleteOutput: If the output ends before. The error has the text that came,
-                the status, and the end of stderr.
-            ValueError: For an empty text or a pattern that matches one; and if there
-                is no match within ``max_line`` characters, which then are still unread.
+            IncompleteOutput: If the output ends before the match. The error has the text
+                that came, the status, and the end of stderr.
+            ValueError: For an empty text or a pattern that matches one; and if there is
+                no match within ``max_line`` characters. These are then still unread.
 
         >>> import asyncio, within
         >>> async def main():
@@ -219,6 +219,10 @@ class Dialogue:
                 f"{self!r} was not started with stdin=PIPE: there is no pipe to write to"
             )
         if not isinstance(data, str):
+            try:
+                memoryview(data)
+            except TypeError:
+                raise TypeError(f"data is {data!r}: give str or bytes") from None
             await stdin.send(data)
             return
         state, sent = encoder.getstate(), stdin.sent

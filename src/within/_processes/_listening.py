@@ -24,7 +24,7 @@ Address = tuple[Any, Any, int, str, Any]
 class listening:  # noqa: N801  # it is used like a function
     """Waits until something accepts TCP connections on a port.
 
-    Give it to :func:`server` as what to be ready, or await it by itself:
+    Pass it to :func:`server` as ``ready``, or await it by itself:
     ``await within.listening(5432)``. It tries again and again, with short pauses, and has
     no limit of its own. Each attempt is a connection that is closed at once.
 

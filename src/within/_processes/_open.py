@@ -110,13 +110,16 @@ def process(
     ``async with process(...) as p`` ends the child with the block. After
     ``p = await process(...)`` you have to end it with ``await p.aclose()``.
 
-    On a terminal, the child is in a background process group. If it asks there, for a
-    password for example, it is lent the terminal. With ``start_new_session=True`` it has
-    no terminal, and such a command fails at once; with ``pty=True`` it has its own.
+    If your program runs on a terminal, the child is in a background process group there.
+    When the child asks for a password, for example, it is lent the terminal. With
+    ``start_new_session=True`` it has no terminal, and a command that asks fails at once;
+    with ``pty=True`` it has one of its own.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
-        stdin, stdout, stderr: As for :class:`subprocess.Popen`.
+        stdin, stdout, stderr: As for :class:`subprocess.Popen`; ``stdin`` can also be the
+            ``stdout`` of another process. By default, stdin and stdout are pipes, and
+            stderr is inherited.
         pty: Give the child a controlling terminal of its own, which is its stdin, stdout
             and stderr: ``True`` for one of 24 rows and 80 columns, or
             ``(rows, columns)``.

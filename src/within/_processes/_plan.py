@@ -23,8 +23,8 @@ class Stop:
     A child that exits by itself may leave processes behind that still write its
     output, such as the helper of ``exec > >(tee log)``. They get a short time to
     finish before they are ended. That time lasts while output keeps coming, with breaks
-    of less than ``pause`` seconds, or while one of them still has output of the child
-    to deal with, but for ``linger`` seconds at most.
+    of less than ``pause`` seconds, or while one of them is still processing output of
+    the child, but for ``linger`` seconds at most.
 
     Args:
         close_stdin: Seconds to wait after closing the child's stdin. With 0,

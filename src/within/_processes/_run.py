@@ -125,9 +125,8 @@ async def run(
     """Run a command until it exits, and return its status, output and usage.
 
     It returns when the child has exited and its output has ended. If a process that the
-    child left behind holds the output open, this call waits only as long as more output
-    keeps coming, with short pauses at most (see :class:`Stop`), and then ends that
-    process. However this call ends, nothing of the command's process group survives.
+    child left behind holds the output open, this call goes on reading while more output
+    keeps coming without longer pauses (see :class:`Stop`), and then ends that process. However this call ends, nothing of the command's process group survives.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
@@ -138,7 +137,8 @@ async def run(
         encoding, errors: As for ``bytes.decode()``, "utf-8" and "strict"; either one
             implies ``text=True``. If the command fails or is stopped, bytes that
             cannot be decoded are replaced.
-        stdin, stdout, stderr: As for :class:`subprocess.Popen`.
+        stdin, stdout, stderr: As for :class:`subprocess.Popen`. By default there is no
+            input, and both outputs are captured.
         on_output: A function that is called with each line as it comes:
             ``on_output(source, text)``, where ``source`` is ``"stdout"`` or
             ``"stderr"``. The text is always ``str`` (UTF-8 unless ``encoding`` says

@@ -82,10 +82,10 @@ class Server(Process[In_co, Out_co, Err_co]):
 
     @property
     def match(self) -> re.Match[str]:
-        """The match of the pattern that the server was waited for with.
+        """The match of the pattern that was given as ``ready``.
 
-        Its groups are what a server has chosen by itself, such as its port:
-        ``int(s.match[1])`` after ``ready=re.compile("port ([0-9]+)")``.
+        Use its groups for something that the server has chosen by itself, such as its
+        port: ``int(s.match[1])`` after ``ready=re.compile("port ([0-9]+)")``.
 
         Raises:
             RuntimeError: If ``ready`` was not a pattern.
@@ -310,23 +310,23 @@ def server(
 
     ``async with server(...) as s`` ends the server with the block; after
     ``s = await server(...)`` you have to end it with ``await s.aclose()``, or with
-    ``async with s``. Its output is read on all the while, even if the event loop stands
-    still, so the server never waits for you. The end of it is in ``s.log``.
+    ``async with s``. A thread reads its output all the time, even while the event loop
+    stands still, so the server never waits for you. The end of it is in ``s.log``.
 
     There is no limit for getting ready. Put one around it, as in the example; its error
     shows the end of the output.
 
     A server that ends by itself during the block does not interrupt the block. If its
     status is not 0, leaving the block raises :exc:`ServerFailed`, or adds a note to the
-    exception that leaves it; not so after :meth:`Server.wait` or a signal through the
-    object, and not if the block has closed its stdin.
+    exception that leaves it. There is no error if the block has asked for the exit: with
+    :meth:`Server.wait`, with a signal through the object, or by closing its stdin.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
-        ready: What to wait for. A text or a compiled pattern is sought in each line that
-            is logged, also in one that has not ended yet; the match of a pattern is in
-            ``s.match``. :class:`listening` waits for a
-            port, and makes sure that nothing else is listening there before the start.
+        ready: What to wait for. Each line that is logged, even one that has not ended
+            yet, is searched for a text or a compiled pattern; the match of a pattern is
+            in ``s.match``. :class:`listening` waits for a port, and makes sure that
+            nothing else is listening there before the start.
             Anything else that can be called is called once and awaited; it has to
             return when the server is ready. ``None`` does not wait.
         keep: How much of the end of the output to keep, in bytes.

@@ -51,14 +51,13 @@ class Turn:
 
 
 class ReceiveStream(ByteReceiveStream):
-    """What a child writes to one of its outputs.
+    """What a child writes to one of its outputs."""
 
-    Attributes:
-        turn: Is held while a task reads.
-        decoded: The text that was decoded ahead, if the text of this stream is read
-            (P22). It comes before everything that is still in the pipe.
-        is_handed_over: Another child has it.
-    """
+    # The docstring is public, and these attributes are not:
+    # turn: Is held while a task reads.
+    # decoded: The text that was decoded ahead, if the text of this stream is read
+    #     (P22). It comes before everything that is still in the pipe.
+    # is_handed_over: Another child has it.
 
     def __init__(self, source: Output, what: str = "the pipe") -> None:
         self._source = source
@@ -157,17 +156,17 @@ class ReceiveStream(ByteReceiveStream):
         self._source.close()
 
     async def aclose(self) -> None:
+        """Close it: the child gets SIGPIPE or an error when it writes more."""
         self.close()
         await checkpoint()
 
 
 class SendStream(ByteSendStream):
-    """What a child reads from its stdin.
+    """What a child reads from its stdin."""
 
-    Attributes:
-        turn: Is held while a task writes.
-        sent: How many bytes the pipe has taken.
-    """
+    # The docstring is public, and these attributes are not:
+    # turn: Is held while a task writes.
+    # sent: How many bytes the pipe has taken.
 
     def __init__(self, target: Input, what: str = "the pipe") -> None:
         self._target = target
@@ -219,6 +218,7 @@ class SendStream(ByteSendStream):
         self._target.close()
 
     async def aclose(self) -> None:
+        """Close it: the child sees the end of its input once it has read all of it."""
         self.close()
         await checkpoint()
 
