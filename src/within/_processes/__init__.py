@@ -18,5 +18,5 @@ From the bottom up:
   result, ``_keep`` as much of the output as is wanted, and ``_live`` calls the function
   that watches.
 - ``_server`` is a process that is waited for (``_ready``, ``_listening``) and read on all
-  the while (``_log``).
+  the while (``_log``; ``_log_end`` is what it keeps).
 """

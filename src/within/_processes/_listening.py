@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
-from ._pump import Pump, limited
+from ._platform import Pump
+from ._pump import limited
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -129,6 +131,11 @@ class _Attempt:
 
 
 async def _accepts(address: Address) -> bool:
+    if sys.platform == "win32":  # where a pump cannot wait for a socket
+        from ._windows._connecting import accepts
+
+        return await accepts(address, _PATIENCE)
+
     import socket
 
     family, kind, protocol, _, name = address

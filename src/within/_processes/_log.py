@@ -12,11 +12,12 @@ import select
 import selectors
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from .._backends import current
 from ._descriptors import Descriptors
+from ._log_end import LogEnd
 from ._pty import read
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from ._child import Child
     from ._decoding import Text
-    from ._ends import Output
     from ._ready import Sought
 
 _CHUNK = 65536  # what is read at once, in bytes
@@ -32,59 +32,41 @@ _CHUNK = 65536  # what is read at once, in bytes
 # How many reads empty any pipe; see _pump.
 _ROUNDS = 16
 
-# Chunks are joined up to this size, in bytes: each costs some memory by itself.
-_SMALL = 4096
-
 # How long we wait for the thread to read what is in the pipe, and how long between two
 # looks. In seconds. It is over at once, unless the server goes on writing.
 _MOMENT = 0.02
 _STEP = 0.0001
 
 
-class Log:
+class Log(LogEnd):
     """The end of the output of a server.
 
     The thread has descriptors of its own, which it closes itself. It ends when the child
     has exited and its output has ended, or when our end of a pipe to it is closed: by
     :meth:`close`, or together with everything else of the child.
-
-    Attributes:
-        is_found: What was sought was in the output.
-        sought: What was sought there.
-        is_over: The output has ended.
-        on_exit: Is called by the thread when the child has exited.
     """
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
-        self.is_found = False
-        self.is_over = False
-        self.on_exit: Callable[[], object] | None = None
-        self._most = keep
-        self._text = text
-        self.sought = sought
-        # Each chunk with the number of bytes up to its end. Only the thread changes it,
-        # in single steps, so it needs no lock.
-        self._chunks: deque[tuple[int, bytes]] = deque()
-        self._size = 0
+        super().__init__(keep, text, sought)
         self._fd = -1
         self._is_at_work = False
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
-        self.news_fd = -1  # readable when an attribute has changed
+        self._news_fd = -1  # readable when an attribute has changed
 
-    def start(self, child: Child, output: Output | None) -> None:
-        """Read ``output`` from now on, and watch the child."""
+    def start(self, child: Child, output: int | None) -> None:
+        """Read the pipe ``output`` from now on, and watch the child."""
         held = child.held
         told, writable = held.pipe()
-        self.news_fd, news = held.pipe()
+        self._news_fd, news = held.pipe()
         own = Descriptors()
         # The reading end as well: without a reader, writing the news would be an error.
-        own.open(os.dup, self.news_fd)
+        own.open(os.dup, self._news_fd)
         fds = [own.open(os.dup, fd) for fd in (told, news, child.exit_fd)]
         if output is None:
             self.is_over = True
         else:
-            self._fd = output.fd
+            self._fd = output
             fds.append(own.open(os.dup, self._fd))
         self._stop = lambda: held.close(writable)
         self._thread = threading.Thread(
@@ -103,6 +85,11 @@ class Log:
         if self._thread is not None:
             self._thread.join()
 
+    async def news(self) -> None:
+        """Wait until an attribute has changed."""
+        await current().wait_readable(self._news_fd)
+        os.read(self._news_fd, 64)
+
     def catch_up(self) -> None:
         """Let the thread read what is in the pipe by now, if it takes no more than a moment.
 
@@ -120,24 +107,6 @@ class Log:
 
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
-
-    @property
-    def dropped(self) -> int:
-        """How many bytes of the output are not kept any more."""
-        return max(0, self._size - self._most)
-
-    def end(self, most: int | None = None) -> str:
-        """The end of the output as text, from the last ``most`` of its bytes."""
-        most = self._most if most is None else min(most, self._most)
-        while True:
-            try:
-                chunks = tuple(self._chunks)
-            except RuntimeError:  # it was changed meanwhile
-                continue
-            break
-        data = b"".join(chunk for _, chunk in chunks)[-most:]
-        dropped = chunks[-1][0] - len(data) if chunks else 0
-        return self._text.decode(data, missing_before=dropped, is_cut_off=True)
 
     # -- in the thread -----------------------------------------------------
 
@@ -174,24 +143,9 @@ class Log:
             return False
         else:
             if data:
-                self._keep(data)
+                self.keep(data)
         finally:
             self._is_at_work = False
-        if not data:
-            self.is_over = True
-            os.write(news, b"!")
-        sought = self.sought
-        if sought is not None and not self.is_found and sought.is_in(data):
-            self.is_found = True
+        if self.has_news(data):
             os.write(news, b"!")
         return self.is_over
-
-    def _keep(self, data: bytes) -> None:
-        self._size += len(data)
-        chunks = self._chunks
-        if chunks and len(chunks[-1][1]) < _SMALL:
-            chunks[-1] = (self._size, chunks[-1][1] + data)
-        else:
-            chunks.append((self._size, data))
-        while self._size - chunks[0][0] >= self._most:
-            chunks.popleft()

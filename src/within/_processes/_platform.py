@@ -13,6 +13,7 @@ __all__ = [
     "KILL",
     "Child",
     "Files",
+    "Log",
     "Pump",
     "WritingBackend",
     "close_end",
@@ -27,6 +28,7 @@ __all__ = [
 if sys.platform == "win32":
     from ._windows._child import CONTINUE, KILL, Child, is_running
     from ._windows._files import Files
+    from ._windows._log import Log
     from ._windows._pipes import (
         close as close_end,
         read as read_end,
@@ -52,6 +54,7 @@ else:
     from ._child import Child
     from ._exit import until_exit
     from ._files import Files
+    from ._log import Log
     from ._pty import read as read_end  # a terminal's end is an end
     from ._pump import Pump
     from ._tree import is_running

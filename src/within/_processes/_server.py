@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from .._backends import current
@@ -14,10 +13,10 @@ from .._timeouts import Timeout
 from ._decoding import Text
 from ._errors import ServerFailed, described
 from ._listening import listening
-from ._log import Log
 from ._open import check_process
 from ._options import PIPE, STDOUT
 from ._plan import Stop
+from ._platform import Log
 from ._process import Err_co, In_co, Out_co, Process
 from ._pty import check_pty
 from ._ready import Sought, check_ready
@@ -118,7 +117,7 @@ class Server(Process[In_co, Out_co, Err_co]):
 
     def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
         ends = self._ends
-        output = None if self._logged is None else ends.take_out(self._logged)
+        output = None if self._logged is None else ends.take_out(self._logged).fd
         self._log.start(self._child, output)
         super()._open_streams(max_line, exiting)
 
@@ -147,8 +146,7 @@ class Server(Process[In_co, Out_co, Err_co]):
     async def _find(self) -> bool:
         log, child = self._log, self._child
         while not (log.is_found or log.is_over or child.has_exited()):
-            await current().wait_readable(log.news_fd)
-            os.read(log.news_fd, 64)
+            await log.news()
         if not log.is_found:
             await self._exiting.known()  # its output ends shortly before it exits
         return log.is_found
@@ -344,7 +342,8 @@ def server(
             :exc:`subprocess.CalledProcessError`.
         OSError: If it cannot be started; and if something is listening on the port.
         ValueError, TypeError: For arguments that make no sense.
-        NotImplementedError: On Windows.
+        NotImplementedError: For what the platform cannot do (on Windows, some options
+            and most signals).
 
     >>> import asyncio, within
     >>> async def main():

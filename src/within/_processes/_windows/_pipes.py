@@ -141,6 +141,21 @@ def make_pipe(
     return ours, theirs
 
 
+def copy_for_reading(held: Handles, handle: int) -> int:
+    """Another handle, kept by ``held``, of our end of a pipe that the child writes to.
+
+    It stays open when the other one is closed.
+    """
+    us = _winapi.GetCurrentProcess()
+    copy = held.open(
+        _winapi.DuplicateHandle,
+        *(us, handle, us, 0, False, _winapi.DUPLICATE_SAME_ACCESS),
+    )
+    waitables[copy] = _Readable(copy)
+    held.close_with(copy, close)
+    return copy
+
+
 def read(handle: int, most: int) -> bytes:
     """At most ``most`` bytes; b"" at the end.
 
