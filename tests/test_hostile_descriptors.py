@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -253,3 +254,16 @@ async def test_p16_there_is_no_thread_left_to_wait_in(
         patched.setattr(threading.Thread, "start", full)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             await start("sleep", FOREVER, stop=QUICK)
+
+
+async def test_p21_a_terminal_while_a_descriptor_above_the_limit_is_inherited() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    above = fcntl.fcntl(0, fcntl.F_DUPFD, 300)  # exec leaves it open
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        async with process("sh", "-c", f"ls /proc/self/fd/{above}", pty=True) as child:
+            with within.timeout(10):
+                assert "No such file" in await child.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(above)

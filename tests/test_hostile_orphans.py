@@ -101,6 +101,45 @@ def test_p14_as_pid_1_no_zombie_is_left(loop: str) -> None:
     assert statuses == ["0", "-15", "-15"]
 
 
+INTERRUPTED = """
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+from within._processes import _family
+
+CHILD = '''
+import os, time
+if not os.fork():
+    os._exit(0)
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+os.write(1, b"dead")
+time.sleep(600)
+'''
+readable, writable = os.pipe()
+mark = _family.mark_family
+
+def interrupted(pid, name):
+    assert os.read(readable, 4) == b"dead"
+    _family.mark_family = mark
+    raise KeyboardInterrupt
+
+async def main():
+    _family.mark_family = interrupted
+    try:
+        await within.run(sys.executable, "-c", CHILD, stdout=writable)
+    except KeyboardInterrupt:
+        print("interrupted")
+    try:
+        print(os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG))
+    except ChildProcessError:
+        print("no child")
+"""
+
+
+@linux
+@pytest.mark.parametrize("loop", LOOPS)
+def test_p14_no_zombie_is_left_if_the_marking_is_interrupted(loop: str) -> None:
+    assert script(INTERRUPTED, loop).split("\n")[:2] == ["interrupted", "no child"]
+
+
 @pytest.mark.anyio
 async def test_p5_a_child_of_others_in_the_group_keeps_its_status(
     nothing_is_left: None,

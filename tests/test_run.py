@@ -14,6 +14,7 @@ from children import FOREVER, QUICK, alive
 
 import within
 from within import process, run
+from within._processes._typed import as_typed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -83,7 +84,8 @@ async def test_p9_a_decoding_error_names_the_command_and_keeps_the_bytes() -> No
     with pytest.raises(UnicodeDecodeError) as raised:
         await run("sh", "-c", "printf 'a\\377'; echo err >&2", text=True)
     error = raised.value
-    assert "stdout of \"sh -c printf 'a" in str(error)
+    typed = as_typed(error.completed.args)  # type: ignore[attr-defined]
+    assert f"stdout of `{typed}`, which exited with 0" in str(error)
     assert "exited with 0" in str(error)
     assert 'errors="replace"' in error.__notes__[0]
     kept = error.completed  # type: ignore[attr-defined]

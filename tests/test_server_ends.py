@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import selectors
 
 import anyio
 import anyio.lowlevel
@@ -77,3 +79,15 @@ async def test_p23_a_cancellation_is_not_replaced() -> None:
             await anyio.sleep_forever()
     assert limit.cancelled_caught
     assert running.returncode == 7
+
+
+async def test_p16_a_server_whose_log_gets_no_descriptor_is_not_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(selectors, "DefaultSelector", fail)
+    with within.timeout(5), pytest.raises(OSError, match="too many"):
+        async with shell(SERVE, ready="ready"):
+            pass

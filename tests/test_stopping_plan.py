@@ -45,6 +45,21 @@ def test_a_stop_is_a_value() -> None:
     assert "grace=1.0" in repr(stop)
 
 
+def test_a_stop_with_some_values_replaced() -> None:
+    stop = Stop(grace=1, tree="child")
+    assert stop.__replace__(grace=2, first="child") == Stop(
+        grace=2, tree="child", first="child"
+    )
+    assert stop == Stop(grace=1, tree="child")
+    with pytest.raises(ValueError, match="grace is -1"):
+        stop.__replace__(grace=-1)
+    with pytest.raises(TypeError, match="patience"):
+        stop.__replace__(patience=1)
+    replace: Any = getattr(copy, "replace", None)
+    if replace is not None:  # Python 3.13
+        assert replace(stop, grace=2) == Stop(grace=2, tree="child")
+
+
 def test_stop_is_frozen() -> None:
     with pytest.raises(AttributeError):
         Stop().grace = 3  # type: ignore[misc]

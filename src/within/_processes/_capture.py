@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from .._results import Completed, Usage
 from ._decoding import Text
 from ._errors import OutputLimitExceeded
 from ._keep import keeper
+from ._typed import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,8 +160,8 @@ class Capture:
             self._dropped(),
         )
         error.completed = completed  # type: ignore[attr-defined]
-        command = " ".join(map(os.fsdecode, self._command.args))
-        error.reason += f"; this is {name} of {command!r}, which exited with "
+        typed = as_typed(self._command.args)
+        error.reason += f"; this is {name} of `{typed}`, which exited with "
         error.reason += str(child.returncode)
         error.add_note(
             "the bytes, the status and the usage are in error.completed; give "

@@ -302,6 +302,7 @@ class Child:
         if self.is_open():
             self.family.watch()  # its start may have been interrupted before that
             with suppress(OSError):  # out of descriptors to look for marked ones
+                self.family.mark()
                 self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
             until = time.monotonic() + _BLOCKING

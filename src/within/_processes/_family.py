@@ -72,6 +72,7 @@ class Family:
         self._pids = pids
         self._groups: tuple[int, ...] = ()  # once there is a pid
         self._mark = ""  # if it is needed
+        self._is_marked = False  # all of it that was there after the start
         self._orphans: Orphans | None = None
 
     @property
@@ -117,13 +118,23 @@ class Family:
         """The child has been started."""
         self.watch()
         if self._mark:
-            mark_family(self._leader, self._mark)
+            self.mark()
             self.meet()  # it may have exited by now, and left us what it has forked
         if self._is_guarded:
             groups = self.groups() or (self._leader,)
             in_session = self._has_session and self._tree == "group"
             tree = "session" if in_session else self._tree
             guard.started(self._mark, self._leader, tree, groups)
+
+    def mark(self) -> None:
+        """Mark what there is of it, unless that was done.
+
+        If the start is interrupted before, this has to be repeated while the child
+        lives: what it has forked and not reaped is left to us when it dies (P14).
+        """
+        if self._mark and not self._is_marked:
+            mark_family(self._leader, self._mark)
+            self._is_marked = True
 
     def watch(self) -> None:
         """Watch the groups and the session, from now on."""

@@ -69,9 +69,12 @@ class Log(LogEnd):
             self._fd = output
             fds.append(own.open(os.dup, self._fd))
         self._stop = lambda: held.close(writable)
+        # Made here, and not in the thread, because it takes a descriptor too: if there
+        # is no more, the start fails, and not the thread (P16).
+        selector = selectors.DefaultSelector()
         self._thread = threading.Thread(
             target=self._run,
-            args=(own, *fds),
+            args=(selector, own, *fds),
             name=f"within-log-{child.pid}",
             daemon=True,  # the interpreter joins others before it ends the children
         )
@@ -111,9 +114,15 @@ class Log(LogEnd):
     # -- in the thread -----------------------------------------------------
 
     def _run(
-        self, own: Descriptors, told: int, news: int, exited: int, output: int = -1
+        self,
+        selector: selectors.BaseSelector,
+        own: Descriptors,
+        told: int,
+        news: int,
+        exited: int,
+        output: int = -1,
     ) -> None:
-        with own, selectors.DefaultSelector() as selector:
+        with own, selector:
             selector.register(told, selectors.EVENT_READ)
             selector.register(exited, selectors.EVENT_READ)
             if output >= 0:

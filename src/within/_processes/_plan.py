@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .._seconds import as_seconds
 
 if TYPE_CHECKING:
-    from typing import Never
+    from typing import Never, Self
 
 
 class Stop:
@@ -46,6 +46,9 @@ class Stop:
         pause: After the child has exited, the wait for the rest of its output ends when
             no output has come for this many seconds.
         linger: Seconds after which that wait ends in any case.
+
+    It cannot be changed. ``copy.replace(stop, grace=1)`` of Python 3.13 makes another
+    one; before that, ``stop.__replace__(grace=1)`` does.
 
     Raises:
         ValueError: For a negative number of seconds, or an unknown ``signal``, ``tree``
@@ -126,6 +129,10 @@ class Stop:
 
     def __hash__(self) -> int:
         return hash(tuple(self._as_dict().values()))
+
+    def __replace__(self, **changes: Any) -> Self:
+        """Another one, with some values changed: for ``copy.replace()`` of Python 3.13."""
+        return type(self)(**(self._as_dict() | changes))
 
     def __reduce__(self) -> Any:
         return _from_dict, (type(self), self._as_dict())

@@ -71,6 +71,10 @@ def spawn(
         except NotImplementedError:  # Python was built with a glibc before 2.26
             return False
         except OSError as error:  # as execvp(3) does, go on to the next one
+            if error.errno == errno.EBADF:
+                # One that is inherited is above a limit that was lowered after it was
+                # opened, and glibc refuses to close that.
+                return False
             if failure is None or failure.errno in (errno.ENOENT, errno.ENOTDIR):
                 failure = error
     assert failure is not None
