@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -115,3 +117,31 @@ def test_v2_an_exception_that_stops_the_program_is_not_replaced(
         assert caught.value.subgroup(stop) is not None
     else:
         assert isinstance(caught.value, stop)
+
+
+async def in_a_circle(wait: Callable[[asyncio.Task[None]], Awaitable[None]]) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def waits_for(other: int) -> None:
+        await asyncio.sleep(1)
+        await tasks[other]
+
+    tasks += [asyncio.create_task(waits_for(other)) for other in (1, 2, 0)]
+    await wait(tasks[0])
+
+
+@pytest.mark.parametrize(
+    "wait", [asyncio.shield, asyncio.gather, asyncio.wait_for, None]
+)
+def test_v2_tasks_that_wait_for_one_another_in_a_circle_are_a_deadlock(
+    wait: Any,
+) -> None:
+    async def main() -> None:
+        if wait is asyncio.wait_for:
+            await in_a_circle(lambda task: asyncio.wait_for(task, None))
+        else:
+            await in_a_circle(wait or (lambda task: task))
+
+    report = deadlock("asyncio", main)
+    assert report.startswith("deadlock at 1 s of virtual time")
+    assert report.count("waits_for") == 3

@@ -236,6 +236,50 @@ def test_v7_a_session_fixture_serves_the_virtual_tests_of_all_modules(
     assert len(outcome.passed) == 8
 
 
+OPEN_LIMITS = """\
+    @pytest.fixture(params=["ours", "anyio", "outer", "shield"])
+    def limit(request):
+        return {
+            "ours": within.timeout(5),
+            "anyio": anyio.fail_after(5),
+            "outer": within.move_on_after(5, shield=True),
+            "shield": within.shield(),
+        }[request.param]
+    class TestIt:
+        @pytest.fixture
+        async def limited(self, limit):
+            self.seen = "set up"
+            with limit:
+                yield
+        @pytest.mark.virtual_time
+        async def test_slow(self, limited):
+            assert self.seen == "set up"
+            await hour()
+        @pytest.mark.virtual_time
+        async def test_after_it(self, virtual_clock):
+            began = virtual_clock.now
+            await anyio.sleep(3600)
+            assert virtual_clock.now == began + 3600
+"""
+
+
+@each_loop
+def test_v6_a_fixture_with_a_limit_open_across_its_yield_is_refused(
+    pytester: pytest.Pytester, loop: str
+) -> None:
+    outcome = run_pytest(pytester, OPEN_LIMITS, "-k", loop)
+    refused = {name for name, verdict in outcome.tests if verdict == "ERROR"}
+    assert {name.partition("-")[0] for name in refused} == {
+        "TestIt::test_slow[ours",
+        "TestIt::test_slow[anyio",
+        "TestIt::test_slow[outer",
+    }, outcome.text
+    assert "3 errors" in outcome.text
+    assert "2 passed" in outcome.text
+    reason = "RuntimeError: the fixture 'limited' leaves a time limit open across its"
+    assert reason in outcome.text
+
+
 def test_v7_private_names_of_anyios_plugin_and_of_trio_have_not_moved() -> None:
     assert vars(pytest_plugin).keys() >= NO_LOOP.keys()
     assert vars(GLOBAL_RUN_CONTEXT) == {}

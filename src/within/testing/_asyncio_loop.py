@@ -13,6 +13,11 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._backends._asyncio import backend_of_running_loop
+from .._backends._asyncio._waiting import (
+    throw_cancellation,
+    waiter_of,
+    waits_in_a_circle,
+)
 from ._clock import RunClock
 from ._outside import RECHECK
 
@@ -213,10 +218,12 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
     def end() -> None:
         nonlocal ours
         ours += 1
-        task.cancel()
-        if ours > 1:  # the task awaits another one, in a shield
-            for other in asyncio.all_tasks() - before:
-                other.cancel()
+        _cancel(task)
+        for other in asyncio.all_tasks() - before:
+            # After the first time, the task awaits another one, in a shield. Tasks in
+            # a circle are ended at once, because the loop cannot do so when it closes.
+            if ours > 1 or waits_in_a_circle(other):
+                _cancel(other)
 
     try:
         with clock.guard(end):
@@ -224,6 +231,17 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
     finally:
         for _ in range(min(ours, task.cancelling() - requests)):
             task.uncancel()
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, even if it waits for tasks that wait for one another in a circle.
+
+    ``Task.cancel()`` would go round the circle until the stack overflows.
+    """
+    if waits_in_a_circle(task):
+        throw_cancellation(task, waiter_of(task), "deadlock")
+    else:
+        task.cancel()
 
 
 def running_clock() -> RunClock | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-from contextlib import contextmanager
+import math
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from inspect import isasyncgenfunction, iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, ismethod
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from anyio import pytest_plugin
 
+from .._clock import current_effective_deadline
 from ._pytest_loops import loop_of
 from ._runs import VirtualTime
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     Fixture = pytest.FixtureDef[Any]
 
@@ -149,6 +152,14 @@ def _about_to_open(fixture: Fixture, request: Any) -> _Open:
 @contextmanager
 def _by_anyio(fixture: Fixture, request: Any) -> Generator[None]:
     """While this is open, the fixture is a generator function of anyio's plugin."""
+    written: Any = fixture.func
+    if isasyncgenfunction(written):
+        checked: Any = _without_open_limit(
+            getattr(written, "__func__", written), fixture.argname
+        )
+        if ismethod(written):  # anyio binds it to the instance of the test
+            checked = MethodType(checked, written.__self__)
+        _set_function(fixture, checked)
     hook = pytest_plugin.pytest_fixture_setup(fixture, request)
     next(hook)
     try:
@@ -156,3 +167,33 @@ def _by_anyio(fixture: Fixture, request: Any) -> Generator[None]:
     finally:
         for _ in hook:
             raise AssertionError("a hook wrapper yields once")
+        _set_function(fixture, written)
+
+
+def _set_function(fixture: Any, function: Any) -> None:
+    fixture.func = function  # final for type checkers, but anyio replaces it as well
+
+
+def _without_open_limit(
+    function: Callable[..., AsyncGenerator[Any]], name: str
+) -> Callable[..., AsyncGenerator[Any]]:
+    """The fixture, which fails if a time limit is still open at its ``yield`` (V6).
+
+    All fixtures and tests of a loop run in one task of anyio's plugin, so the limit
+    would cancel that task. On trio, the plugin then waits for it for ever.
+    """
+
+    @functools.wraps(function)
+    async def checked(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+        async with aclosing(function(*args, **kwargs)) as steps:
+            async for value in steps:
+                if current_effective_deadline() < math.inf:
+                    raise RuntimeError(
+                        f"the fixture {name!r} leaves a time limit open across its "
+                        "yield, which would cancel the task that runs the tests: put "
+                        "one limit around the set-up and another one around the "
+                        "clean-up, and limit a test with @within.timeout(...)"
+                    )
+                yield value
+
+    return checked

@@ -240,6 +240,11 @@ def _cancelled_with(future: Any) -> list[Any]:
     return [] if waiter is None else [waiter]
 
 
+def waits_in_a_circle(task: Task) -> bool:
+    """Whether ``task.cancel()`` would call itself until the stack overflows."""
+    return reached_by_cancel(waiter_of(task))[1]
+
+
 def throw_cancellation(task: Task, waiter: Any, message: str) -> None:
     """Cancel ``task`` without cancelling ``waiter``, which it waits for.
 
