@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, alive
+from children import ALL, FOREVER, alive
 from terminals import Screen
 
 import within
@@ -78,7 +78,7 @@ async def jobs(screen: Screen) -> list[int]:
 
 
 @WAYS
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 async def test_p21_the_whole_session_is_ended(way: dict[str, Any], tree: Any) -> None:
     """Even a job that ignores SIGHUP, in a group of its own."""
     stop = Stop(grace=0.05, tree=tree)
