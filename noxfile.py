@@ -78,6 +78,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def windows(session: nox.Session) -> None:
+    """Run the suite on Windows' CPython under Wine: ./dev windows [3.12] -k p3."""
+    session.run("python", "tools/windows.py", *session.posargs)
+
+
+@nox.session
 def stress(session: nox.Session) -> None:
     """Run the suite again and again while the other cores are busy: ./dev stress 20."""
     install(session, "test", group="tests")
@@ -167,6 +173,12 @@ def types(session: nox.Session) -> None:
     """Run both type checkers, and check that every public name has a type."""
     install(session, "test", group="types")
     session.run("mypy")
+    # The part for Windows, which the two checkers skip on any other system, and what is
+    # built on it. The modules for POSIX are imported, and not reported.
+    processes = Path("src/within/_processes")
+    users = [x for x in processes.glob("_*.py") if "_platform import" in x.read_text()]
+    windows = map(str, (processes / "_windows", processes / "_platform.py", *users))
+    session.run("mypy", "--platform=win32", "--follow-imports=silent", *windows)
     session.run("pyright")
     # Parts of Hypothesis' SearchStrategy have no types, hence --ignoreexternal.
     session.run("pyright", "--verifytypes", "within", "--ignoreexternal")

@@ -22,6 +22,16 @@ from within.testing import backends
 if TYPE_CHECKING:
     from timeout_runs import Run
 
+SECOND_LOOP = "selector" if sys.platform == "win32" else "uvloop"
+
+# What a system cannot run: modules that need what only POSIX has, or uvloop, or a package
+# that ./dev windows does not install.
+collect_ignore: list[str] = []
+if sys.platform == "win32":
+    from windows.not_here import NOT_HERE
+
+    collect_ignore.extend(NOT_HERE)
+
 settings.register_profile(
     "within",
     deadline=None,  # the machine may be busy; nothing here is timed
@@ -104,9 +114,9 @@ def ticks(anyio_backend: tuple[str, dict[str, Any]]) -> Ticks:
     return Ticks(virtual=bool({"clock", "loop_factory"} & anyio_backend[1].keys()))
 
 
-@pytest.fixture(params=["asyncio", "uvloop", "virtual"])
+@pytest.fixture(params=["asyncio", SECOND_LOOP, "virtual"])
 def run_asyncio(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on asyncio, on uvloop, and on asyncio in virtual time."""
+    """Runs a coroutine on both loops for asyncio, and on asyncio in virtual time."""
     from timeout_runs import ASYNCIO_LOOPS
 
     def run_asyncio(main: Coroutine[Any, Any, Any]) -> Any:

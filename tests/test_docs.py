@@ -7,6 +7,7 @@ import importlib
 import json
 import pkgutil
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ MODULES = ["within"] + [
     found.name
     for found in pkgutil.walk_packages(within.__path__, "within.")
     if not found.name.endswith("__main__")
+    and (sys.platform == "win32" or "._windows._" not in found.name)
 ]
 
 

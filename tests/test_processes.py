@@ -91,10 +91,28 @@ async def test_p2_a_platform_without_processes_is_refused_with_the_reason(
     monkeypatch.delattr(os, "waitid")
     with pytest.raises(NotImplementedError, match="waitid"):
         process("true")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preexec_fn": print},
+        {"start_new_session": True},
+        {"umask": 0},
+        {"user": "nobody"},
+        {"group": 0},
+        {"extra_groups": [1]},
+        {"pass_fds": [3]},
+    ],
+    ids=str,
+)
+async def test_p2_what_windows_cannot_do_is_refused_there_with_the_reason(
+    options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [name] = options
     monkeypatch.setattr(sys, "platform", "win32")
-    for start in (process, run):
-        with pytest.raises(NotImplementedError, match="POSIX"):
-            await start("true")
+    with pytest.raises(NotImplementedError, match=f"{name}= .* on Windows: "):
+        process("true", **options)
 
 
 @pytest.mark.parametrize("start", [process, run])

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import Ticks
+from conftest import SECOND_LOOP, Ticks
 from timeout_runs import (
     ASYNCIO_LOOPS,
     NEVER,
@@ -67,7 +67,7 @@ def test_t20_many_loops_in_many_threads_at_once_and_in_turn(loops: int) -> None:
 
     threads = [
         threading.Thread(target=work, args=(kind,))
-        for kind in ("asyncio", "uvloop")
+        for kind in ("asyncio", SECOND_LOOP)
         for _ in range(loops // 2)
     ]
     for thread in threads:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 from conftest import loop_name
 
 from within.testing import backends
@@ -20,9 +20,14 @@ SHORT = 0.005
 
 ASYNCIO_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
     "virtual": VirtualTimeLoop,
 }
+if sys.platform == "win32":  # there is no uvloop, but asyncio has a second loop
+    ASYNCIO_LOOPS["selector"] = asyncio.SelectorEventLoop
+else:
+    import uvloop
+
+    ASYNCIO_LOOPS["uvloop"] = uvloop.new_event_loop
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 """What the fixture ``run_asyncio`` gives: it runs a coroutine on one asyncio loop."""

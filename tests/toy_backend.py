@@ -105,6 +105,11 @@ class ToyBackend:
     def notify_closing(self, fd: int) -> None:
         raise NotImplementedError
 
+    async def wait_for_call(
+        self, start: Callable[[Callable[[], None]], object]
+    ) -> None:
+        raise NotImplementedError
+
 
 running_loop = toy_loop.running_loop
 

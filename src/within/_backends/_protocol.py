@@ -93,6 +93,17 @@ class Backend(Protocol):
         """
         ...
 
+    async def wait_for_call(
+        self, start: Callable[[Callable[[], None]], object]
+    ) -> None:
+        """Call ``start(wake)``, and return once any thread has called ``wake()``.
+
+        ``wake`` may be called any number of times, even before ``start`` returns. It
+        raises ``RuntimeError`` if the loop is closed. (Only used on Windows, where
+        there is no descriptor to wait for.)
+        """
+        ...
+
     # -- descriptors -------------------------------------------------------
 
     async def wait_readable(self, fd: int) -> None:

@@ -126,6 +126,15 @@ class TrioBackend:
     def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
         return trio.lowlevel.current_trio_token().run_sync_soon
 
+    async def wait_for_call(
+        self, start: Callable[[Callable[[], None]], object]
+    ) -> None:
+        token = trio.lowlevel.current_trio_token()
+        woken = trio.Event()
+        start(lambda: token.run_sync_soon(woken.set, idempotent=True))
+        with _RealTime():
+            await woken.wait()
+
     # -- descriptors -------------------------------------------------------
 
     async def wait_readable(self, fd: int) -> None:

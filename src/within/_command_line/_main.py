@@ -38,6 +38,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return failure.status
     except KeyboardInterrupt:  # before or after the signals are forwarded
         status = -signals.SIGINT
+    if sys.platform == "win32":
+        from ._windows import exit_status
+
+        return exit_status(status)
     return status if status >= 0 else die_of(-status, os.getpid())
 
 
@@ -66,6 +70,8 @@ def _print(answer: str) -> int:
         while rest:
             rest = rest[os.write(1, rest) :]
     except BrokenPipeError:
+        if sys.platform == "win32":
+            return FAILED
         return -signals.SIGPIPE  # Python ignores the signal itself
     except OSError as error:
         raise Failure(FAILED, f"write error: {error.strerror}") from None
@@ -75,7 +81,7 @@ def _print(answer: str) -> int:
 def _run(options: Options) -> int:
     """Run the command; a negative result means that this signal is to end us."""
     if sys.platform == "win32":
-        raise Failure(FAILED, "the within command needs POSIX process groups")
+        return _run_on_windows(options)
     _occupy_standard_descriptors()
     # We may have inherited SIGCHLD as ignored, and then exit statuses are lost.
     signals.signal(signals.SIGCHLD, signals.SIG_DFL)
@@ -84,6 +90,17 @@ def _run(options: Options) -> int:
         # The group is made before the loop: forking inside a running loop is unsafe.
         with nullcontext(0) if options.foreground else process_group() as group:
             return run(partial(supervise, options, group))
+    except (OSError, NotImplementedError) as error:
+        raise Failure(FAILED, str(error)) from None
+
+
+def _run_on_windows(options: Options) -> int:
+    from ._windows import supervise as supervise_on_windows
+
+    # The loop of our own waits for descriptors, which there are none of here.
+    run = _runner("asyncio" if options.backend == "none" else options.backend)
+    try:
+        return run(partial(supervise_on_windows, options))
     except (OSError, NotImplementedError) as error:
         raise Failure(FAILED, str(error)) from None
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .._processes._tty import unstopped
+
+if TYPE_CHECKING:
+    from .._results import Usage
 
 
 def say(message: object) -> None:
     """Print one line on stderr; a stderr that is closed or full changes nothing."""
     with unstopped(), suppress(OSError):
         os.write(2, f"within: {message}\n".encode(errors="backslashreplace"))
+
+
+def say_usage(used: Usage | None) -> None:
+    """Print what the command has used."""
+    if used is not None:
+        say(
+            f"wall {used.wall:.3f} s, user {used.user:.3f} s, "
+            f"system {used.system:.3f} s, peak memory {used.max_rss / 2**20:.1f} MiB"
+        )

@@ -7,6 +7,8 @@ import re
 import signal as signals
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from .._processes._plan import valid_signals
+from .._processes._platform import KILL
 from ._exit_status import FAILED
 
 if TYPE_CHECKING:
@@ -252,16 +254,19 @@ def duration(text: str) -> float:
 def signal_number(text: str) -> int:
     """Parse a signal: its number, or its name with or without SIG."""
     name = text.upper().removeprefix("SIG")
-    number = getattr(signals, f"SIG{name}", -1)
+    number = KILL if name == "KILL" else getattr(signals, f"SIG{name}", -1)
     if text.isascii() and text.isdecimal():
         number = int(text[:9])
     elif match := re.fullmatch(_REAL_TIME, name, re.ASCII):
         base: int = getattr(signals, f"SIGRT{match[1]}", -1)
         away = int(match[3] or 0)
         number = base - away if match[2] == "-" else base + away
-        if not signals.SIGRTMIN <= number <= signals.SIGRTMAX:
+        if (
+            not hasattr(signals, "SIGRTMIN")
+            or not signals.SIGRTMIN <= number <= signals.SIGRTMAX
+        ):
             number = -1
-    if number not in signals.valid_signals():
+    if number not in valid_signals():
         raise UsageError(
             f"unknown signal {text!r}: give a name or a number that kill -l lists"
         )
@@ -270,6 +275,8 @@ def signal_number(text: str) -> int:
 
 def signal_name(number: int) -> str:
     """The name without SIG; the number for a signal without a name (real-time)."""
+    if number == KILL:  # Windows has no name for it
+        return "KILL"
     try:
         return signals.Signals(number).name[3:]
     except ValueError:

@@ -16,7 +16,7 @@ from .._processes._rest import Rest
 from .._processes._stopping import let_finish, stop_child
 from .._timeouts import move_on_after
 from ._exit_status import after_timeout, die_of
-from ._messages import say
+from ._messages import say, say_usage
 from ._options import UsageError, duration, signal_name
 from ._signals import Signals
 from ._start import start_command
@@ -121,11 +121,8 @@ class _Supervision:
 
     def _status(self, command: Child, terminal: Terminal) -> int:
         returncode, options = command.returncode, self._options
-        if options.usage and (used := command.usage):
-            say(
-                f"wall {used.wall:.3f} s, user {used.user:.3f} s, "
-                f"system {used.system:.3f} s, peak memory {used.max_rss / 2**20:.1f} MiB"
-            )
+        if options.usage:
+            say_usage(command.usage)
         assert returncode is not None
         if terminal.was_lent and returncode in (-signals.SIGINT, -signals.SIGQUIT):
             # The keyboard sent this signal to the command's group alone. Without us, the

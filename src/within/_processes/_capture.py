@@ -15,11 +15,11 @@ from ._keep import keeper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._child import Child
     from ._command import Command
     from ._keep import Keep
     from ._live import Live
     from ._options import Source
+    from ._platform import Child
 
 # How much of the end of stderr goes into the note on a failure. In characters.
 _NOTE = 2000

@@ -86,6 +86,7 @@ class Child:
         self.ends: WeakSet[Closable] = WeakSet()
         self.stdin: tuple[int, int] | None = None
         self.on_signal: Callable[[int], None] | None = None
+        self.is_deaf = False  # on Windows: no signal but a kill can reach it
         self._command = command
         self._owner = os.getpid()
         # Both lists are filled by C code in the same step as fork() and wait4(). They

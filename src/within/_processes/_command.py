@@ -32,6 +32,18 @@ _PASSED = frozenset(
         "extra_groups",
     }
 )
+
+# Options of one kind of system only.
+_WINDOWS = frozenset({"creationflags"})
+_POSIX = {
+    "start_new_session": "there are no sessions; the child has a process group",
+    "preexec_fn": "no code of ours runs in the child before the program",
+    "umask": "there is no umask",
+    "user": "a program cannot change to another user without a password",
+    "group": "processes have no group of users",
+    "extra_groups": "processes have no groups of users",
+    "pass_fds": "programs do not agree on descriptors other than the first three",
+}
 _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
     "args": "the command is given by position, one argument each",
@@ -40,6 +52,7 @@ _REFUSED = {
     "check": "run() has it; after process(), look at returncode",
     "encoding": "process() and run(text=True) have it",
     "errors": "process() and run(text=True) have it",
+    "creationflags": "it is an option on Windows",
     "input": "run() has it; after process(), write to its stdin",
     "max_output": "run() has it",
     "pty": "process() has it",
@@ -62,10 +75,8 @@ class Command(NamedTuple):
 def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     """Return the command that was asked for, or raise the error that says why not."""
     if sys.platform == "win32":
-        raise NotImplementedError(
-            "child processes need POSIX: on Windows, only timeouts are available"
-        )
-    if not hasattr(os, "waitid"):  # it reports an exit without reaping
+        _refuse_what_is_of_posix(options)
+    elif not hasattr(os, "waitid"):  # it reports an exit without reaping
         import platform
 
         raise NotImplementedError(
@@ -73,8 +84,9 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
             f"{platform.python_version()} does not have (CPython has it, on macOS since "
             "3.13)"
         )
+    passing = _PASSED | _WINDOWS if sys.platform == "win32" else _PASSED
     for name in options:
-        if name not in _PASSED:
+        if name not in passing:
             hint = _REFUSED.get(name, "see subprocess.Popen for the options there are")
             raise TypeError(f"{name}= is not an option of a process: {hint}")
     if not args:
@@ -87,6 +99,13 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     if size is not None and (type(size) is not int or not 0 < size < 1 << 31):
         raise ValueError(f"pipesize is {size!r}: give a number of bytes, or None")
     return Command(checked, passed, size)
+
+
+def _refuse_what_is_of_posix(options: Mapping[str, Any]) -> None:
+    for name, why in _POSIX.items():
+        value = options.get(name)
+        if value is not None and value is not False and value not in ((), [], -1):
+            raise NotImplementedError(f"{name}= is not possible on Windows: {why}")
 
 
 def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ._pump import Pump
+from ._platform import Pump
 from ._stopping import let_finish
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ._child import Child
     from ._ends import Ends, Output
     from ._options import Source
+    from ._platform import Child
     from ._rest import Rest
 
 

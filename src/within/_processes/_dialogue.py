@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from .._results import Completed
-    from ._child import Child
     from ._command import Command
     from ._ends import Ends
     from ._exiting import Exiting
     from ._output_lines import OutputLines
+    from ._platform import Child
     from ._rest import Rest
     from ._streams import ReceiveStream, SendStream
     from ._text import TextReader

@@ -7,22 +7,19 @@ and a pump moves what is left when the block ends. Either way they go through he
 from __future__ import annotations
 
 import errno
-import os
+import sys
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._backends import current
-from ._pty import read
-from ._pump import Pump, limited
+from ._platform import Pump, close_end, read_end, write_end, writing_backend
+from ._pump import limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .._backends._protocol import Backend
-    from ._child import Child
-    from ._files import Files
     from ._options import Source
+    from ._platform import Child, Files, WritingBackend
     from ._rest import Rest
 
 # What a pipe holds on Linux unless told otherwise. In bytes.
@@ -55,7 +52,7 @@ class Output:
         *,
         rest: Rest | None = None,
         sink: Callable[[bytes], object] | None = None,
-        close: Callable[[int], object] = os.close,
+        close: Callable[[int], object] = close_end,
     ) -> None:
         self.fd = fd
         self.at_end = False
@@ -89,7 +86,7 @@ class Output:
         if self.fd < 0:
             return b""
         try:
-            data = read(self.fd, most)
+            data = read_end(self.fd, most)
         except BlockingIOError:
             return b"" if self.at_end else None
         self._note(data)
@@ -136,7 +133,7 @@ class Output:
     def move(self) -> int:
         """Move what is there to the sink; return the number of bytes. Does not wait."""
         try:
-            data = read(self.fd, self._chunk)
+            data = read_end(self.fd, self._chunk)
         except BlockingIOError:
             return 0
         if data:
@@ -217,24 +214,24 @@ class Input:
         fd: The descriptor; -1 once it is closed.
     """
 
-    def __init__(self, fd: int, close: Callable[[int], object] = os.close) -> None:
+    def __init__(self, fd: int, close: Callable[[int], object] = close_end) -> None:
         self.fd = fd
         self._close = close
         self._chunk = _CHUNK
         self._data = memoryview(b"")
         self._pump: Pump | None = None
-        self._backend: Backend | None = None
+        self._backend: WritingBackend | None = None
 
     def write(self, data: memoryview) -> int:
         """Write what the pipe takes without waiting; return the number of bytes."""
         try:
-            return os.write(self.fd, data)
+            return write_end(self.fd, data)
         except BlockingIOError:
             return 0
 
     async def wait(self) -> None:
         """Wait until the pipe takes more, or is closed."""
-        self._backend = current()
+        self._backend = writing_backend()
         await self._backend.wait_writable(self.fd)
 
     def leave(self, data: bytes) -> None:
@@ -323,7 +320,9 @@ def enlarge(fd: int) -> int:
 
     A pipe that does not have the default size was asked for, and stays as it is.
     """
-    import fcntl  # not on Windows, which check_command() refuses
+    if sys.platform == "win32":  # its size is set when it is made
+        return _LARGE
+    import fcntl
 
     get_size = getattr(fcntl, "F_GETPIPE_SZ", None)  # Linux
     set_size = getattr(fcntl, "F_SETPIPE_SZ", None)

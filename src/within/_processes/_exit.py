@@ -9,8 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from typing import TYPE_CHECKING
 
+from .._backends import current
 from ._descriptors import Descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # How long to wait for a thread whose child has exited. In seconds.
 _PATIENCE = 1.0
@@ -32,6 +37,16 @@ def open_exit(pid: int, held: Descriptors) -> int:
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
     return _from_thread(pid, held)
+
+
+async def until_exit(exit_fd: int, has_exited: Callable[[], bool]) -> None:
+    """Wait until the child of ``exit_fd`` has exited."""
+    # Each waiter has a copy of its own: there may be several, and another task may reap
+    # the child, and close all of its descriptors, before we run again.
+    with Descriptors() as own:
+        copy = own.open(os.dup, exit_fd)
+        while not has_exited():
+            await current().wait_readable(copy)
 
 
 def _from_thread(pid: int, held: Descriptors) -> int:

@@ -7,12 +7,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ._pump import Pump, limited
-from ._tree import is_running
+from ._platform import Pump, is_running
+from ._pump import limited
 
 if TYPE_CHECKING:
-    from ._child import Child
     from ._plan import Stop
+    from ._platform import Child
 
 
 class Exiting:

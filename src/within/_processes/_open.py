@@ -135,7 +135,8 @@ def process(
         OSError: If it cannot be started; the error names the file or the directory.
         ValueError: For no command, an empty program, or a NUL.
         TypeError: For arguments of another type, and options that make no sense.
-        NotImplementedError: On Windows.
+        NotImplementedError: For what the platform cannot do (on Windows, some options
+            and most signals).
 
     >>> import asyncio, within
     >>> async def main():

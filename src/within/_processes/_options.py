@@ -48,6 +48,7 @@ class PopenOptions(TypedDict, total=False):
     user: str | int | None
     group: str | int | None
     extra_groups: Iterable[str | int] | None
+    creationflags: int  # on Windows
 
 
 class ProcessOptions(PopenOptions, total=False):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anyio.lowlevel import checkpoint
 
 from ._ends import wait_for_any
-from ._pump import Pump
+from ._platform import Pump
 
 if TYPE_CHECKING:
     from ._ends import Output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
+import sys
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .._seconds import as_seconds
@@ -84,7 +85,7 @@ class Stop:
         number: Any = signal
         if isinstance(number, bool) or not isinstance(number, int):
             raise TypeError(f"signal is {number!r}: give one of signal.Signals")
-        if signal not in signals.valid_signals():
+        if signal not in valid_signals():
             raise ValueError(f"signal is {signal!r}: there is no such signal")
         if tree not in ("child", "group", "all"):
             raise ValueError(
@@ -142,6 +143,18 @@ def _patience(value: float, what: str) -> float:
     if seconds < 0:
         raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
     return seconds
+
+
+def valid_signals() -> set[int]:
+    """The numbers that ``signal`` may have."""
+    if sys.platform == "win32":  # the set has only those that a program can raise
+        return {
+            *signals.valid_signals(),
+            signals.CTRL_C_EVENT,
+            signals.CTRL_BREAK_EVENT,
+            9,  # SIGKILL, which has no name there
+        }
+    return set(signals.valid_signals())
 
 
 def check_stop(stop: object) -> None:

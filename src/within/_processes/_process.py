@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal as signals
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic
 
 from .._backends import current
-from ._child import Child
 from ._decoding import Text
-from ._descriptors import Descriptors
 from ._dialogue import Dialogue
 from ._ends import Ends
 from ._exiting import Exiting
 from ._options import DEVNULL, PIPE, STDOUT
+from ._platform import KILL, Child, Pump, until_exit
 from ._pty import check_size
-from ._pump import Pump
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
 from ._typed import as_typed
@@ -172,12 +169,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
                     f"{self!r} could not be killed and was left to itself: its exit "
                     "can no longer be noticed"
                 )
-            # Each waiter has a copy of its own: there may be several, and another task
-            # may reap the child, and close all of its descriptors, before we run again.
-            with Descriptors() as own:
-                exit_fd = own.open(os.dup, child.exit_fd)
-                while not child.has_exited():
-                    await current().wait_readable(exit_fd)
+            await until_exit(child.exit_fd, child.has_exited)
         if not self._stopping and child.is_gone():
             child.reap()
         assert child.returncode is not None
@@ -203,7 +195,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
 
     def kill(self) -> None:
         """Send SIGKILL to the child."""
-        self.send_signal(signals.SIGKILL)
+        self.send_signal(KILL)
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the child's terminal; the child gets SIGWINCH (P21).

@@ -19,6 +19,7 @@ from ._descriptors import Descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
+    from contextlib import AbstractContextManager
     from typing import Self
 
     from .._backends._protocol import Backend
@@ -253,8 +254,18 @@ class Pump:
                     self.forget(fd)
 
 
+class HasAlarm(Protocol):
+    """A pump, of whatever platform."""
+
+    def alarm(
+        self, seconds: float, ring: Callable[[], object]
+    ) -> AbstractContextManager[None]:
+        """Call ``ring()`` after real seconds."""
+        ...
+
+
 @contextmanager
-def limited(seconds: float, pump: Pump) -> Generator[None, None, None]:
+def limited(seconds: float, pump: HasAlarm) -> Generator[None, None, None]:
     """End the block after ``seconds`` of real time, in which ``pump`` waits."""
     if current().has_virtual_time():
         # That clock stands still while a child is at work, as this one is. But the child

@@ -7,9 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._child import Child
     from ._plan import Stop
-    from ._pump import Pump
+    from ._platform import Child, Pump
     from ._tree import Activity
 
 # The least time between two looks at what is at work, in seconds.

@@ -13,7 +13,6 @@ from .._clock import current_time
 from .._errors import message, note_interrupted
 from .._timeouts import Timeout
 from ._capture import Capture
-from ._child import Child
 from ._command import Command, check_command, check_files, check_text
 from ._decoding import Text
 from ._ends import Ends
@@ -21,7 +20,7 @@ from ._errors import ProcessTimeout
 from ._keep import check_keep
 from ._live import Live
 from ._plan import Stop, check_stop
-from ._pump import Pump
+from ._platform import Child, Pump
 from ._rest import Rest
 from ._stopping import let_finish, stop_child
 
@@ -167,7 +166,8 @@ async def run(
             result of the command, with its output as bytes.
         OSError: If it cannot be started; the error names the file or the directory.
         ValueError, TypeError: For arguments that make no sense.
-        NotImplementedError: On Windows.
+        NotImplementedError: For what the platform cannot do (on Windows, some options
+            and most signals).
 
     >>> import asyncio, within
     >>> async def main():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal as signals
 import time
 import warnings
 from contextlib import contextmanager
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._backends import current
 from .._timeouts import Timeout, move_on_at
+from ._platform import CONTINUE, KILL
 from ._pty import polite_signal
 from ._pump import limited
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from ._child import Child
     from ._plan import Stop
-    from ._pump import Pump
+    from ._platform import Child, Pump
     from ._rest import Rest
 
 T = TypeVar("T")
@@ -159,7 +158,7 @@ class _Stopping:
         # What to do next, and how long to wait after it.
         self._steps: list[tuple[Callable[[], None], float]] = [
             (end, plan.grace),
-            (lambda: self._signal(signals.SIGKILL), _LAST_PATIENCE),
+            (lambda: self._signal(KILL), _LAST_PATIENCE),
         ]
         if patience:
             self._steps.insert(0, (close, patience))
@@ -180,30 +179,33 @@ class _Stopping:
                 break
             act, patience = self._steps.pop(0)
             act()
-            in_vain = self._signalled == signals.SIGKILL and self._child.is_refused()
+            if self._signalled == KILL:
+                in_vain = self._child.is_refused()
+            else:
+                in_vain = bool(self._signalled) and self._child.is_deaf
             self._patience = _Patience(0 if in_vain else patience)
         self.over = True
 
     def _signal(self, number: int) -> None:
         self._signalled = number
-        if self._is_polite_to_tree or number == signals.SIGKILL:
+        if self._is_polite_to_tree or number == KILL:
             self._child.signal_tree(number)
         else:
             self._child.signal(number, report=True)
-        if number != signals.SIGKILL:
+        if number != KILL:
             self._continue()
 
     def _continue(self) -> None:
         # A stopped process does not see the end of its input, and takes no signal
         # but SIGKILL, until it is continued.
         if self._is_polite_to_tree:
-            self._child.signal_tree(signals.SIGCONT, report=False)
+            self._child.signal_tree(CONTINUE, report=False)
         else:
-            self._child.signal(signals.SIGCONT)
+            self._child.signal(CONTINUE)
 
     def _has_told_tree(self) -> bool:
         is_told = bool(self._signalled) and self._is_polite_to_tree
-        return is_told or self._signalled == signals.SIGKILL
+        return is_told or self._signalled == KILL
 
     async def _gone(self) -> bool:
         child = self._child
@@ -214,8 +216,8 @@ class _Stopping:
                 # We do not wait for a process that was not told to end: closing the
                 # child's stdin does not end what the child has left behind.
                 while self._has_told_tree() and (left := child.left()):
-                    if self._signalled == signals.SIGKILL:  # some may be new
-                        child.signal_tree(signals.SIGKILL, report=False)
+                    if self._signalled == KILL:  # some may be new
+                        child.signal_tree(KILL, report=False)
                         if child.is_refused():
                             break
                     await self._pump.until_one_ends(left)

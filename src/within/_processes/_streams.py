@@ -6,7 +6,6 @@ when a process is opened.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from anyio import (
@@ -17,6 +16,8 @@ from anyio import (
 )
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.lowlevel import checkpoint
+
+from ._platform import set_blocking
 
 if TYPE_CHECKING:
     from ._decoded import Decoded
@@ -87,7 +88,7 @@ class ReceiveStream(ByteReceiveStream):
         if self._source.fd < 0:
             raise ValueError(f"{self!r} cannot be handed over: it is closed")
         with self.turn:
-            os.set_blocking(self._source.fd, True)
+            set_blocking(self._source.fd, True)
         self.is_handed_over = True
         return self._source.fd
 
@@ -95,7 +96,7 @@ class ReceiveStream(ByteReceiveStream):
         """The other child was not started."""
         self.is_handed_over = False
         if self._source.fd >= 0:
-            os.set_blocking(self._source.fd, False)
+            set_blocking(self._source.fd, False)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.

@@ -44,7 +44,7 @@ FEW_BIRTHS = 500
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-_READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+_READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")

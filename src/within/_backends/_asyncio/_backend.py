@@ -52,6 +52,7 @@ class AsyncioBackend:
         self.wait_readable = self.descriptors.readable
         self.wait_writable = self.descriptors.writable
         self.notify_closing = self.descriptors.notify_closing
+        self.wait_for_call = self.descriptors.call
 
     def is_running_here(self) -> bool:
         return asyncio._get_running_loop() is self._loop

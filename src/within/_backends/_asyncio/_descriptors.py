@@ -1,4 +1,4 @@
-"""Waiting until a descriptor is readable or writable, on one loop."""
+"""Waiting for a descriptor, or for another thread, on one loop."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
 
 
 class Descriptors:
-    """The descriptors that tasks of one loop wait for."""
+    """The descriptors, and the calls from other threads, that tasks of one loop wait for."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
         self._readers: Waiting = {}
         self._writers: Waiting = {}
+        self._calls = 0
 
     def __len__(self) -> int:
         """How many waits are going on."""
-        return len(self._readers) + len(self._writers)
+        return len(self._readers) + len(self._writers) + self._calls
 
     async def readable(self, fd: int) -> None:
         loop = self._loop
@@ -30,6 +31,20 @@ class Descriptors:
     async def writable(self, fd: int) -> None:
         loop = self._loop
         await self._wait(fd, self._writers, loop.add_writer, loop.remove_writer)
+
+    async def call(self, start: Callable[[Callable[[], None]], object]) -> None:
+        loop = self._loop
+        called = loop.create_future()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(_set_done, called)
+
+        self._calls += 1
+        try:
+            start(wake)
+            await called
+        finally:
+            self._calls -= 1
 
     def notify_closing(self, fd: int) -> None:
         # The descriptor is taken off the loop here and not by the task that wakes up:

@@ -1,0 +1,57 @@
+"""The choice of the platform: what a child, its exit and its pipes are made of.
+
+A descriptor here is a number: on Windows, that of a handle. Only what is imported from
+here is different; the rest of the package is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = [
+    "CONTINUE",
+    "KILL",
+    "Child",
+    "Files",
+    "Pump",
+    "WritingBackend",
+    "close_end",
+    "is_running",
+    "read_end",
+    "set_blocking",
+    "until_exit",
+    "write_end",
+    "writing_backend",
+]
+
+if sys.platform == "win32":
+    from ._windows._child import CONTINUE, KILL, Child, is_running
+    from ._windows._files import Files
+    from ._windows._pipes import (
+        close as close_end,
+        read as read_end,
+        set_blocking,
+        write as write_end,
+    )
+    from ._windows._pump import Pump
+    from ._windows._waiting import (
+        Writing as WritingBackend,
+        until_exit,
+        writing_backend,
+    )
+else:
+    from os import (
+        close as close_end,
+        set_blocking,
+        write as write_end,
+    )
+    from signal import SIGCONT as CONTINUE, SIGKILL as KILL
+
+    from .._backends import current as writing_backend
+    from .._backends._protocol import Backend as WritingBackend
+    from ._child import Child
+    from ._exit import until_exit
+    from ._files import Files
+    from ._pty import read as read_end  # a terminal's end is an end
+    from ._pump import Pump
+    from ._tree import is_running
