@@ -71,7 +71,10 @@ async def test_p16_sigchld_is_ignored() -> None:
         assert not alive(child.pid)
         with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
             done = await run("sh", "-c", f"sleep {FOREVER} & echo $!", check=False)
-        assert not alive(int(done.stdout))
+        if FINDS_MEMBERS:  # the number of the group may be any group's by now (P5)
+            assert not alive(int(done.stdout))
+        else:
+            os.kill(int(done.stdout), signal.SIGKILL)
     finally:
         signal.signal(signal.SIGCHLD, before)
 
