@@ -17,6 +17,42 @@ PROJECT = nox.project.load_toml()
 # Every CPython that we support.
 PYTHONS = nox.project.python_versions(PROJECT)
 
+# The tests of processes. Those of the guard, of a tree and of what a terminal has in its
+# foreground need Linux, and skip themselves.
+PORTABLE = [
+    f"tests/test_{name}.py"
+    for name in (
+        "cancellation_signals",
+        "dialogue",
+        "dialogue_both",
+        "hostile",
+        "hostile_children",
+        "hostile_descriptors",
+        "hostile_orphans",
+        "hostile_starts",
+        "hostile_stops",
+        "listening",
+        "processes",
+        "pty",
+        "pty_ends",
+        "run",
+        "run_keep",
+        "run_live",
+        "send_signal",
+        "server",
+        "server_ends",
+        "states",
+        "stopping",
+        "streams",
+        "streams_limits",
+        "streams_lines",
+        "streams_pipelines",
+        "streams_rest",
+        "text",
+        "tree",
+    )
+]
+
 # The files that GitHub reads, and the schema that each has to satisfy.
 SCHEMAS = {
     "workflows/*.yml": "github-workflows",
@@ -81,6 +117,16 @@ def tests(session: nox.Session) -> None:
 def windows(session: nox.Session) -> None:
     """Run the suite on Windows' CPython under Wine: ./dev windows [3.12] -k p3."""
     session.run("python", "tools/windows.py", *session.posargs)
+
+
+@nox.session
+def portable(session: nox.Session) -> None:
+    """Run the tests of processes without what only Linux has, as on macOS."""
+    install(session, "test", group="tests")
+    session.env["PYTHONPATH"] = "tests"
+    session.run(
+        *pytest(session, "-p", "without_linux"), *([] if session.posargs else PORTABLE)
+    )
 
 
 @nox.session

@@ -71,7 +71,8 @@ async def main() -> None:
             print("interrupted:", error.scope.name)
         print("x is still", await repl.run("x"), end="")
         try:
-            await repl.run("print('good night'); exit(3)")
+            # After a Ctrl-C, exit(3) would end it by SIGINT since CPython 3.14.
+            await repl.run("import os; print('good night', flush=True); os._exit(3)")
         except within.IncompleteOutput as error:
             print(f"exited with {error.returncode}:", error.output, end="")
 

@@ -6,10 +6,13 @@ whether a process is gone.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
-import sys
+import time
 from typing import Any
+
+import pytest
 
 import within
 from within import Stop
@@ -17,13 +20,34 @@ from within import Stop
 FOREVER = "600"
 QUICK = Stop(grace=0.05)
 
+# Whether the members of a group can be found. Elsewhere nothing can wait for them, and
+# tree="all" ends no more than tree="group" does.
+FINDS_MEMBERS = hasattr(os, "pidfd_open")
+needs_members = pytest.mark.skipif(
+    not FINDS_MEMBERS, reason="finds the members of a group: needs pidfds and /proc"
+)
+ALL = pytest.param("all", marks=needs_members)
+
 
 def alive(pid: int) -> bool:
     """False for a zombie: it is dead, though not reaped yet."""
-    if sys.platform != "linux":
-        ps = ["ps", "-o", "stat=", "-p", str(pid)]
-        state = subprocess.run(ps, capture_output=True, check=False).stdout
-        return bool(state.strip()) and not state.strip().startswith(b"Z")
+    if FINDS_MEMBERS:
+        return _is_in_proc(pid)
+    until = time.monotonic() + 1  # our SIGKILL is on its way, and nothing waits for it
+    while found := _is_listed(pid):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    return found
+
+
+def _is_listed(pid: int) -> bool:
+    ps = ["ps", "-o", "stat=", "-p", str(pid)]
+    state = subprocess.run(ps, capture_output=True, check=False).stdout
+    return bool(state.strip()) and not state.strip().startswith(b"Z")
+
+
+def _is_in_proc(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             fields = dict(x.split(b":", 1) for x in file.read().splitlines())

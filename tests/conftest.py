@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,7 +23,7 @@ from within.testing import backends
 if TYPE_CHECKING:
     from timeout_runs import Run
 
-SECOND_LOOP = "selector" if sys.platform == "win32" else "uvloop"
+SECOND_LOOP = "uvloop" if find_spec("uvloop") else "selector"
 
 # What a system cannot run: modules that need what only POSIX has, or uvloop, or a package
 # that ./dev windows does not install.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from children import needs_members
 from hypothesis import assume, settings, strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -20,6 +21,8 @@ from hypothesis.stateful import (
 )
 
 from within._processes import _census
+
+pytestmark = needs_members  # nowhere else is anything counted
 
 LAST = 3000  # after which the numbers start again
 

@@ -154,3 +154,13 @@ def test_limits_of_any_length(backend: str, seconds: str) -> None:
     words = ["true"] if float(seconds.rstrip("d")) > 1 else ["sleep", FOREVER]
     status = 0 if words == ["true"] else 124
     assert main([seconds, "--backend", backend, *words]) == status
+
+
+def test_125_on_a_python_that_cannot_wait_for_a_child(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(os, "waitid", raising=False)  # PyPy has none
+    assert main(["60", "echo", "started"]) == 125
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("within: child processes need os.waitid()")

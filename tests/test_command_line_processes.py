@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from children import alive
+from children import ALL, alive, needs_members
 from command_line_runs import (
     ALL_BACKENDS,
     BACKENDS,
@@ -144,7 +144,7 @@ ESCAPE = f"(setsid sh -c 'echo $$; exec sleep {FOREVER} > /dev/null 2>&1' &) | h
 
 @needs_setsid
 @pytest.mark.parametrize("times_out", [True, False])
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 def test_tree_all_stops_processes_that_left_the_group(
     tree: str, times_out: bool
 ) -> None:
@@ -171,6 +171,7 @@ def test_a_tree_that_makes_no_sense(
     assert "--tree" in capfd.readouterr().err
 
 
+@needs_members
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("command", [["sh"], ["setsid", "sh"]], ids=" ".join)
 def test_p19_the_tree_ends_when_within_is_killed(

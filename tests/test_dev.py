@@ -31,7 +31,7 @@ def run(tmp_path: Path, pythons: dict[str, str], *arguments: str) -> str:
     for directory in (root, programs):
         directory.mkdir(exist_ok=True)
     shutil.copy(DEV, root)
-    for version in ("", "3", "3.11", "3.12", "3.13", "3.14"):
+    for version in ("", "3", "3.11", "3.12", "3.13", "3.14", "3.15"):
         name = f"python{version}"
         program = programs / name
         program.write_text(pythons.get(name, SHIM))

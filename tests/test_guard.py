@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from children import FOREVER, alive
+from children import FINDS_MEMBERS, FOREVER, alive
 
 import within
 from within import Stop, process, run
@@ -24,7 +24,7 @@ LOOPS = ["asyncio", "uvloop", "trio"]
 STOP = Stop(die_with_parent=True)
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the guard needs pidfds and /proc"
+    not FINDS_MEMBERS, reason="the guard needs pidfds and /proc"
 )
 
 PROGRAM = """

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, QUICK, alive, line
+from children import ALL, FOREVER, QUICK, alive, line, needs_members
 
 import within
 from within import Stop, process, run
@@ -195,7 +195,7 @@ async def stopped(script: str, stop: Stop) -> within.Process:
     return child
 
 
-@pytest.mark.parametrize("tree", ["child", "group", "all"])
+@pytest.mark.parametrize("tree", ["child", "group", ALL])
 async def test_p4_one_that_is_stopped_runs_on_to_hear_the_signal(tree: Any) -> None:
     script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done"
     async with await stopped(script, Stop(grace=60, tree=tree)) as child:
@@ -210,7 +210,7 @@ async def test_p4_one_that_is_stopped_runs_on_to_see_its_stdin_closed() -> None:
     assert child.returncode == 7
 
 
-@pytest.mark.parametrize("tree", ["child", "group", "all"])
+@pytest.mark.parametrize("tree", ["child", "group", ALL])
 async def test_p4_one_that_is_stopped_and_stubborn_is_killed(tree: Any) -> None:
     script = f"trap '' TERM; echo ready; exec sleep {FOREVER}"
     async with await stopped(script, Stop(grace=0.05, tree=tree)) as child:
@@ -227,7 +227,7 @@ async def test_p4_run_ends_a_child_that_has_stopped_itself(told: Told) -> None:
     assert await told.word() == "bye"
 
 
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 async def test_p4_a_stopped_member_of_the_tree_is_continued_too(
     tree: Any, told: Told
 ) -> None:
@@ -269,6 +269,7 @@ async def test_p16_a_daemon_survives_the_group() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@needs_members
 @pytest.mark.parametrize("way", ["process", "run", "cancelled"])
 async def test_p7_a_daemon_does_not_survive_the_whole_tree(
     way: str, told: Told
@@ -295,6 +296,7 @@ async def test_p16_a_daemon_that_stays_in_the_group_is_ended_with_it() -> None:
     assert not alive(pid)
 
 
+@needs_members
 async def test_p7_a_process_born_when_the_signal_comes_is_ended_too(told: Told) -> None:
     """The child's last act is to start a daemon, which is stubborn like all here."""
     script = 'trap "$DAEMON; exit 3" TERM; echo $$; while :; do sleep 0.01; done'

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, QUICK, alive, line
+from children import ALL, FOREVER, QUICK, alive, line, needs_members
 
 import within
 from within import Stop, process, run
@@ -23,7 +23,7 @@ from within._processes import _fork, _pump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
-trees = pytest.mark.parametrize("tree", ["child", "group", "all"])
+trees = pytest.mark.parametrize("tree", ["child", "group", ALL])
 
 
 @contextlib.contextmanager
@@ -119,7 +119,7 @@ async def test_p16_a_run_fails_at_each_descriptor_that_is_missing(tree: Any) -> 
     assert spare >= 8  # that in which all of them are waited for
 
 
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 async def test_p16_its_end_is_the_same_with_any_number_of_descriptors(
     tree: Any,
 ) -> None:
@@ -189,6 +189,7 @@ async def test_p16_no_descriptor_is_left_to_wait_with(
                 pass
 
 
+@needs_members
 async def test_p16_a_process_that_left_the_group_is_ended_without_descriptors() -> None:
     """Those of its own pipes are free at the end, and suffice to look around."""
     script = f"setsid sh -c 'echo $$; exec sleep {FOREVER}' & read -r word"
@@ -249,7 +250,7 @@ async def test_p16_there_is_no_thread_left_to_wait_in(
     def full(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.delattr(os, "pidfd_open")
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
     with nothing_leaks(), monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", full)
         with pytest.raises(RuntimeError, match="can't start new thread"):

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from children import FAMILY, FOREVER, alive, family, line
+from children import ALL, FAMILY, FOREVER, alive, family, line
 
 import within
 import within.testing
@@ -159,13 +159,13 @@ async def test_p16_our_own_cwd_has_vanished(
     place.mkdir()
     monkeypatch.chdir(place)
     place.rmdir()
-    assert (await run("echo", "hi", stop=Stop(tree="all"))).stdout == b"hi\n"
+    assert (await run("echo", "hi")).stdout == b"hi\n"
     with pytest.raises(FileNotFoundError, match="no_such_program"):
         await run("./no_such_program")
 
 
 @each_start
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 @pytest.mark.parametrize(
     ("env", "kind"),
     [
@@ -186,7 +186,7 @@ async def test_p16_an_environment_that_cannot_be(
         await start("true", env=env, stop=Stop(tree=tree))
 
 
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 async def test_p16_an_environment_of_bytes_and_of_nothing(tree: Any) -> None:
     stop = Stop(tree=tree)
     echo = ("/bin/sh", "-c", 'echo "$NAME"')

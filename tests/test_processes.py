@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, alive
+from children import FOREVER, alive, needs_members
 
 import within
 from within import process, run
@@ -257,6 +257,7 @@ def as_many_as_may_be() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@needs_members
 async def test_p15_a_thousand_at_once_without_a_thread(as_many_as_may_be: int) -> None:
     stdin, hold = os.pipe()
     threads = threading.enumerate()

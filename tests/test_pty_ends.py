@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, alive
+from children import ALL, FOREVER, alive, needs_members
 from terminals import Screen
 
 import within
@@ -77,8 +77,9 @@ async def jobs(screen: Screen) -> list[int]:
     return found
 
 
+@needs_members
 @WAYS
-@pytest.mark.parametrize("tree", ["group", "all"])
+@pytest.mark.parametrize("tree", ["group", ALL])
 async def test_p21_the_whole_session_is_ended(way: dict[str, Any], tree: Any) -> None:
     """Even a job that ignores SIGHUP, in a group of its own."""
     stop = Stop(grace=0.05, tree=tree)
@@ -102,6 +103,7 @@ async def test_p21_only_the_child_is_ended_on_request() -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@needs_members
 async def test_p6_the_exit_is_the_end_of_a_terminal_that_a_job_holds() -> None:
     """The job is then ended too, though it ignores the hang-up."""
     stop = Stop(grace=0.05)
@@ -141,6 +143,7 @@ async def test_p5_a_process_that_left_the_session_is_not_signalled() -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@needs_members
 async def test_p3_a_cancelled_block_ends_the_session() -> None:
     pids: list[int] = []
     script = f"{JOBS}\nsleep {FOREVER}"
@@ -177,6 +180,7 @@ within.testing.run(main, backend="asyncio")
 """
 
 
+@needs_members
 def test_p19_the_session_does_not_outlive_the_program() -> None:
     """Neither do jobs that ignore the hang-up which the kernel sends then."""
     ours, theirs = os.pipe()  # at its end once all of them are gone

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from children import FOREVER, QUICK
+from children import FOREVER, QUICK, needs_members
 
 import within
 from within import run
@@ -188,6 +188,7 @@ async def test_p24_lines_of_what_the_child_left_behind(
     assert {text for _, text in seen} == {"1\n", "2\n", "3\n", "4\n", "done\n"}
 
 
+@needs_members
 async def test_p6_an_endless_writer_is_ended_however_slow_the_function(
     seen: Seen,
 ) -> None:

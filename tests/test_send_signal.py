@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from subprocess import DEVNULL
 
 import anyio
 import pytest
+from children import needs_members
 
 from within import Process, Stop, process
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(
-        sys.platform != "linux", reason="needs process groups and /proc"
-    ),
+    needs_members,
 ]
 
 

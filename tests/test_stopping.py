@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from children import FAMILY, FOREVER, QUICK, alive, family, line
+from children import FAMILY, FOREVER, QUICK, alive, family, line, needs_members
 from conftest import Ticks
 
 import within
@@ -139,6 +139,7 @@ async def test_p4_only_the_child_if_asked() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@needs_members
 async def test_p3_a_child_that_has_exited_leaves_no_family_either() -> None:
     script = f"(trap '' TERM; echo $$; exec sleep {FOREVER}) & exit 3"
     async with process("sh", "-c", f"sleep {FOREVER} & echo $!; exit 3") as child:
@@ -311,6 +312,7 @@ async def test_p5_signalling_one_that_has_ended_does_nothing() -> None:
     assert child.returncode == 0
 
 
+@needs_members
 async def test_p5_the_number_is_kept_until_the_group_is_gone() -> None:
     async with process("sh", "-c", f"sleep {FOREVER} & echo; exit 0") as child:
         await line(child)

@@ -10,7 +10,7 @@ import termios
 
 import anyio
 import pytest
-from children import QUICK
+from children import QUICK, needs_members
 
 from within import process, run
 
@@ -54,6 +54,7 @@ async def test_p12_max_output_may_cut_a_character() -> None:
     assert (await run("true", max_output=0)).stdout == b""
 
 
+@needs_members
 async def test_p12_a_child_goes_no_further_than_its_pipe_until_it_is_read() -> None:
     """A pipe holds only so much; the child keeps the rest."""
     async with process("sh", "-c", "head -c 1000000 /dev/zero") as child:

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, QUICK, alive, line
+from children import FOREVER, QUICK, alive, line, needs_members
 
 import within
 from within import Stop, process, run
@@ -68,6 +68,7 @@ async def test_p6_a_flood_that_never_ends_is_bounded() -> None:
     assert not alive(int(done.stderr))
 
 
+@needs_members
 @pytest.mark.parametrize(
     "work",
     [
@@ -86,6 +87,7 @@ async def test_p6_a_helper_is_not_taken_for_silent_while_it_deals_with_the_outpu
         assert done.stdout == b"result\ndone\n"
 
 
+@needs_members
 async def test_p6_so_are_all_of_several_helpers_in_a_row() -> None:
     script = (
         "exec > >(cat | (sleep 0.2; cat) | (cat; sleep 0.2; echo done)); echo result"
@@ -191,6 +193,7 @@ async def test_p6_cancelled_meanwhile_it_ends_at_once() -> None:
     assert time.monotonic() - began < 15  # a bound for any load
 
 
+@needs_members
 @pytest.mark.parametrize("stdout", [None, "file"])
 async def test_p6_output_that_we_do_not_see_is_waited_for_too(
     stdout: Any, tmp_path_factory: pytest.TempPathFactory

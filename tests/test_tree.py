@@ -11,12 +11,16 @@ from contextlib import contextmanager
 
 import anyio
 import pytest
-from children import FOREVER, alive, line
+from children import FOREVER, alive, line, needs_members
 
 from within import Stop, process, run
 from within._processes import _marks, _tree
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("nothing_is_left"),
+    needs_members,
+]
 
 ALL = Stop(tree="all", grace=0.05)
 PYTHON = [sys.executable, "-S", "-E", "-c"]
@@ -193,7 +197,6 @@ async def test_p7_births_elsewhere_do_not_make_it_longer(
     assert done.returncode == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux has these limits")
 async def test_p7_another_users_limits_are_read_from_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

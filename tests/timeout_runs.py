@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ ASYNCIO_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "virtual": VirtualTimeLoop,
 }
-if sys.platform == "win32":  # there is no uvloop, but asyncio has a second loop
+if find_spec("uvloop") is None:  # on Windows and PyPy; asyncio has a second loop
     ASYNCIO_LOOPS["selector"] = asyncio.SelectorEventLoop
 else:
     import uvloop

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._processes._command import check_system
 from ._exit_status import FAILED, die_of
 from ._messages import say
 from ._options import HELP, Failure, Options
@@ -82,6 +83,10 @@ def _run(options: Options) -> int:
     """Run the command; a negative result means that this signal is to end us."""
     if sys.platform == "win32":
         return _run_on_windows(options)
+    try:
+        check_system()
+    except NotImplementedError as error:
+        raise Failure(FAILED, str(error)) from None
     _occupy_standard_descriptors()
     # We may have inherited SIGCHLD as ignored, and then exit statuses are lost.
     signals.signal(signals.SIGCHLD, signals.SIG_DFL)

@@ -246,7 +246,7 @@ class Child:
         if not self.is_open():
             return
         self._signal_groups(signals.SIGKILL)  # a member that we have not seen
-        if self.returncode is not None:
+        if self.has_exited():
             end_waiting(self.pid)
         if not self._is_lost:
             self._wait()
@@ -267,6 +267,7 @@ class Child:
         if not pid:  # the kernel is holding it up, or we may not kill it
             keep_for_later(self.pid)
             return
+        end_waiting(self.pid)  # if it has exited since we asked
         self.returncode = os.waitstatus_to_exitcode(status)
         self._ended = self._ended or time.monotonic()
         self.family.reap_orphans()

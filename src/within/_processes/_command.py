@@ -74,16 +74,9 @@ class Command(NamedTuple):
 
 def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     """Return the command that was asked for, or raise the error that says why not."""
+    check_system()
     if sys.platform == "win32":
         _refuse_what_is_of_posix(options)
-    elif not hasattr(os, "waitid"):  # it reports an exit without reaping
-        import platform
-
-        raise NotImplementedError(
-            f"child processes need os.waitid(), which this {sys.implementation.name} "
-            f"{platform.python_version()} does not have (CPython has it, on macOS since "
-            "3.13)"
-        )
     passing = _PASSED | _WINDOWS if sys.platform == "win32" else _PASSED
     for name in options:
         if name not in passing:
@@ -106,6 +99,19 @@ def _refuse_what_is_of_posix(options: Mapping[str, Any]) -> None:
         value = options.get(name)
         if value is not None and value is not False and value not in ((), [], -1):
             raise NotImplementedError(f"{name}= is not possible on Windows: {why}")
+
+
+def check_system() -> None:
+    """Raise NotImplementedError where no child can be waited for, as on PyPy."""
+    if sys.platform == "win32" or hasattr(os, "waitid"):
+        return  # waitid() reports an exit without reaping
+    import platform
+
+    raise NotImplementedError(
+        f"child processes need os.waitid(), which this {sys.implementation.name} "
+        f"{platform.python_version()} does not have (CPython has it, on macOS since "
+        "3.13)"
+    )
 
 
 def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:

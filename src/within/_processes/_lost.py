@@ -16,6 +16,8 @@ from contextlib import suppress
 from typing import Any
 from weakref import ref
 
+from ._exit import end_waiting
+
 # Two lists of each child: its pid from the fork on, its status once it is reaped.
 _records: dict[ref[Any], tuple[list[int], list[Any]]] = {}
 
@@ -59,10 +61,13 @@ def look_after() -> None:
         _lost.remove(key)
     for pid in tuple(_kept):
         try:
-            ended = os.waitpid(pid, os.WNOHANG)[0]
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                continue
+            end_waiting(pid)
+            os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:  # another wait() has reaped it
-            ended = pid
-        if ended and pid in _kept:
+            end_waiting(pid)
+        if pid in _kept:
             _kept.remove(pid)
 
 
