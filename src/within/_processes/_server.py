@@ -148,7 +148,8 @@ class Server(Process[In_co, Out_co, Err_co]):
         log, child = self._log, self._child
         while not (log.is_found or log.is_over or child.has_exited()):
             await current().wait_readable(log.news_fd)
-            os.read(log.news_fd, 64)
+            if not os.read(log.news_fd, 64):  # the thread has failed
+                break
         if not log.is_found:
             await self._exiting.known()  # its output ends shortly before it exits
         return log.is_found
