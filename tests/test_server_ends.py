@@ -91,3 +91,14 @@ async def test_p16_a_server_whose_log_gets_no_descriptor_is_not_started(
     with within.timeout(5), pytest.raises(OSError, match="too many"):
         async with shell(SERVE, ready="ready"):
             pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_p23_an_error_in_the_thread_of_the_log_ends_the_start() -> None:
+    # The handler knows what to do for "\\377", but not for half a UTF-16 surrogate.
+    script = "printf '\\0\\330a\\0'; exec sleep 600"
+    with within.timeout(20), pytest.raises(UnicodeDecodeError):
+        async with shell(
+            script, ready="x", encoding="utf-16-le", errors="surrogateescape"
+        ):
+            pass
