@@ -88,10 +88,10 @@ class Log(LogEnd):
         if self._thread is not None:
             self._thread.join()
 
-    async def news(self) -> None:
-        """Wait until an attribute has changed."""
+    async def news(self) -> bool:
+        """Wait until an attribute has changed; false if the thread has failed."""
         await current().wait_readable(self._news_fd)
-        os.read(self._news_fd, 64)
+        return bool(os.read(self._news_fd, 64))
 
     def catch_up(self) -> None:
         """Let the thread read what is in the pipe by now, if it takes no more than a moment.

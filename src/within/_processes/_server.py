@@ -146,13 +146,8 @@ class Server(Process[In_co, Out_co, Err_co]):
     async def _find(self) -> bool:
         log, child = self._log, self._child
         while not (log.is_found or log.is_over or child.has_exited()):
-<<<<<<< HEAD
-            await log.news()
-=======
-            await current().wait_readable(log.news_fd)
-            if not os.read(log.news_fd, 64):  # the thread has failed
+            if not await log.news():
                 break
->>>>>>> fixprocs
         if not log.is_found:
             await self._exiting.known()  # its output ends shortly before it exits
         return log.is_found

@@ -85,10 +85,11 @@ class Log(LogEnd):
         if self._thread is not None:
             self._thread.join()
 
-    async def news(self) -> None:
+    async def news(self) -> bool:
         """Wait until an attribute has changed."""
         await self._task.wait(current(), lambda: self._is_new)
         self._is_new = False
+        return True
 
     def catch_up(self) -> None:
         """Let the thread read what is in the pipe by now, if it takes no more than a moment."""
