@@ -227,6 +227,7 @@ async def test_p4_run_ends_a_child_that_has_stopped_itself(told: Told) -> None:
     assert await told.word() == "bye"
 
 
+@needs_members
 @pytest.mark.parametrize("tree", ["group", ALL])
 async def test_p4_a_stopped_member_of_the_tree_is_continued_too(
     tree: Any, told: Told
