@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import selectors
+import time
 
 import anyio
 import anyio.lowlevel
@@ -12,6 +13,7 @@ import pytest
 from children import shell
 
 import within
+from within._processes import _log
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -102,3 +104,19 @@ async def test_p23_an_error_in_the_thread_of_the_log_ends_the_start() -> None:
             script, ready="x", encoding="utf-16-le", errors="surrogateescape"
         ):
             pass
+
+
+async def test_p23_the_log_has_what_was_written_before_however_late_its_thread_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def keep_late(log: _log.Log, data: bytes) -> None:
+        time.sleep(0.2)
+        keep(log, data)
+
+    keep = _log.Log.keep
+    script = "echo ready >&2; read x; echo saw it >&2; echo told; read x"
+    async with shell(script, ready="ready", stdout=within.PIPE) as running:
+        monkeypatch.setattr(_log.Log, "keep", keep_late)
+        await running.write("\n")
+        assert await running.readline() == "told\n"
+        assert running.log == "ready\nsaw it\n"

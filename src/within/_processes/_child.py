@@ -81,8 +81,8 @@ class Child:
         self.args: tuple[str | bytes, ...] = command.args
         self.returncode: int | None = None
         self.sent: set[int] = set()  # signals, by us
-        self.exit_fd = -1
-        self.held = Descriptors()
+        self.exit_fd: int = -1
+        self.held: Descriptors = Descriptors()
         self.ends: WeakSet[Closable] = WeakSet()
         self.stdin: tuple[int, int] | None = None
         self.on_signal: Callable[[int], None] | None = None
@@ -99,7 +99,7 @@ class Child:
         self._began = time.monotonic()
         self._ended: float | None = None
         options = command.options
-        self.family = Family(
+        self.family: Family = Family(
             plan,
             self._pids,
             joined=options.get("process_group", 0),

@@ -34,7 +34,7 @@ class Decoded:
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
         self.lines: list[str] = []
-        self.size = 0
+        self.size: int = 0
         # What follows the lines. The pieces are joined once, when they are read, so that
         # a long line does not cost its length squared.
         self._pieces: list[str] = []

@@ -54,9 +54,9 @@ class Output:
         sink: Callable[[bytes], object] | None = None,
         close: Callable[[int], object] = close_end,
     ) -> None:
-        self.fd = fd
-        self.at_end = False
-        self.was_read = False
+        self.fd: int = fd
+        self.at_end: bool = False
+        self.was_read: bool = False
         self.sink = sink
         self._rest = rest
         self._close = close
@@ -215,7 +215,7 @@ class Input:
     """
 
     def __init__(self, fd: int, close: Callable[[int], object] = close_end) -> None:
-        self.fd = fd
+        self.fd: int = fd
         self._close = close
         self._chunk = _CHUNK
         self._data = memoryview(b"")

@@ -63,7 +63,7 @@ class Family:
             has_session: The child leads a session of its own, which ends with it (P21).
                 A shell with job control puts each of its jobs into another group.
         """
-        self.has_group = plan.tree != "child"
+        self.has_group: bool = plan.tree != "child"
         self._tree = plan.tree
         self._is_guarded = plan.die_with_parent
         self._has_session = has_session and self.has_group

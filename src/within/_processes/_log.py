@@ -7,11 +7,14 @@ between the tests and during those on another loop.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import selectors
+import termios
 import threading
 import time
+from array import array
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -32,10 +35,17 @@ _CHUNK = 65536  # what is read at once, in bytes
 # How many reads empty any pipe; see _pump.
 _ROUNDS = 16
 
-# How long we wait for the thread to read what is in the pipe, and how long between two
-# looks. In seconds. It is over at once, unless the server goes on writing.
-_MOMENT = 0.02
+# How long we wait at most for the thread to read what is in the pipe, and how long between
+# two looks. In seconds. It takes that long only if the thread does not get its turn.
+_MOMENT = 1.0
 _STEP = 0.0001
+
+
+def _waiting_in(fd: int) -> int:
+    """How many bytes there are to read."""
+    count = array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
 
 
 class Log(LogEnd):
@@ -94,17 +104,22 @@ class Log(LogEnd):
         return bool(os.read(self._news_fd, 64))
 
     def catch_up(self) -> None:
-        """Let the thread read what is in the pipe by now, if it takes no more than a moment.
+        """Let the thread read what is in the pipe by now, but not what comes later.
 
         A lock would do the same, but whatever interrupts us must not leave it locked.
         """
+        if not self._is_running() or self.is_over:
+            return
         over = time.monotonic() + _MOMENT
+        # In this order: what the thread reads in between is in the sum twice at most.
+        enough = _waiting_in(self._fd) + self._size
         while self._is_running() and not self.is_over and time.monotonic() < over:
             poll = select.poll()
             poll.register(self._fd, select.POLLIN)
             # In this order: the thread is at work from before it reads until it has kept
             # what it has read.
-            if not (poll.poll(0) or self._is_at_work):
+            is_empty = not poll.poll(0)
+            if not self._is_at_work and (is_empty or self._size >= enough):
                 break
             time.sleep(_STEP)
 

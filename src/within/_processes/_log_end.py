@@ -26,8 +26,8 @@ class LogEnd:
     """
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
-        self.is_found = False
-        self.is_over = False
+        self.is_found: bool = False
+        self.is_over: bool = False
         self.on_exit: Callable[[], object] | None = None
         self.sought = sought
         self._most = keep

@@ -42,8 +42,10 @@ class Terminal:
 
     def __init__(self, held: Descriptors, size: tuple[int, int]) -> None:
         self._held = held
+        self.master: int
+        self.slave: int
         self.master, self.slave = held.pipe(os.openpty)
-        self.keyboard = held.open(os.dup, self.master)
+        self.keyboard: int = held.open(os.dup, self.master)
         os.set_blocking(self.master, False)  # for both: they are one open file
         self.resize(*size)
 

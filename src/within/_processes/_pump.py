@@ -74,7 +74,7 @@ class Pump:
         self._held = Descriptors()
         self._exit_fd = -1
         self._backend: Backend | None = None  # where a task has waited
-        self.is_closed = False
+        self.is_closed: bool = False
         self._turn = turn
 
     def __enter__(self) -> Self:

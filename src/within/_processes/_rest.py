@@ -25,7 +25,7 @@ class Rest:
     """
 
     def __init__(self, child: Child, plan: Stop) -> None:
-        self.has_begun = False
+        self.has_begun: bool = False
         self._child = child
         self._pause = plan.pause
         self._linger = plan.linger

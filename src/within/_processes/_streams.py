@@ -33,7 +33,7 @@ class Turn:
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
-        self.is_taken = False
+        self.is_taken: bool = False
 
     def __enter__(self) -> None:
         if self.is_taken:
@@ -62,9 +62,9 @@ class ReceiveStream(ByteReceiveStream):
     def __init__(self, source: Output, what: str = "the pipe") -> None:
         self._source = source
         self._what = what
-        self.turn = Turn(f"reading {what}")
+        self.turn: Turn = Turn(f"reading {what}")
         self.decoded: Decoded | None = None
-        self.is_handed_over = False
+        self.is_handed_over: bool = False
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -171,8 +171,8 @@ class SendStream(ByteSendStream):
     def __init__(self, target: Input, what: str = "the pipe") -> None:
         self._target = target
         self._what = what
-        self.turn = Turn(f"writing to {what}")
-        self.sent = 0
+        self.turn: Turn = Turn(f"writing to {what}")
+        self.sent: int = 0
 
     def __repr__(self) -> str:
         return _described(self, self._target.fd)
