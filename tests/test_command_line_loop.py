@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ def test_the_command_imports_no_event_loop() -> None:
         "import sys; from within.__main__ import main; status = main(['60', 'true']); "
         f"sys.exit(status or str([m for m in {FORBIDDEN} if m in sys.modules] or ''))"
     )
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", code], text=True, capture_output=True, check=False
-    )
+    # Without site, which may import anything; then an editable installation is not found.
+    env = {**os.environ, "PYTHONPATH": str(Path(within.__file__).parents[1])}
+    call = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(call, env=env, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (1, "\n")  # from sys.exit("")
 
 
