@@ -78,6 +78,21 @@ def test_p3_several_get_it_one_after_another(backend: str) -> None:
         assert shell.told() == "exited 0"
 
 
+AWAKE = program("""
+async with process("cat"):
+    print("woken:", signal.set_wakeup_fd(-1) >= 0)
+""")
+
+
+@everywhere
+def test_p3_a_signal_just_before_the_loop_waits_is_handled_at_once(
+    backend: str,
+) -> None:
+    with session(*AWAKE(backend)) as shell:
+        assert shell.sees("woken:") == "True"
+        assert shell.told() == "exited 0"
+
+
 # It goes on afterwards: a command that has failed may be quicker than asyncio, which
 # turns Ctrl-C into a cancellation.
 CAT = program("""

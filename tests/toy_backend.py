@@ -90,6 +90,9 @@ class ToyBackend:
 
     # -- threads -----------------------------------------------------------
 
+    def wake_on_signals(self) -> None:
+        raise NotImplementedError
+
     def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
         raise NotImplementedError
 

@@ -84,7 +84,16 @@ class Backend(Protocol):
         """The nearest deadline in force for the running task (T17)."""
         ...
 
-    # -- threads -----------------------------------------------------------
+    # -- signals and threads -----------------------------------------------
+
+    def wake_on_signals(self) -> None:
+        """From now on, a signal ends the loop's wait, so that Python runs its handler.
+
+        Without that, a signal that arrives just before the wait is handled at the next
+        event, whenever that is. Called in the main thread, where SIGCHLD has a handler of
+        ours. (Not used on Windows.)
+        """
+        ...
 
     def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
         """A function with which another thread has this loop call a function soon.

@@ -121,7 +121,10 @@ class TrioBackend:
     def effective_deadline(self) -> float:
         return trio.current_effective_deadline()
 
-    # -- threads -----------------------------------------------------------
+    # -- signals and threads -----------------------------------------------
+
+    def wake_on_signals(self) -> None:
+        pass  # trio.run() sees to it
 
     def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
         return trio.lowlevel.current_trio_token().run_sync_soon

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakSet, ref
 
+from .._backends import current
 from ._tree import caught_signals, group_of
 from ._tty import ControllingTerminal
 
@@ -101,6 +102,10 @@ class Foreground:
                 return False
             self._before = before
             signals.signal(signals.SIGCHLD, self._on_child)
+            if (
+                before == signals.SIG_DFL
+            ):  # the loop resets it to this when it is closed
+                current().wake_on_signals()
         if _is_main_thread():
             for number, handler in self._while_open():
                 if signals.getsignal(number) == signals.SIG_DFL:

@@ -53,6 +53,8 @@ class AsyncioBackend:
         self.wait_writable = self.descriptors.writable
         self.notify_closing = self.descriptors.notify_closing
         self.wait_for_call = self.descriptors.call
+        self.wake_on_signals = self.descriptors.wake_on_signals
+        self.caller_from_threads = self.descriptors.caller_from_threads
 
     def is_running_here(self) -> bool:
         return asyncio._get_running_loop() is self._loop
@@ -188,11 +190,6 @@ class AsyncioBackend:
             if anyio is None
             else min(nearest, anyio.current_effective_deadline())
         )
-
-    # -- threads -----------------------------------------------------------
-
-    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
-        return self._loop.call_soon_threadsafe
 
     # -- behind the blocks -------------------------------------------------
 

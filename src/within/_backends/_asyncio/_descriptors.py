@@ -1,7 +1,9 @@
-"""Waiting for a descriptor, or for another thread, on one loop."""
+"""Waiting for a descriptor, for another thread, or for a signal, on one loop."""
 
 from __future__ import annotations
 
+import asyncio
+import signal as signals
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +48,18 @@ class Descriptors:
         finally:
             self._calls -= 1
 
+    def caller_from_threads(self) -> Callable[[Callable[[], object]], object]:
+        return self._loop.call_soon_threadsafe
+
+    def wake_on_signals(self) -> None:
+        if not isinstance(self._loop, asyncio.SelectorEventLoop):
+            return  # uvloop sees to it
+        # asyncio sets signal.set_wakeup_fd() only for signals that it handles itself, and
+        # resets it when the loop is closed. Our handler goes back in the place of its own.
+        handler = signals.getsignal(signals.SIGCHLD)
+        self._loop.add_signal_handler(signals.SIGCHLD, _do_nothing)
+        signals.signal(signals.SIGCHLD, handler)
+
     def notify_closing(self, fd: int) -> None:
         # The descriptor is taken off the loop here and not by the task that wakes up:
         # by then its number may belong to another file.
@@ -74,6 +88,10 @@ class Descriptors:
             if waiting.get(fd) is ready:
                 del waiting[fd]
                 remove(fd)
+
+
+def _do_nothing() -> None:
+    """The handler of Python is called by Python itself."""
 
 
 def _set_done(future: Future[None]) -> None:
