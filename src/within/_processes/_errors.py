@@ -99,7 +99,7 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
 
     def __str__(self) -> str:
         return (
-            f"Command {self.cmd!r} wrote more than max_output={self.limit} bytes and "
+            f"`{as_typed(self.cmd)}` wrote more than max_output={self.limit} bytes and "
             'was stopped; raise the limit, keep only a part with keep="tail" or '
             'keep="head", or stream its output with within.process()'
         )
