@@ -28,8 +28,6 @@ ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".windows"
 PREFIX = CACHE / "prefix"
 
-FAILED = 1  # the exit status of pytest if some of the tests have failed
-
 # The archives that we know, by their SHA-256.
 ARCHIVES = {
     "3.11": "8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa",
@@ -76,10 +74,10 @@ def main(arguments: list[str]) -> int:
         return 0
     if quick:
         rest = ["tests/windows", "-k", "not selector", *rest]
-    status = run_tests(python, rest)
-    if status == FAILED and if_possible:
+    status, failed = run_tests(python, rest)
+    if failed and if_possible:
         print("windows: SOME FAILED; once more, by themselves")
-        status = run_tests(python, [*rest, "--last-failed", "--numprocesses=0"])
+        status, _ = run_tests(python, ["--numprocesses=0", *failed])
     return status
 
 
@@ -168,20 +166,24 @@ def make_prefix() -> None:
         wine("wineboot", "--init")
 
 
-def run_tests(python: Path, arguments: list[str]) -> int:
-    """Run pytest on both cores, and return its exit status."""
+def run_tests(python: Path, arguments: list[str]) -> tuple[int, list[str]]:
+    """Run pytest on all cores, and return its exit status and which tests failed."""
     spread = ["--numprocesses=auto", "--dist=worksteal"]
     # The programs that the examples run are commands of POSIX.
-    settings = ["testpaths=tests", "cache_dir=.windows/pytest-cache"]
-    overrides = [f"--override-ini={setting}" for setting in settings]
-    options = [*spread, "-rs", *overrides, *arguments]
+    options = [*spread, "-rfEs", "--override-ini=testpaths=tests", *arguments]
     begin = ["-c", "import sys; print('Python', sys.version, 'under Wine')"]
     wine(str(python / "python.exe"), *begin)
-    return wine(str(python / "python.exe"), "-m", "pytest", *options)
+    lines: list[str] = []
+    status = wine(str(python / "python.exe"), "-m", "pytest", *options, lines=lines)
+    # "FAILED tests/test_x.py::test_y[z] - the error"
+    summary = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return status, [
+        line.partition(" ")[2].partition(" - ")[0].strip() for line in summary
+    ]
 
 
-def wine(*command: str) -> int:
-    """Run a program of Windows, its input empty and its output in ours."""
+def wine(*command: str, lines: list[str] | None = None) -> int:
+    """Run a program of Windows, its input empty and its output in ours, and in lines."""
     environment = {
         **os.environ,
         "WINEPREFIX": str(PREFIX),
@@ -205,6 +207,8 @@ def wine(*command: str) -> int:
         for line in running.stdout:
             sys.stdout.buffer.write(line)
             sys.stdout.flush()
+            if lines is not None:
+                lines.append(line.decode(errors="replace"))
     return running.returncode
 
 
