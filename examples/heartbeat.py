@@ -59,7 +59,7 @@ async def session(
                 # A message may be read after the block has expired. That cannot be
                 # undone, and the block ends at its next await.
                 if not silence.expired:
-                    silence.reschedule(within.current_time() + limit)
+                    silence.restart()
                 await handle(message)
             tasks.cancel_scope.cancel()
     finally:
