@@ -157,6 +157,8 @@ await run("sleep", "600")
 """)
 
 
+# At night only, until it is known why it hung twice on a busy machine.
+@pytest.mark.exhaustive
 @everywhere
 def test_p3_ctrl_z_while_it_asks(backend: str) -> None:
     with session(*LOOP(backend)) as shell:
