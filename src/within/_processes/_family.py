@@ -157,7 +157,7 @@ class Family:
         if self._has_session and self._pids:
             sessions.forget(self._leader)
 
-    # -- who is there ------------------------------------------------------
+    # -- members -----------------------------------------------------------
 
     def members(self) -> list[int]:
         """The living members of its groups and its session."""

@@ -1,4 +1,4 @@
-"""What a server may be waited for to do, before its block is entered (P23)."""
+"""The ways in which a server can be ready: its block is entered then (P23)."""
 
 from __future__ import annotations
 
