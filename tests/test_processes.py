@@ -257,10 +257,15 @@ def as_many_as_may_be() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def threads_but_trios() -> set[threading.Thread]:
+    """anyio's plugin has trio wait for events in a thread, which trio replaces at times."""
+    return {x for x in threading.enumerate() if not x.name.startswith("Trio thread ")}
+
+
 @needs_members
 async def test_p15_a_thousand_at_once_without_a_thread(as_many_as_may_be: int) -> None:
     stdin, hold = os.pipe()
-    threads = threading.enumerate()
+    threads = threads_but_trios()
     alive = 0
 
     async def one() -> None:
@@ -270,7 +275,7 @@ async def test_p15_a_thousand_at_once_without_a_thread(as_many_as_may_be: int) -
             if alive == as_many_as_may_be:  # the end of its input, for each of them
                 os.close(hold)
             assert await child.wait() == 0
-            assert set(threading.enumerate()) <= set(threads)
+            assert threads_but_trios() <= threads
 
     async with anyio.create_task_group() as tasks:
         for _ in range(as_many_as_may_be):
