@@ -290,7 +290,7 @@ def test_p19_as_pid_1_the_kernel_is_the_guard(loop: str, killed: list[int]) -> N
     around = ["unshare", "-pf", "--mount-proc"]
     if subprocess.run([*around, "true"], check=False).returncode:
         pytest.skip("no permission for a namespace")
-    script = f"exec 9>&1; sleep {FOREVER} & echo $!; setsid sleep {FOREVER} & wait"
+    script = f"exec 9>&1; sleep {FOREVER} & setsid sleep {FOREVER} & echo $!; wait"
     words = [sys.executable, "-c", PROGRAM.format(end=""), loop, "group", script, "1"]
     with subprocess.Popen([*around, *words], stdout=subprocess.PIPE) as unshare:
         assert unshare.stdout is not None
@@ -298,9 +298,9 @@ def test_p19_as_pid_1_the_kernel_is_the_guard(loop: str, killed: list[int]) -> N
         children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
         program = int(children.read_text())
         tree = [int(pid) for pid in descendants(program)]
-        assert len(tree) == 3
         killed += tree
         os.kill(program, signal.SIGKILL)
+        assert len(tree) == 3
         until_dead(tree)
 
 
