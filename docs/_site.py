@@ -82,6 +82,8 @@ def label_cells(app: Sphinx, doctree: nodes.document, page: str) -> None:
             for row in body.children:
                 for entry, head in zip(row.children, heads, strict=False):
                     entry["label"] = head.astext()
+                    if not entry.astext():
+                        entry["classes"].append("empty")
 
 
 class Translator(HTML5Translator):
