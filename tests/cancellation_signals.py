@@ -23,8 +23,8 @@ from cancellation_leaks import nothing_left, outside
 
 import within
 from within import testing
-from within._processes._census import census
-from within._processes._guard import guard
+from within._processes._posix._census import census
+from within._processes._posix._guard import guard
 
 # Where the bytecodes are counted.
 ROOM = str(Path(within.__file__).parent / "_processes")

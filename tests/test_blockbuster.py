@@ -14,7 +14,7 @@ import pytest
 from children import FOREVER, QUICK, line
 
 from within import ProcessTimeout, Stop, process, run
-from within._processes._guard import guard
+from within._processes._posix._guard import guard
 
 blockbuster: Any = pytest.importorskip("blockbuster")
 

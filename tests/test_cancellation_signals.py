@@ -28,7 +28,7 @@ from cancellation_scenarios import (
 )
 from cancellation_signals import sweep
 
-from within._processes import _fork
+from within._processes._posix import _fork
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from within._processes import _census
+from within._processes._posix import _census
 
 pytestmark = needs_members  # nowhere else is anything counted
 

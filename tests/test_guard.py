@@ -17,8 +17,8 @@ from children import FINDS_MEMBERS, FOREVER, alive
 
 import within
 from within import Stop, process, run
-from within._processes import _guarding, _marks
-from within._processes._guard import guard
+from within._processes._posix import _guarding, _marks
+from within._processes._posix._guard import guard
 
 LOOPS = ["asyncio", "uvloop", "trio"]
 STOP = Stop(die_with_parent=True)
@@ -214,7 +214,7 @@ def test_p19_to_forget_a_tree_waits_for_nothing() -> None:
 
 NO_GUARD = """
 import os, select, signal, within, within.testing
-from within._processes._guard import guard
+from within._processes._posix._guard import guard
 
 async def main():
     stop = within.Stop(die_with_parent=True)

@@ -15,8 +15,8 @@ from children import FAMILY, FINDS_MEMBERS, FOREVER, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _exit
 from within._processes._descriptors import Descriptors
+from within._processes._posix import _exit
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 

@@ -19,7 +19,7 @@ from children import ALL, FOREVER, QUICK, alive, line, needs_members
 
 import within
 from within import Stop, process, run
-from within._processes import _fork, _pump
+from within._processes._posix import _fork, _pump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 

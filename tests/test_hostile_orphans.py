@@ -18,7 +18,7 @@ from children import FINDS_MEMBERS, FOREVER, QUICK, alive, line
 
 import within
 from within import Stop, process, run
-from within._processes import _child, _lost, _tree
+from within._processes._posix import _child, _lost, _tree
 
 LOOPS = ["asyncio", "uvloop", "trio"]
 
@@ -103,7 +103,7 @@ def test_p14_as_pid_1_no_zombie_is_left(loop: str) -> None:
 
 INTERRUPTED = """
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-from within._processes import _family
+from within._processes._posix import _family
 
 CHILD = '''
 import os, time

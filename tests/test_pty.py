@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from terminals import Screen
 
 from within import process
-from within._processes import _spawn
+from within._processes._posix import _spawn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 

@@ -13,7 +13,7 @@ import pytest
 from children import shell
 
 import within
-from within._processes import _log
+from within._processes._posix import _log
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 

@@ -14,7 +14,8 @@ from children import FOREVER, QUICK, alive, line, needs_members
 
 import within
 from within import Stop, process, run
-from within._processes import _rest, _tree
+from within._processes import _rest
+from within._processes._activity import Activity
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -123,9 +124,9 @@ class Left:
     """A child that has left one process behind, which does as it is told."""
 
     def __init__(self) -> None:
-        self.doing = _tree.Activity(b"S", 0)
+        self.doing = Activity(b"S", 0)
 
-    def work(self) -> dict[int, _tree.Activity]:
+    def work(self) -> dict[int, Activity]:
         return {7: self.doing}
 
     def is_read(self) -> bool:
@@ -153,7 +154,7 @@ def test_p6_what_counts_is_the_time_that_it_had_in_silence(
     while wait := rest.left():
         now += wait
         if states:
-            left.doing = _tree.Activity(*states.pop(0))
+            left.doing = Activity(*states.pop(0))
     assert now == 100 + seconds
     assert states == []
 

@@ -14,7 +14,7 @@ import pytest
 from children import FOREVER, alive, line, needs_members
 
 from within import Stop, process, run
-from within._processes import _marks, _tree
+from within._processes._posix import _marks, _tree
 
 pytestmark = [
     pytest.mark.anyio,

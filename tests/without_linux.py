@@ -23,6 +23,6 @@ for module, names in HIDDEN:
         if hasattr(module, name):
             delattr(module, name)
 
-from within._processes import _tree
+from within._processes._posix import _tree
 
 _tree._proc.is_usable = False

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._processes._tty import unstopped
+from .._processes._posix._tty import unstopped
 
 if TYPE_CHECKING:
     from .._results import Usage

@@ -8,8 +8,8 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from .._processes._child import Child
 from .._processes._command import Command
+from .._processes._posix._child import Child
 from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from ._options import Failure
 

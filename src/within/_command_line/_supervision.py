@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._clock import current_time
 from .._processes._plan import Stop
-from .._processes._pump import Pump
+from .._processes._posix._pump import Pump
 from .._processes._rest import Rest
 from .._processes._stopping import let_finish, stop_child
 from .._timeouts import move_on_after
@@ -25,7 +25,7 @@ from ._terminal import Terminal
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from .._processes._child import Child
+    from .._processes._posix._child import Child
     from ._options import Options
 
 # Signals by which a terminal, an init system or a job scheduler asks us to end.

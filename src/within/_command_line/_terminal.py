@@ -16,12 +16,12 @@ import signal as signals
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .._processes._tty import ControllingTerminal
+from .._processes._posix._tty import ControllingTerminal
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from .._processes._child import Child
+    from .._processes._posix._child import Child
 
 
 class Terminal:

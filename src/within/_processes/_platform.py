@@ -51,10 +51,10 @@ else:
 
     from .._backends import current as writing_backend
     from .._backends._protocol import Backend as WritingBackend
-    from ._child import Child
-    from ._exit import until_exit
-    from ._files import Files
-    from ._log import Log
-    from ._pty import read as read_end  # a terminal's end is an end
-    from ._pump import Pump
-    from ._tree import is_running
+    from ._posix._child import Child
+    from ._posix._exit import until_exit
+    from ._posix._files import Files
+    from ._posix._log import Log
+    from ._posix._pump import Pump
+    from ._posix._terminal import read as read_end  # a terminal's end is an end
+    from ._posix._tree import is_running

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._activity import Activity
     from ._plan import Stop
     from ._platform import Child, Pump
-    from ._tree import Activity
 
 # The least time between two looks at what is at work, in seconds.
 _NEXT_LOOK = 0.01

@@ -254,7 +254,7 @@ async def _run(
         capture.child = child
         # The pump is made after the start, while the child is starting, so that it
         # costs no time.
-        with Pump() if live is None else Pump(turn=_LIVE_TURN) as pump:
+        with Pump() if live is None else Pump(_LIVE_TURN) as pump:
             rest = Rest(child, plan)
             ends = Ends(child, started, rest)
             try:

@@ -149,7 +149,9 @@ class _Stopping:
             self._continue()
 
         def end() -> None:
-            self._signal(polite_signal(plan.signal, child.terminal))
+            self._signal(
+                polite_signal(plan.signal, on_terminal=child.terminal is not None)
+            )
             # With no time between the two, the signal comes first: otherwise it
             # would be a matter of luck which of them ends the child.
             if not patience:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._results import Usage
-from .._tree import Activity
+from .._activity import Activity
 from .._typed import as_typed
 from ._files import Files
 from ._handles import Handles
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from .._command import Command
     from .._files import Closable
     from .._plan import Stop
-    from .._pty import Terminal
 
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
@@ -72,7 +71,7 @@ class Child:
         self.ends: WeakSet[Closable] = WeakSet()  # our ends of its pipes
         self.on_signal: Callable[[int], None] | None = None
         self.is_deaf = False  # the polite signal could not be sent
-        self.terminal: Terminal | None = None  # there is none to give (P21)
+        self.terminal: None = None  # there is none to give (P21)
         self._command = command
         self._is_alone = plan.tree == "child"
         self._job = 0

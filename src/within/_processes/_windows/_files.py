@@ -13,6 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import Any
 
+from .._files import BaseFiles
 from ._handles import Handles
 from ._pipes import make_pipe
 
@@ -23,19 +24,15 @@ _STANDARD = {
 }
 
 
-class Files:
-    """What a child gets as stdin, stdout and stderr; the attributes are as on POSIX."""
+class Files(BaseFiles):
+    """What a child gets as stdin, stdout and stderr."""
 
     def __init__(
         self, held: Handles, stdin: Any, stdout: Any, stderr: Any, size: int | None
     ) -> None:
+        super().__init__(held)
         self._held = held
         self._size = size
-        self._theirs: list[int] = []
-        self._handed_over: list[Any] = []  # streams of other children
-        self.stdin: int | None = None
-        self.stdout: int | None = None
-        self.stderr: int | None = None
         try:
             given: list[int] = []
             for name, target in zip(_STANDARD, (stdin, stdout, stderr), strict=True):
@@ -43,23 +40,7 @@ class Files:
         except BaseException:
             self.failed()
             raise
-        self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
-
-    def close_stdin(self, fd: int) -> None:
-        """Close our end of its stdin, so that the child sees the end of its input."""
-        self._held.close(fd)
-
-    def started(self) -> None:
-        """The child has its own ends now: close our copies of them."""
-        for handle in self._theirs:
-            self._held.close(handle)
-        for stream in self._handed_over:
-            stream.close()
-
-    def failed(self) -> None:
-        """The child was not started: give streams of other children back."""
-        for stream in self._handed_over:
-            stream.take_back()
+        self.for_child = (given[0], given[1], given[2])
 
     def _open(self, name: str, target: Any, given: list[int]) -> int:
         if target == subprocess.PIPE:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakSet, ref
 
-from .._backends import current
+from ..._backends import current
 from ._tree import caught_signals, group_of
 from ._tty import ControllingTerminal
 

@@ -15,9 +15,10 @@ import signal as signals
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ._descriptors import Descriptors
+from .._activity import Activity
+from .._descriptors import Descriptors
 from ._marks import (
     found_in,
     is_in_environment,
@@ -228,18 +229,6 @@ def is_alive(pid: int) -> bool:
 def is_running(pid: int) -> bool:
     """Whether it has, or waits for, a processor or a disk."""
     return _status(pid)[0] in (b"R", b"D")
-
-
-class Activity(NamedTuple):
-    """What a process is doing at one moment.
-
-    Attributes:
-        state: A letter; see proc(5).
-        used: Processor time of it and of its reaped children, in seconds.
-    """
-
-    state: bytes
-    used: float
 
 
 def activity(pid: int) -> Activity:

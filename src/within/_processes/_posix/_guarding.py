@@ -11,7 +11,7 @@ import signal as signals
 import time
 from contextlib import suppress
 
-from ._descriptors import Descriptors
+from .._descriptors import Descriptors
 from ._tree import group_of, listed, marks_of, session_of
 
 # How long to look for processes that fork as fast as they are killed. In seconds.

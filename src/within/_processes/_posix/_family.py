@@ -18,7 +18,6 @@ from ._guard import guard
 from ._marks import marked, new_mark
 from ._orphans import Orphans, may_adopt
 from ._tree import (
-    Activity,
     activity,
     bearers,
     can_search,
@@ -33,7 +32,8 @@ from ._tree import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ._plan import Stop
+    from .._activity import Activity
+    from .._plan import Stop
 
 # PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9 and newer.
 _TO_GROUP = 4

@@ -16,12 +16,12 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._descriptors import keep
+from .._descriptors import keep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ._command import Command
+    from .._command import Command
 
 # What posix_spawn() cannot do between setsid() and exec().
 _NEED_A_FORK = ("cwd", "user", "group", "extra_groups", "umask", "preexec_fn")

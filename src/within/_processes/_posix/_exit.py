@@ -11,8 +11,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from .._backends import current
-from ._descriptors import Descriptors
+from ..._backends import current
+from .._descriptors import Descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

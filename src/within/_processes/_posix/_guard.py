@@ -27,8 +27,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ._command import Command
-from ._descriptors import Descriptors, keep, undisturbed
+from .._command import Command
+from .._descriptors import Descriptors, keep, undisturbed
 from ._fork import start_program
 from ._lost import keep_for_later
 from ._orphans import not_adopting
@@ -43,7 +43,7 @@ import sys, types
 package = types.ModuleType("within")
 package.__path__ = [sys.argv[1]]
 sys.modules["within"] = package
-from within._processes._guarding import main
+from within._processes._posix._guarding import main
 main(int(sys.argv[2]))
 """
 
@@ -198,7 +198,7 @@ class _GuardProcess:
             )
         ours, theirs = keep(self._sockets, socket.socketpair)
         ours.setblocking(False)
-        package = os.path.dirname(os.path.dirname(__file__))
+        package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         python = [sys.executable, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
         null = self._held.open(os.open, os.devnull, os.O_RDWR)
         # The shell ends at once, so that the guard is no child of ours: a program that

@@ -14,25 +14,26 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from .._results import Usage
-from ._descriptors import Descriptors, keep, undisturbed
+from ..._results import Usage
+from .._descriptors import Descriptors, keep, undisturbed
+from .._typed import as_typed
 from ._exit import end_waiting, open_exit
 from ._family import Family
-from ._files import Closable, Files
+from ._files import Files
 from ._foreground import foreground
 from ._fork import start_program
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
 from ._tree import identity, ignoring_missing, may_signal
-from ._typed import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from ._command import Command
-    from ._plan import Stop
-    from ._pty import Terminal
-    from ._tree import Activity
+    from .._activity import Activity
+    from .._command import Command
+    from .._files import Closable
+    from .._plan import Stop
+    from ._terminal import Terminal
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
 
@@ -174,10 +175,7 @@ class Child:
         return os.getpid() == self._owner
 
     def is_open(self) -> bool:
-        """Whether there may be something of it to signal and to end.
-
-        It is RUNNING, EXITED or LOST then, and we are not a fork of the process that started it.
-        """
+        """Whether it is RUNNING, EXITED or LOST, and this is no fork of its parent."""
         return bool(self._pids) and not self._waited and self.is_ours()
 
     # -- its end -----------------------------------------------------------

@@ -18,8 +18,8 @@ import warnings
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from ._command import explain_missing
-from ._descriptors import Descriptors, keep
+from .._command import explain_missing
+from .._descriptors import Descriptors, keep
 from ._spawn import spawn
 
 if sys.platform != "win32":
@@ -34,7 +34,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ._command import Command
+    from .._command import Command
 
     Ids = tuple[int | None, list[int] | None, int | None]
 

@@ -18,17 +18,17 @@ from array import array
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._backends import current
-from ._descriptors import Descriptors
-from ._log_end import LogEnd
-from ._pty import read
+from ..._backends import current
+from .._descriptors import Descriptors
+from .._log_end import LogEnd
+from ._terminal import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._decoding import Text
+    from .._ready import Sought
     from ._child import Child
-    from ._decoding import Text
-    from ._ready import Sought
 
 _CHUNK = 65536  # what is read at once, in bytes
 

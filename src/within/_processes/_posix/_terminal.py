@@ -1,0 +1,77 @@
+"""A terminal for a child: a pseudo-terminal, of which we hold the master (P21).
+
+What the child reads and writes is the slave. The kernel puts a line discipline between
+the two: it echoes, edits lines, and turns keys into signals.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import termios
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._descriptors import Descriptors
+
+# A master whose slave is closed everywhere reports EIO on Linux, and EOF on BSD.
+_END = errno.EIO
+
+
+class Terminal:
+    """One pseudo-terminal. Its descriptors belong to ``held``.
+
+    Attributes:
+        slave: For the child, and for us until the child has exited. Without a copy of
+            ours the master would report an end whenever the child has closed all of
+            its own, though it may open ``/dev/tty`` again; and macOS throws away what
+            was not read yet when the last copy is closed.
+        master: Our side, non-blocking, for reading.
+        keyboard: A copy of it for writing, which can be closed by itself.
+    """
+
+    def __init__(self, held: Descriptors, size: tuple[int, int]) -> None:
+        self._held = held
+        self.master: int
+        self.slave: int
+        self.master, self.slave = held.pipe(os.openpty)
+        self.keyboard: int = held.open(os.dup, self.master)
+        os.set_blocking(self.master, False)  # for both: they are one open file
+        self.resize(*size)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size. The kernel sends SIGWINCH to the foreground process group."""
+        if self.slave in self._held:
+            termios.tcsetwinsize(self.slave, (rows, columns))
+
+    def type_end(self) -> None:
+        """Type the end-of-file character.
+
+        It ends the line that was typed before it, if there is one; only on an empty
+        line does it mean the end of the input. So it is typed twice.
+        """
+        with suppress(OSError, termios.error):  # gone, or full
+            key: Any = termios.tcgetattr(self.keyboard)[6][termios.VEOF]
+            os.write(self.keyboard, key * 2)
+
+    def close_keyboard(self, fd: int) -> None:
+        """Our stdin is closed: let the child see the end of its input."""
+        self.type_end()
+        self._held.close(fd)
+
+    def child_has_exited(self) -> None:
+        """Close our copy of the slave, so that the master can come to its end (P6)."""
+        if sys.platform == "linux":  # which keeps what was not read
+            self._held.close(self.slave)
+
+
+def read(fd: int, most: int) -> bytes:
+    """``os.read()``, for which the end of a terminal is an end, not an error."""
+    try:
+        return os.read(fd, most)
+    except OSError as error:
+        if error.errno != _END:
+            raise
+        return b""
