@@ -159,6 +159,9 @@ def test_each_public_name_is_in_the_reference_once() -> None:
         (within.Usage, "processes"),
         (within.Process, "processes"),
         (within.Stop, "processes"),
+        (within.ReceiveStream, "processes"),
+        (within.SendStream, "processes"),
+        (within.listening, "processes"),
     ],
 )
 def test_each_public_attribute_is_in_the_reference_once(kind: type, page: str) -> None:
