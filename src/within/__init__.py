@@ -1,7 +1,7 @@
 """Time limits and child processes that live within a block.
 
-They work the same on asyncio, uvloop and trio. See the README for a tour, and the
-docstrings for the rest. ``within.testing`` is imported on its own.
+They work in the same way on asyncio, uvloop and trio. The README gives a tour, and the
+docstrings explain the rest. Import ``within.testing`` separately.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING

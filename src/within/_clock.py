@@ -6,9 +6,9 @@ from ._backends import current
 
 
 def current_time() -> float:
-    """The time on the running loop's own clock, in seconds.
+    """Return the time on the running loop's own clock, in seconds.
 
-    Deadlines are readings of this clock.
+    A deadline is a time on this clock.
 
     Raises:
         RuntimeError: If no event loop is running.
@@ -17,11 +17,11 @@ def current_time() -> float:
 
 
 def current_effective_deadline() -> float:
-    """The nearest deadline in force for the running task.
+    """Return the nearest deadline that applies to the running task.
 
-    Infinity if there is no deadline, minus infinity once a block around the caller
+    This is infinity if there is no deadline, and minus infinity once an enclosing block
     has been cancelled. A shield hides the deadlines outside it. A task inherits the
-    deadlines of the block in which it was started, for as long as that block is open.
+    deadline of the block in which it was started, for as long as that block is open.
 
     Raises:
         RuntimeError: If no event loop is running.

@@ -18,11 +18,11 @@ M = TypeVar("M", bound="MutableMapping[Any, Any]")
 class running(Generic[M]):  # noqa: N801  # it is used like a function
     """``item[key]`` is true inside the block and false after it (R1).
 
-    Works as ``with`` and as ``async with``, and may be entered again.
+    Works with both ``with`` and ``async with``, and may be entered again.
 
     Args:
-        item: Any mapping that can be written to.
-        key: What to set in it.
+        item: Any mutable mapping. ``as`` binds it.
+        key: The key to set in it.
 
     >>> import within
     >>> state = {}
@@ -64,11 +64,11 @@ class running(Generic[M]):  # noqa: N801  # it is used like a function
 
 
 class Opening(Generic[T_co]):
-    """A resource about to be opened: await it or enter it, once.
+    """A resource that is about to be opened: await this or enter it, but only once.
 
-    If it is awaited, the caller closes the resource. If it is entered, the block closes
-    it: with the resource's own ``__aexit__`` if it has one, else with ``aclose()``, else
-    with ``close()``. A result that is awaitable is awaited.
+    If you await it, you have to close the resource yourself. If you enter it, the end of
+    the block closes the resource: with its own ``__aexit__`` if it has one, otherwise
+    with ``aclose()`` or ``close()``. If these return an awaitable, it is awaited.
     """
 
     __slots__ = ("__weakref__", "_coroutine", "_resource", "_what")
@@ -130,13 +130,13 @@ async def _close(resource: Any) -> None:
 def opening(
     function: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Opening[T]]:
-    """Let callers either await or enter a function that opens a resource (R2).
+    """Let callers either await or enter the call of a function that opens a resource (R2).
 
     Args:
-        function: A coroutine function that returns what it has opened.
+        function: A coroutine function that opens a resource and returns it.
 
     Raises:
-        RuntimeError: When a call is awaited or entered a second time.
+        RuntimeError: If the same call is awaited or entered a second time.
 
     >>> import asyncio, within
     >>> class Door:

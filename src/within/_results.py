@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 class Usage(NamedTuple):
-    """What a child has used, as the kernel reported when it was reaped.
+    """The time and memory that a child has used, as the kernel reports when it is reaped.
 
-    ``wall``, ``user`` and ``system`` are seconds; ``max_rss``, the peak of its
-    resident memory, is in bytes. The numbers include the descendants that the child
-    itself waited for. (On Linux, ``max_rss`` is never less than the resident memory of
-    the process that started the child, because exec does not reset it: see
+    ``wall``, ``user`` and ``system`` are seconds, and ``max_rss`` is the peak resident
+    memory in bytes. The CPU times and the memory include the descendants that the child
+    itself has waited for. (On Linux, ``max_rss`` is never less than the resident memory
+    of the process that started the child, because exec does not reset it: see
     getrusage(2).)
 
-    If other code has reaped the child, or ``SIGCHLD`` is ignored, nobody knows what it
-    used. The seconds of a :class:`Completed` are then NaN, and ``max_rss`` is 0.
+    If other code has reaped the child, or ``SIGCHLD`` is ignored, the kernel does not
+    report this. The seconds of a :class:`Completed` are then NaN, and ``max_rss`` is 0.
     """
 
     wall: float
@@ -28,12 +28,13 @@ class Usage(NamedTuple):
 
 
 class Completed(subprocess.CompletedProcess[T]):
-    """What :func:`run` returns: a :class:`subprocess.CompletedProcess` with usage.
+    """The result of :func:`run`: a :class:`subprocess.CompletedProcess` with usage.
 
-    ``usage`` holds wall and CPU time in seconds and peak memory in bytes. ``dropped`` is
-    how many bytes of the output were read but not kept, because of ``max_output``; it is
-    0 if the output is complete. To a type checker, the result is a ``Completed[bytes]``,
-    or a ``Completed[str]`` with ``text=True``.
+    ``usage`` has the wall and CPU time in seconds and the peak memory in bytes.
+    ``dropped`` is the number of bytes of the output that were read but not kept, because
+    of ``max_output``; it is 0 if the output is complete. The ``repr`` shows neither of
+    them. To a type checker, the result is a ``Completed[bytes]``, or a
+    ``Completed[str]`` with ``text=True``.
     """
 
     usage: Usage

@@ -84,16 +84,16 @@ class Dialogue:
         return self._reader()
 
     async def readline(self) -> str:
-        """Read the next line of stdout; ``""`` at the end.
+        """Read the next line of stdout; return ``""`` at the end.
 
-        The line ends with ``"\\n"``, unless it is the last one of an output that ends
-        without. A ``"\\r"`` ends a line, too, as soon as it is there.
+        The line ends with ``"\\n"``, unless the output ends in the middle of it. A
+        ``"\\r"`` also ends a line, as soon as it arrives.
 
         Raises:
-            ValueError: For a line that is longer than ``max_line``. It can be read with
+            ValueError: If the line is longer than ``max_line``. You can read it with
                 :meth:`read`.
-            UnicodeDecodeError: For what is not text in this encoding, after the lines
-                before it. It can be read from the byte stream.
+            UnicodeDecodeError: If the output is not text in this encoding. The lines
+                before it are returned first, and you can read it from the byte stream.
         """
         try:  # most are there: this saves half of what a line costs
             return self._lines.pop()
@@ -101,29 +101,30 @@ class Dialogue:
             return await self._reader().readline()
 
     async def read(self, n: int = -1) -> str:
-        """Read what comes from stdout until its end, or at most ``n`` characters.
+        """Read all of stdout to its end, or at most ``n`` characters.
 
-        With ``n`` it returns as soon as there is any text, which may be less than ``n``
-        characters; ``""`` at the end.
+        With ``n``, this returns as soon as there is any text, which may be fewer than
+        ``n`` characters. At the end it returns ``""``.
         """
         return await self._reader().read(n)
 
     async def read_until(self, wanted: str | re.Pattern[str]) -> str:
         """Read stdout up to and including the first match of a text or pattern.
 
-        A pattern matches as soon as it can with the text that has come, so
-        ``re.compile("[0-9]+")`` may match the first digit of a number: let the pattern
-        end with what follows. To get at its groups, search the returned text with it
-        again.
+        A pattern matches as soon as the text that has arrived allows it, so
+        ``re.compile("[0-9]+")`` may match only the first digit of a number: extend the
+        pattern to the character that follows. To get the groups of the match, search the
+        returned text with the pattern again.
 
         Args:
             wanted: A text, or a compiled pattern. Line ends are ``"\\n"``.
 
         Raises:
             IncompleteOutput: If the output ends before the match. The error has the text
-                that came, the status, and the end of stderr.
-            ValueError: For an empty text or a pattern that matches one; and if there is
-                no match within ``max_line`` characters. These are then still unread.
+                that came, the exit status, and the end of stderr.
+            ValueError: If the text is empty, or the pattern matches an empty text; or if
+                there is no match within ``max_line`` characters, which are then still
+                unread.
 
         >>> import asyncio, within
         >>> async def main():
@@ -149,12 +150,12 @@ class Dialogue:
         )
 
     def output(self) -> AsyncIterator[tuple[Literal["stdout", "stderr"], str]]:
-        """Iterate over the lines of both outputs, as they come.
+        """Iterate over the lines of both outputs as they arrive.
 
-        ``async for source, line in process.output()``: the source is ``"stdout"`` or
-        ``"stderr"``. Two pipes keep no common order of what was written at about the same
-        time; ``stderr=STDOUT`` does. An output that is not a pipe, or that another child
-        reads, has no lines here.
+        In ``async for source, line in process.output()``, the source is ``"stdout"`` or
+        ``"stderr"``. Lines that are written to both at about the same time may swap
+        places, because these are two pipes; ``stderr=STDOUT`` keeps the order. An output
+        that is not a pipe, or that another child reads, has no lines here.
 
         >>> import asyncio, within
         >>> async def main():
@@ -203,10 +204,10 @@ class Dialogue:
     # -- writing -----------------------------------------------------------
 
     async def write(self, data: str | bytes) -> None:
-        """Write text, or bytes as they are, to stdin; wait until the pipe has taken it.
+        """Write text, or bytes as they are, to stdin, and wait until the pipe has it all.
 
-        Do not write much without reading: a child that cannot get rid of its output
-        reads no input.
+        Do not write a lot without reading, because a child that cannot write its output
+        reads no more input. :meth:`communicate` does both at the same time.
 
         Raises:
             anyio.BrokenResourceError: If the child has closed its stdin, or has exited.
@@ -234,15 +235,15 @@ class Dialogue:
             raise
 
     async def communicate(self, input: str | bytes | None = None) -> Completed[str]:
-        """Write ``input``, close stdin, read all output, and wait for the end.
+        """Write ``input``, close stdin, read all output, and wait for the exit.
 
-        Like :meth:`subprocess.Popen.communicate`, and everything of the child is ended
-        when this returns. ``stdout`` and ``stderr`` of the result hold what was not read
-        before; ``None`` where there is no pipe.
+        This is like :meth:`subprocess.Popen.communicate`, but when it returns, the
+        child's process group is gone as well. ``stdout`` and ``stderr`` of the result
+        have the output that was not read before; they are ``None`` if there is no pipe.
 
-        If it is cancelled, the child runs on and nothing is lost: the call can be
-        repeated without ``input``. What came so far is in ``interrupted`` of the block
-        whose limit it was (T25).
+        If the call is cancelled, the child runs on and nothing is lost: call it again
+        without ``input``. If a limit cancelled it, ``interrupted`` of that block has the
+        output so far (T25).
 
         >>> import asyncio, within
         >>> async def main():

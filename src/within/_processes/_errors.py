@@ -30,16 +30,16 @@ _SHOWN = 2000
 class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
     """:func:`within.run` did not finish within its ``timeout``.
 
-    The child and the tree that it started have been stopped. It is both a
-    :class:`DeadlineExceeded` and a :class:`subprocess.TimeoutExpired`, so that
-    either ``except`` clause catches it.
+    The child has been stopped, together with the processes that it had started. The
+    error is both a :class:`DeadlineExceeded` and a :class:`subprocess.TimeoutExpired`,
+    so an ``except`` clause for either of them catches it.
 
-    ``cmd`` is the command and ``timeout`` the limit in seconds. ``stdout`` (also
-    ``output``) and ``stderr`` hold everything that was captured until the child was
+    ``cmd`` is the command, and ``timeout`` the limit in seconds. ``stdout`` (also
+    ``output``) and ``stderr`` have everything that was captured until the child was
     gone: ``bytes``, or ``str`` with ``text=True``. ``dropped`` is the number of bytes
-    that were read but not kept, because of ``max_output``. ``returncode`` and ``usage``
-    say how the child ended and what it had used; they are ``None`` if the limit had
-    passed before the child was started.
+    that were read but not kept, because of ``max_output``. ``returncode`` is the exit
+    status, and ``usage`` is the time and memory that the child has used. Both are
+    ``None`` if the limit had passed before the child was started.
     """
 
     # None where there was no pipe.
@@ -75,11 +75,11 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
 
 
 class OutputLimitExceeded(subprocess.CalledProcessError):
-    """A child wrote more than ``max_output`` bytes and was stopped for it.
+    """A child wrote more than ``max_output`` bytes, and was therefore stopped.
 
-    ``stdout`` and ``stderr`` hold what was kept: together, ``max_output`` bytes.
-    ``limit`` is ``max_output``, ``dropped`` the number of bytes that were read but not
-    kept, and ``usage`` what the child had used.
+    ``stdout`` and ``stderr`` have the output that was kept: ``max_output`` bytes for
+    both together. ``limit`` is ``max_output``, ``dropped`` is the number of bytes that
+    were read but not kept, and ``usage`` is the time and memory that the child has used.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
 
 
 class ServerFailed(subprocess.CalledProcessError):
-    """A :func:`within.server` has ended by itself, or cannot get ready any more.
+    """A :func:`within.server` exited by itself, or closed its output before it was ready.
 
-    ``returncode`` is its exit status, and ``output`` (also ``stdout``) the end of what
-    it has written, as text. The message has the last lines of it.
+    ``returncode`` is its exit status, and ``output`` (also ``stdout``) is the end of its
+    output, as text. The message shows the last lines of that.
     """
 
     def __init__(self, what: str, returncode: int, cmd: Any, output: str) -> None:

@@ -14,16 +14,16 @@ _SHOWN = 200
 
 
 class IncompleteOutput(EOFError):
-    """The output of a child has ended without what :meth:`Process.read_until` wanted.
+    """The output of a child ended before :meth:`Process.read_until` found a match.
 
     Attributes:
         wanted: The text or the pattern.
-        output: The text that came instead, from where the last read had stopped. It has
-            been read, so that no later call returns it.
-        stderr: The end of the child's standard error, as far as it is a pipe and nobody
-            has read it yet. It can still be read.
-        returncode: The exit status; ``None`` if the child has closed its output and runs
-            on.
+        output: The text that came instead, from where the last read had stopped. It
+            counts as read: no later call returns it again.
+        stderr: The end of the child's standard error, if that is a pipe and has not been
+            read yet. You can still read it.
+        returncode: The exit status; ``None`` if the child has closed its output but is
+            still running.
         cmd: The command.
     """
 

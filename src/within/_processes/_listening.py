@@ -26,18 +26,18 @@ Address = tuple[Any, Any, int, str, Any]
 class listening:  # noqa: N801  # it is used like a function
     """Waits until something accepts TCP connections on a port.
 
-    Pass it to :func:`server` as ``ready``, or await it by itself:
-    ``await within.listening(5432)``. It tries again and again, with short pauses, and has
-    no limit of its own. Each attempt is a connection that is closed at once.
+    Pass it to :func:`server` as ``ready``, or await it on its own:
+    ``await within.listening(5432)``. It tries to connect again and again, with short
+    pauses, and closes the connection at once. It has no limit of its own.
 
     Args:
         port: The number of the port.
-        host: A name or an address, IPv4 or IPv6. If a name has several addresses, one of
-            them is enough.
+        host: A name or an address, IPv4 or IPv6. If a name has several addresses, it is
+            enough that one of them accepts connections.
 
     Raises:
-        ValueError: For a port that is not between 1 and 65535, or an empty host.
-        TypeError: For a port that is not an int, or a host that is not text.
+        ValueError: If the port is not between 1 and 65535, or the host is empty.
+        TypeError: If the port is not an ``int``, or the host is not a ``str``.
         OSError: If the name of the host is not known.
 
     >>> import asyncio, within

@@ -108,12 +108,12 @@ def process(
     """Start a child process that does not outlive its block.
 
     ``async with process(...) as p`` ends the child with the block. After
-    ``p = await process(...)`` you have to end it with ``await p.aclose()``.
+    ``p = await process(...)`` you have to end it yourself, with ``await p.aclose()``.
 
-    If your program runs on a terminal, the child is in a background process group there.
-    When the child asks for a password, for example, it is lent the terminal. With
-    ``start_new_session=True`` it has no terminal, and a command that asks fails at once;
-    with ``pty=True`` it has one of its own.
+    If your program runs on a terminal, the child is in a background process group there,
+    and is lent the terminal when it asks for something, such as a password. With
+    ``start_new_session=True`` it has no terminal, so a command that asks fails at once;
+    with ``pty=True`` it has a terminal of its own.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
@@ -121,25 +121,27 @@ def process(
             ``stdout`` of another process. By default, stdin and stdout are pipes, and
             stderr is inherited.
         pty: Give the child a controlling terminal of its own, which is its stdin, stdout
-            and stderr: ``True`` for one of 24 rows and 80 columns, or
+            and stderr: ``True`` for a terminal of 24 rows and 80 columns, or
             ``(rows, columns)``.
         cwd: The directory to run it in.
-        env: Its whole environment; ``None`` to inherit ours.
+        env: Its complete environment; ``None`` inherits yours.
         stop: How to end it.
         encoding, errors: For all text that is read and written.
-        max_line: The longest line to accept, in characters, and the longest text up to a
-            match of :meth:`Process.read_until`; ``None`` for any length.
-        popen_options: More options, with the meaning that they have for
+        max_line: The length of the longest line to accept, in characters, and also of
+            the longest text up to a match of :meth:`Process.read_until`. ``None`` accepts
+            any length.
+        popen_options: More options, which mean the same as for
             :class:`subprocess.Popen`: ``executable``, ``close_fds``, ``pass_fds``,
             ``pipesize``, ``restore_signals``, ``start_new_session``, ``preexec_fn``,
-            ``umask``, ``user``, ``group``, ``extra_groups``.
+            ``umask``, ``user``, ``group``, ``extra_groups`` and, on Windows,
+            ``creationflags``.
 
     Raises:
-        OSError: If it cannot be started; the error names the file or the directory.
-        ValueError: For no command, an empty program, or a NUL.
-        TypeError: For arguments of another type, and options that make no sense.
-        NotImplementedError: For what the platform cannot do (on Windows, some options
-            and most signals).
+        OSError: If the child cannot be started; the error names the file or directory.
+        ValueError: If the command is empty, or contains an empty program or a NUL.
+        TypeError: If an argument has another type, or options do not fit together.
+        NotImplementedError: If the platform cannot do it (on Windows, some options and
+            most signals).
 
     >>> import asyncio, within
     >>> async def main():

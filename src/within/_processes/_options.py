@@ -35,7 +35,7 @@ Source = Literal["stdout", "stderr"]
 
 
 class PopenOptions(TypedDict, total=False):
-    """Options with the meaning that they have for :class:`subprocess.Popen`."""
+    """Options that mean the same as for :class:`subprocess.Popen`."""
 
     executable: Word | None
     close_fds: bool
@@ -52,7 +52,7 @@ class PopenOptions(TypedDict, total=False):
 
 
 class ProcessOptions(PopenOptions, total=False):
-    """The options of :func:`process`, without the three files."""
+    """The options of :func:`process`, except ``stdin``, ``stdout`` and ``stderr``."""
 
     pty: bool | tuple[int, int]
     cwd: Word | None

@@ -13,47 +13,47 @@ if TYPE_CHECKING:
 
 
 class Stop:
-    """How to end a child and its tree.
+    """How to end a child and the processes that it has started, its tree.
 
-    The steps are taken in this order, each one only if the previous one was not enough:
-    close its stdin and wait ``close_stdin`` seconds; send ``signal`` and wait ``grace``
-    seconds; send SIGKILL. Output is read throughout, so that the child can flush it and
-    exit.
+    The steps are, each one only if the previous one was not enough: close stdin and wait
+    ``close_stdin`` seconds; send ``signal`` and wait ``grace`` seconds; send SIGKILL.
+    The output is read meanwhile, so that the child can flush it and exit.
 
-    A child that exits by itself may leave processes behind that still write its
-    output, such as the helper of ``exec > >(tee log)``. They get a short time to
-    finish before they are ended. That time lasts while output keeps coming, with breaks
-    of less than ``pause`` seconds, or while one of them is still processing output of
-    the child, but for ``linger`` seconds at most.
+    A child that exits by itself may leave processes behind that are still writing its
+    output, such as the ``tee`` in ``exec > >(tee log)``. They get a short time to finish
+    before they are ended: as long as output keeps coming, with breaks of less than
+    ``pause`` seconds, or as long as one of them is still processing output of the child,
+    but at most ``linger`` seconds.
 
     Args:
         close_stdin: Seconds to wait after closing the child's stdin. With 0,
             ``signal`` is sent first.
         signal: The polite signal; SIGTERM by default.
         grace: Seconds from ``signal`` to SIGKILL.
-        tree: What is ended with the child. ``"child"``: nothing else. ``"group"``:
-            the process group that is made for it. ``"all"`` (Linux): also processes
-            that left that group, found by a mark that they inherit in their
-            environment and in their resource limits. This looks at every process on
-            the machine. It misses a process that changes both, and one that a daemon
-            outside the tree starts on request.
-        first: What ``signal`` is sent to. ``"tree"``: everything that will be ended.
-            ``"child"``: only the child, for a program that ends its own workers; when it
-            has exited, the rest gets SIGKILL.
-        die_with_parent: End the tree with SIGKILL if this program itself is killed. A
-            small guard process, started when it is first needed, waits for that. (Linux
-            only. The guard cannot kill a set-uid program.)
-        pause: After the child has exited, the wait for the rest of its output ends when
-            no output has come for this many seconds.
-        linger: Seconds after which that wait ends in any case.
+        tree: Which processes to end: only the ``"child"``; its process ``"group"``,
+            which is a new one; or ``"all"`` (on Linux), which also ends processes that
+            have left the group. These are found by a mark that they inherit in their
+            environment and in their resource limits, which means looking at every
+            process on the machine. A process that changes both is missed, and so is one
+            that a daemon outside the tree starts on request.
+        first: Which processes get ``signal``: every process of the ``"tree"``, or only
+            the ``"child"``, for a program that ends its own workers. In the latter case,
+            the others get SIGKILL when the child has exited.
+        die_with_parent: End the tree with SIGKILL if your program itself is killed. A
+            small guard process, which is started when it is first needed, waits for
+            that. (Only on Linux; on Windows this is always so. The guard cannot kill a
+            set-uid program.)
+        pause: After the child has exited, stop waiting for the rest of its output when
+            none has arrived for this many seconds.
+        linger: Stop waiting for it after this many seconds in any case.
 
-    It cannot be changed. ``copy.replace(stop, grace=1)`` of Python 3.13 makes another
-    one; before that, ``stop.__replace__(grace=1)`` does.
+    A ``Stop`` cannot be changed. To get a changed copy, use ``copy.replace(stop,
+    grace=1)`` on Python 3.13 and newer, and ``stop.__replace__(grace=1)`` before that.
 
     Raises:
-        ValueError: For a negative number of seconds, or an unknown ``signal``, ``tree``
-            or ``first``.
-        TypeError: For anything that is not a number of seconds, or not a signal.
+        ValueError: If a number of seconds is negative, or ``signal``, ``tree`` or
+            ``first`` is unknown.
+        TypeError: If an argument is not a number of seconds, or not a signal.
 
     >>> from within import Stop
     >>> Stop(grace=1.5, tree="child").grace

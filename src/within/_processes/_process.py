@@ -42,20 +42,21 @@ else:
 
 
 class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
-    """A running child process; :func:`process` makes it.
+    """A running child process, which :func:`process` has started.
 
-    ``stdin``, ``stdout`` and ``stderr`` are anyio streams of bytes, or ``None``
-    where they were not ``PIPE``. Text is read and written with the methods of the process
+    ``stdin``, ``stdout`` and ``stderr`` are anyio streams of bytes, or ``None`` for those
+    that are not a ``PIPE``. To read and write text, use the methods of the process
     itself: :meth:`readline`, :meth:`read`, :meth:`read_until`, :meth:`output` and
-    :meth:`write`; ``async for line in process`` reads the lines of stdout. All of them
-    can be mixed, because they share one buffer (P22).
+    :meth:`write`, or ``async for line in process`` for the lines of stdout. You can mix
+    all of these, because they share one buffer (P22).
 
     The output ends when every writer has closed the pipe, or when the child has exited
-    and nothing more has come for a moment (see :class:`Stop`). Once the text has ended,
-    ``returncode`` is known, unless the child has only closed its output and runs on.
+    and nothing more has arrived for a moment (see :class:`Stop`). When the text has
+    ended, ``returncode`` is known, unless the child has closed its output but is still
+    running.
 
-    To type checkers, it is generic in the types of its three streams. ``Process`` alone
-    stands for every one of them.
+    To type checkers, the class is generic in the types of its three streams. ``Process``
+    alone stands for a process with any streams.
     """
 
     if not TYPE_CHECKING:
@@ -90,19 +91,19 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
 
     @property
     def pid(self) -> int:
-        """The process id. It may be reused once the block has ended."""
+        """The process id, which may be reused once the block has ended."""
         return self._child.pid
 
     @property
     def args(self) -> tuple[str | bytes, ...]:
-        """The command: the program and its arguments."""
+        """The program and its arguments."""
         return self._child.args
 
     @property
     def returncode(self) -> int | None:
         """The exit status, or minus the signal's number if a signal ended the child.
 
-        ``None`` while it runs.
+        ``None`` while the child is running.
         """
         if self._child.returncode is None:
             self._child.has_exited()
@@ -110,10 +111,10 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
 
     @property
     def usage(self) -> Usage | None:
-        """Wall time, CPU time (both in seconds) and peak memory (in bytes).
+        """Wall time and CPU time in seconds, and peak memory in bytes.
 
-        ``None`` until the child is reaped. :meth:`wait` reaps it if nothing of its
-        group is left by then; otherwise it is reaped when the block ends.
+        ``None`` until the child is reaped. :meth:`wait` reaps it if the rest of its
+        process group has ended by then; otherwise the end of the block does.
         """
         return self._child.usage
 
@@ -149,13 +150,13 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     async def wait(self) -> int:
         """Wait until the child exits, and return its ``returncode``.
 
-        It does not wait for the end of the output: a descendant may hold that open
-        (P6). A child whose pipe is full blocks until it is read, so read the pipe first,
-        or start the child without one.
+        This does not wait for the end of the output, which a descendant may hold open
+        (P6). If a pipe is full, the child does not exit until it is read. So read the
+        pipe first, or start the child without one.
 
         Raises:
-            RuntimeError: In a fork of the process that started it, or after a stop that
-                failed to end it.
+            RuntimeError: If this is a fork of the program that started the child, or if
+                the child could not be killed.
         """
         child = self._child
         if not child.is_ours():
@@ -176,13 +177,13 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         return child.returncode
 
     def send_signal(self, number: int, tree: bool = False) -> None:
-        """Send a signal to the child. Does nothing if the child has ended.
+        """Send a signal to the child, or do nothing if the child has ended.
 
         Args:
             number: One of :class:`signal.Signals`.
-            tree: Send it to everything that ``stop`` would end as well: the process
-                group, and with ``Stop(tree="all")`` the processes that left it. This
-                also works after the exit of the child, as long as others remain (P25).
+            tree: Send it to every process that ``stop`` would end: the process group,
+                and with ``Stop(tree="all")`` the processes that have left it too. This
+                works even after the child has exited, if other processes remain (P25).
         """
         if tree:
             self._child.signal_tree(number, report=False)
@@ -203,8 +204,8 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         Does nothing if the child has ended.
 
         Raises:
-            TypeError: For a child that was started without ``pty``.
-            ValueError: For a size that is not positive.
+            TypeError: If the child was started without ``pty``.
+            ValueError: If a size is not positive.
         """
         if self._child.terminal is None:
             raise TypeError(
@@ -217,9 +218,9 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     async def aclose(self) -> None:
         """End the child and its tree as ``stop`` says, and release everything.
 
-        Nothing of it is left when this returns or raises: a cancellation that arrives in
-        the meantime is raised afterwards. Output that was not read before can still be
-        read from the streams and lines, up to a mebibyte of each stream.
+        When this returns or raises, everything has ended; a cancellation that arrives in
+        the meantime is raised afterwards. You can still read the output that was not
+        read before, as bytes or as text, up to a mebibyte of each stream.
         """
         await self._end(orderly=True)
 

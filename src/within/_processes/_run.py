@@ -124,50 +124,51 @@ async def run(
 ) -> Completed[Any]:
     """Run a command until it exits, and return its status, output and usage.
 
-    It returns when the child has exited and its output has ended. If a process that the
-    child left behind holds the output open, this call goes on reading while more output
-    keeps coming without longer pauses (see :class:`Stop`), and then ends that process. However this call ends, nothing of the command's process group survives.
+    This returns when the command has exited and its output has ended. If the command
+    leaves a process behind that holds the output open, ``run`` goes on reading only while
+    more output keeps coming (see :class:`Stop`), and then ends that process. However the
+    call ends, no process of the command's group is left.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
-        input: What it reads from stdin: ``bytes``, or ``str`` with ``text=True``.
-        timeout: Seconds, or a ``timedelta``, after which it is stopped.
-        check: Raise :exc:`subprocess.CalledProcessError` unless it exits with 0.
+        input: The command's standard input: ``bytes``, or ``str`` with ``text=True``.
+        timeout: Seconds, or a ``timedelta``, after which the command is stopped.
+        check: Raise :exc:`subprocess.CalledProcessError` unless the command exits with 0.
         text: Take and return ``str`` instead of ``bytes``, with ``\\n`` line endings.
-        encoding, errors: As for ``bytes.decode()``, "utf-8" and "strict"; either one
-            implies ``text=True``. If the command fails or is stopped, bytes that
-            cannot be decoded are replaced.
+        encoding, errors: As for ``bytes.decode()``; the defaults are "utf-8" and
+            "strict". Either one implies ``text=True``. If the command fails or is
+            stopped, bytes that cannot be decoded are replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`. By default there is no
             input, and both outputs are captured.
-        on_output: A function that is called with each line as it comes:
+        on_output: A function that is called with each line as it arrives:
             ``on_output(source, text)``, where ``source`` is ``"stdout"`` or
-            ``"stderr"``. The text is always ``str`` (UTF-8 unless ``encoding`` says
-            otherwise, and bytes that cannot be decoded are replaced), even if the result
-            has ``bytes``. Each line ends with ``\\n``, except for an unfinished one at
-            the end of the output and for parts of a line of more than a million
-            characters. If it is a coroutine function, each call is awaited, and the
-            output is not read while it pauses; ``timeout`` ends such a pause as well. If
-            it raises, the command is stopped, and ``run`` raises that exception.
-        max_output: Keep at most this many bytes, of stdout and stderr together.
-        keep: What to do about more output than ``max_output``: ``"all"`` stops the
-            child; ``"head"`` keeps the first bytes and ``"tail"`` the last ones, and the
-            child goes on.
-        stop: How to stop it.
+            ``"stderr"``. The text is always ``str``, even if the result has ``bytes``: it
+            is decoded with ``encoding`` or as UTF-8, and bytes that cannot be decoded are
+            replaced. It ends with ``\\n``, except for an unfinished line at the end of
+            the output, and for the parts of a line that has more than a million
+            characters. If this is a coroutine function, each call is awaited; nothing is
+            read meanwhile, and ``timeout`` ends such a call too. If it raises, the
+            command is stopped, and ``run`` raises that exception.
+        max_output: The number of bytes to keep, of stdout and stderr together.
+        keep: What to do if there is more output than ``max_output``: ``"all"`` stops the
+            command; ``"head"`` keeps the first bytes, and ``"tail"`` the last ones, and
+            the command runs on.
+        stop: How to stop the command.
         cwd: The directory to run it in.
-        env: Its whole environment; ``None`` to inherit ours.
+        env: Its complete environment; ``None`` inherits yours.
         popen_options: As for :func:`process`.
 
     Raises:
-        ProcessTimeout: After ``timeout``, with the output so far.
-        subprocess.CalledProcessError: For a failure, with the end of stderr as a note.
-        OutputLimitExceeded: For more output than ``max_output`` with ``keep="all"``; it
-            is a ``CalledProcessError`` with what was kept.
-        UnicodeDecodeError: For output that is not text. ``error.completed`` has the
-            result of the command, with its output as bytes.
-        OSError: If it cannot be started; the error names the file or the directory.
-        ValueError, TypeError: For arguments that make no sense.
-        NotImplementedError: For what the platform cannot do (on Windows, some options
-            and most signals).
+        ProcessTimeout: After ``timeout`` seconds, with the output so far.
+        subprocess.CalledProcessError: If the command fails. A note has the end of stderr.
+        OutputLimitExceeded: If there is more output than ``max_output`` with
+            ``keep="all"``. This is a ``CalledProcessError`` with the output that was kept.
+        UnicodeDecodeError: If the output is not text in this encoding. The attribute
+            ``completed`` of the error has the result, with its output as bytes.
+        OSError: If the command cannot be started; the error names the file or directory.
+        ValueError, TypeError: If an argument makes no sense.
+        NotImplementedError: If the platform cannot do it (on Windows, some options and
+            most signals).
 
     >>> import asyncio, within
     >>> async def main():

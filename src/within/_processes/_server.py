@@ -50,10 +50,10 @@ _UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Server(Process[In_co, Out_co, Err_co]):
-    """A running server; :func:`server` makes it.
+    """A running server, which :func:`server` has started.
 
-    It is a :class:`Process` with a :attr:`log`. An output that is logged is not a stream:
-    by default, ``stdout`` and ``stderr`` are ``None``.
+    It is a :class:`Process` with a :attr:`log`. An output that goes to the log is not a
+    stream, so ``stdout`` and ``stderr`` are ``None`` by default.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class Server(Process[In_co, Out_co, Err_co]):
 
     @property
     def log(self) -> str:
-        """The end of its output so far, up to ``keep`` bytes, as text.
+        """The end of the output so far, up to ``keep`` bytes, as text.
 
-        It can be read at any time, from any thread, and after the block.
+        You can read it at any time, from any thread, and after the block.
         """
         self._log.catch_up()
         return self._log.end()
@@ -83,8 +83,8 @@ class Server(Process[In_co, Out_co, Err_co]):
     def match(self) -> re.Match[str]:
         """The match of the pattern that was given as ``ready``.
 
-        Use its groups for something that the server has chosen by itself, such as its
-        port: ``int(s.match[1])`` after ``ready=re.compile("port ([0-9]+)")``.
+        Its groups tell you what the server has chosen by itself, such as its port:
+        ``int(s.match[1])`` after ``ready=re.compile("port ([0-9]+)")``.
 
         Raises:
             RuntimeError: If ``ready`` was not a pattern.
@@ -99,16 +99,16 @@ class Server(Process[In_co, Out_co, Err_co]):
     async def wait(self) -> int:
         """Wait until the server exits, and return its ``returncode``.
 
-        After this call, leaving the block is no error, whatever the status.
+        After this call, leaving the block is no error, whatever the exit status is.
         """
         status = await super().wait()
         self._was_asked = True
         return status
 
     def send_signal(self, number: int, tree: bool = False) -> None:
-        """Send a signal, as with a :class:`Process`.
+        """Send a signal, as :meth:`Process.send_signal` does.
 
-        After this call, leaving the block is no error, whatever the status.
+        After this call, leaving the block is no error, whatever the exit status is.
         """
         self._was_asked = True
         super().send_signal(number, tree)
@@ -201,7 +201,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         """End the server and its tree as ``stop`` says, and release everything.
 
         Raises:
-            ServerFailed: If it had ended by itself with another status than 0.
+            ServerFailed: If the server had exited by itself, with a status other than 0.
         """
         await self._finish(None)
 
@@ -305,46 +305,48 @@ def server(
     max_line: int | None = None,
     **popen_options: Unpack[PopenOptions],
 ) -> Coroutine[Any, Any, Server[Any, Any, Any]]:
-    """Run a server for the length of a block, which is entered when it is ready.
+    """Run a server for the length of a block, which is entered when the server is ready.
 
-    ``async with server(...) as s`` ends the server with the block; after
-    ``s = await server(...)`` you have to end it with ``await s.aclose()``, or with
-    ``async with s``. A thread reads its output all the time, even while the event loop
-    stands still, so the server never waits for you. The end of it is in ``s.log``.
+    ``async with server(...) as s`` ends the server with the block. After
+    ``s = await server(...)`` you have to end it, with ``await s.aclose()`` or ``async with
+    s``. A thread reads the output all the time, even while the event loop does not run, so
+    the server never has to wait for you. The end of the output is in ``s.log``.
 
-    There is no limit for getting ready. Put one around it, as in the example; its error
-    shows the end of the output.
+    There is no limit on how long the server may take to get ready. Put one around the
+    call, as in the example; its error shows the end of the output.
 
-    A server that ends by itself during the block does not interrupt the block. If its
+    If the server exits during the block, the block is not interrupted. If the exit
     status is not 0, leaving the block raises :exc:`ServerFailed`, or adds a note to the
-    exception that leaves it. There is no error if the block has asked for the exit: with
-    :meth:`Server.wait`, with a signal through the object, or by closing its stdin.
+    exception that is leaving the block. There is no error if you asked for the exit: by
+    awaiting :meth:`Server.wait`, by sending a signal with a method of ``s``, or by
+    closing its stdin.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
-        ready: What to wait for. Each line that is logged, even one that has not ended
-            yet, is searched for a text or a compiled pattern; the match of a pattern is
-            in ``s.match``. :class:`listening` waits for a port, and makes sure that
-            nothing else is listening there before the start.
-            Anything else that can be called is called once and awaited; it has to
-            return when the server is ready. ``None`` does not wait.
+        ready: When the server is ready. A text or a compiled pattern is searched for in
+            each line that is logged, even before the line has ended; the match of a
+            pattern is in ``s.match``. :class:`listening` waits for a port, and first
+            makes sure that nothing else is listening there. Any other callable is called
+            once and awaited; it has to return when the server is ready. ``None`` does
+            not wait.
         keep: How much of the end of the output to keep, in bytes.
-        stdin: As for :func:`process`. By default a pipe, which is open as long as the
-            block: many servers exit at the end of their input.
+        stdin: As for :func:`process`. By default it is a pipe that stays open for the
+            length of the block, because many servers exit when their input ends.
         stdout, stderr: ``"log"``, or as for :func:`process`. With ``stdout=PIPE`` you
             talk to the server as to any :class:`Process`, and only stderr is logged.
-        pty: As for :func:`process`. Many programs that write their output late to a pipe
+        pty: As for :func:`process`. Many programs that buffer their output to a pipe
             write each line at once to a terminal.
         cwd, env, stop, encoding, errors, max_line, popen_options: As for
             :func:`process`.
 
     Raises:
-        ServerFailed: If it ends, or closes its output, before it is ready. This is a
-            :exc:`subprocess.CalledProcessError`.
-        OSError: If it cannot be started; and if something is listening on the port.
-        ValueError, TypeError: For arguments that make no sense.
-        NotImplementedError: For what the platform cannot do (on Windows, some options
-            and most signals).
+        ServerFailed: If the server exits or closes its output before it is ready. This
+            is a :exc:`subprocess.CalledProcessError`.
+        OSError: If the server cannot be started, or if something else is listening on
+            the port.
+        ValueError, TypeError: If an argument makes no sense.
+        NotImplementedError: If the platform cannot do it (on Windows, some options and
+            most signals).
 
     >>> import asyncio, within
     >>> async def main():

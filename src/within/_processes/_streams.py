@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ReceiveStream(ByteReceiveStream):
-    """What a child writes to one of its outputs."""
+    """A stream of the bytes that a child writes to one of its outputs."""
 
     def __init__(self, reader: PipeReader) -> None:
         self._reader = reader
@@ -35,10 +35,16 @@ class ReceiveStream(ByteReceiveStream):
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.
 
-        A cancelled call loses nothing (P11): the next call returns what it would have
-        returned. The stream ends when every writer has closed the pipe, or a short time
-        after the child's exit (P6). After the block it returns what was still unread, and
-        then ends.
+        If a call is cancelled, nothing is lost: the next call returns the bytes (P11).
+        The stream ends when every writer has closed the pipe, or a short time after the
+        child has exited (P6). After the block, you can still read what was not read
+        before.
+
+        Raises:
+            anyio.EndOfStream: At the end of the output.
+            anyio.ClosedResourceError: If the stream was closed, or another child reads
+                from it now.
+            anyio.BusyResourceError: If another task is reading.
         """
         if max_bytes < 1:
             raise ValueError(f"max_bytes is {max_bytes!r}: give 1 or more")
@@ -57,13 +63,13 @@ class ReceiveStream(ByteReceiveStream):
         self._reader.close()
 
     async def aclose(self) -> None:
-        """Close it: the child gets SIGPIPE or an error when it writes more."""
+        """Close the stream: the child gets SIGPIPE or an error if it writes more."""
         self.close()
         await checkpoint()
 
 
 class SendStream(ByteSendStream):
-    """What a child reads from its stdin."""
+    """A stream of the bytes that a child reads from its stdin."""
 
     # The docstring is public, and these attributes are not:
     # turn: Is held while a task writes.
@@ -83,9 +89,14 @@ class SendStream(ByteSendStream):
         return self._target.fd
 
     async def send(self, item: bytes) -> None:
-        """Send all of ``item``, as fast as the child takes it.
+        """Send all of ``item``, as fast as the child reads it.
 
-        If it is cancelled, a part may have been sent, as with every stream.
+        If the call is cancelled, a part may have been sent, as with every stream.
+
+        Raises:
+            anyio.BrokenResourceError: If the child has closed its stdin, or has exited.
+            anyio.ClosedResourceError: If the stream was closed.
+            anyio.BusyResourceError: If another task is writing.
         """
         target = self._target
         with self.turn:
@@ -119,7 +130,7 @@ class SendStream(ByteSendStream):
         self._target.close()
 
     async def aclose(self) -> None:
-        """Close it: the child sees the end of its input once it has read all of it."""
+        """Close the stream: once the child has read everything, its input ends."""
         self.close()
         await checkpoint()
 

@@ -56,10 +56,11 @@ class Deadline(Block):
 
     @property
     def deadline(self) -> float | None:
-        """The deadline, as a reading of :func:`current_time`; ``None`` for no deadline.
+        """The deadline, on the clock that :func:`current_time` reads.
 
-        Also ``None`` before entry if a delay was given, since the delay counts from
-        entry. Assigning to it is the same as :meth:`reschedule`.
+        ``None`` if there is no deadline, and also before entry if the block was given a
+        delay, because that counts from entry. To assign to this property is the same as
+        to call :meth:`reschedule`.
         """
         return None if self.when == math.inf else self.when
 
@@ -68,17 +69,18 @@ class Deadline(Block):
         self.reschedule(deadline)
 
     def reschedule(self, deadline: Seconds | None) -> None:
-        """Move the deadline: earlier, later, or to ``None`` for no deadline.
+        """Move the deadline earlier or later, or remove it.
 
-        Any code on the same loop may do so, before entry and until the block expires.
-        If the call may come just as the deadline passes, check :attr:`expired` first.
-        For a keep-alive, use :meth:`restart`, which takes no argument.
+        Any code on the same loop may call this, before entry and until the block expires.
+        If the deadline may just be passing, check :attr:`expired` first. To write a
+        keep-alive, use :meth:`restart`, which takes no argument.
 
         Args:
-            deadline: Seconds on the clock that :func:`current_time` reads.
+            deadline: A time on the clock that :func:`current_time` reads (not a delay),
+                or ``None`` for no deadline.
 
         Raises:
-            RuntimeError: If the block has expired or has been left, or if this is called
+            RuntimeError: If the block has expired or has been left, or if you call this
                 from another thread.
 
         >>> import asyncio, within
@@ -95,14 +97,14 @@ class Deadline(Block):
         self._move(when, None)
 
     def restart(self) -> None:
-        """Start the whole delay again from now, for example for a keep-alive (T26).
+        """Make the whole delay start again from now, as a keep-alive does (T26).
 
-        It may be called wherever :meth:`reschedule` may. Before entry it does nothing,
-        because the delay counts from entry.
+        You may call this whenever you may call :meth:`reschedule`. Before entry it does
+        nothing, because the delay counts from entry.
 
         Raises:
-            RuntimeError: If the block was given a deadline and not a delay, has expired
-                or has been left, or if this is called from another thread.
+            RuntimeError: If the block was given a deadline instead of a delay, has
+                expired, or has been left, or if you call this from another thread.
 
         >>> import asyncio, within
         >>> async def main():
@@ -141,9 +143,10 @@ class Deadline(Block):
         self.when = when
 
     def remaining(self) -> float:
-        """Seconds until the deadline; 0.0 once it has passed, infinity for no deadline.
+        """Return the seconds until the deadline.
 
-        Before entry, this is the whole delay.
+        This is 0.0 once the deadline has passed, infinity if there is no deadline, and
+        the whole delay before entry.
         """
         if self._state is CREATED and self.delay is not None:
             return max(0.0, float(self.delay))
@@ -154,11 +157,11 @@ class Deadline(Block):
     def cancel(self) -> None:
         """End the block as if its deadline had just passed.
 
-        Before entry, the block expires as soon as it is entered. After the block has
-        expired or has been left, this does nothing.
+        If you call this before entry, the block expires as soon as it is entered. If the
+        block has expired or has been left, the call does nothing.
 
         Raises:
-            RuntimeError: If this is called from another thread.
+            RuntimeError: If you call this from another thread.
         """
         if self._backend is not None:
             self._check_loop(self._backend)
@@ -170,10 +173,10 @@ class Deadline(Block):
 
     @property
     def expired(self) -> bool:
-        """Whether the cancellation of the block has been requested.
+        """Whether the block has been told to end, by its deadline or by :meth:`cancel`.
 
-        If the deadline has passed but the loop has not noticed yet, reading this
-        property requests the cancellation, like trio's ``cancel_called``.
+        If the deadline has passed and the loop has not noticed yet, reading this property
+        requests the cancellation, like trio's ``cancel_called``.
         """
         backend = self._backend
         if (
@@ -187,7 +190,7 @@ class Deadline(Block):
 
     @property
     def cancelled_caught(self) -> bool:
-        """Whether the deadline is what ended the block."""
+        """Whether the block was ended by its deadline or by :meth:`cancel`."""
         return self._caught
 
     def _check_loop(self, backend: Backend) -> None:

@@ -57,24 +57,25 @@ _SWALLOW, _GO_ON = _Answer(True), _Answer(False)
 class Timeout(Deadline):
     """A block that must end in time.
 
-    Works as ``with`` and as ``async with``, on asyncio, uvloop and trio. Neither form
-    suspends the task on the way in or out. Most code uses one of the five functions
-    (:func:`timeout` and so on); the class offers every option at once.
+    Works with both ``with`` and ``async with``, on asyncio, uvloop and trio. Neither form
+    suspends the task on entry or exit. Most code calls :func:`timeout`,
+    :func:`timeout_at`, :func:`move_on_after`, :func:`move_on_at` or :func:`shield`; the
+    class has all of their options.
 
     Args:
         delay: Seconds (or a ``timedelta``) from entry to the deadline. ``None`` and
-            infinity mean no deadline. With zero or less, the block is cancelled at
-            its first suspension.
-        deadline: The deadline itself, as a reading of :func:`current_time`, instead
-            of ``delay``.
-        quiet: Leave the block without an exception at the deadline.
+            infinity mean that there is no deadline. If it is zero or negative, the block
+            is cancelled at its first suspension.
+        deadline: The deadline itself, in place of ``delay``: a time on the clock that
+            :func:`current_time` reads.
+        quiet: At the deadline, end the block without an exception.
         shield: Hold off enclosing deadlines while the block is open.
         level: After the deadline, cancel every further await in the block, as trio
             always does. The default on asyncio is to cancel once.
         name: A name for messages.
 
     Raises:
-        DeadlineExceeded: When the block is left because of its deadline.
+        DeadlineExceeded: If the deadline ends the block, and it is not ``quiet``.
         ValueError: If a number is NaN, or both ``delay`` and ``deadline`` are given.
         TypeError: If ``delay`` or ``deadline`` is not a number of seconds.
         RuntimeError: If the block is entered twice or outside a task, or is left in
@@ -93,8 +94,9 @@ class Timeout(Deadline):
     _quiet = False
 
     interrupted: Completed[Any] | None = None
-    """The result so far of a :func:`run` that the deadline cut short (T25): its status,
-    its output, and what it used. ``None`` if there was none.
+    """The status, output and usage of a :func:`run` that the deadline interrupted (T25).
+
+    ``None`` if it interrupted none.
     """
 
     def __init__(
@@ -298,9 +300,9 @@ def _new(kind: Any) -> Any:
 class DeadlineExceeded(TimeoutError):
     """A block did not end before its deadline.
 
-    It is a ``TimeoutError`` (and so an ``OSError``), like the timeouts of sockets.
-    ``scope`` is the :class:`~within.Timeout` whose block ended. With it you can tell one
-    timeout from another, and from a socket's:
+    This is a ``TimeoutError`` (and so an ``OSError``), like the timeout of a socket.
+    ``scope`` is the :class:`~within.Timeout` that ended. It tells you which of several
+    limits was exceeded, and whether it was a limit of yours or the timeout of a socket:
 
     >>> import asyncio, within
     >>> async def main():
@@ -317,8 +319,9 @@ class DeadlineExceeded(TimeoutError):
     scope: Timeout
     """The block that the deadline ended."""
     interrupted: Completed[Any] | None = None
-    """The result so far of a :func:`run` that the deadline cut short (T25): its status,
-    its output, and what it used. ``None`` if there was none.
+    """The status, output and usage of a :func:`run` that the deadline interrupted (T25).
+
+    ``None`` if it interrupted none.
     """
 
     def __init__(self, message: str, scope: Timeout) -> None:

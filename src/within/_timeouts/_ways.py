@@ -49,7 +49,7 @@ def timeout(
 ) -> Timeout:
     """A block that raises :exc:`DeadlineExceeded` after ``delay`` seconds.
 
-    For arguments and errors see :class:`Timeout`.
+    For the arguments and the errors, see :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
@@ -70,7 +70,10 @@ def timeout_at(
     level: bool = False,
     name: str | None = None,
 ) -> Timeout:
-    """Like :func:`timeout`, with a deadline: a reading of :func:`current_time`.
+    """A block that raises :exc:`DeadlineExceeded` at ``deadline``.
+
+    The deadline is a time on the clock that :func:`current_time` reads. For the other
+    arguments and the errors, see :class:`Timeout`.
 
     >>> import trio, within
     >>> async def main():
@@ -95,8 +98,8 @@ def move_on_after(
 ) -> _Quiet:
     """A block that ends quietly after ``delay`` seconds.
 
-    Afterwards, ``cancelled_caught`` tells whether the deadline ended it. For arguments
-    and errors see :class:`Timeout`.
+    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it. For the
+    arguments and the errors, see :class:`Timeout`.
 
     >>> import trio, within
     >>> async def main():
@@ -116,7 +119,10 @@ def move_on_at(
     level: bool = False,
     name: str | None = None,
 ) -> _Quiet:
-    """Like :func:`move_on_after`, with a deadline: a reading of :func:`current_time`.
+    """A block that ends quietly at ``deadline``.
+
+    The deadline is a time on the clock that :func:`current_time` reads. For the other
+    arguments and the errors, see :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
@@ -133,9 +139,9 @@ def move_on_at(
 def shield(grace: Seconds | None = None) -> _Quiet:
     """A block that enclosing deadlines cannot cancel, for ``grace`` seconds at most.
 
-    Those deadlines take effect at the first suspension after the block. On asyncio,
-    anyio's scopes are held off too. Nothing can hold off a plain ``Task.cancel()``,
-    which is also what ``asyncio.TaskGroup`` uses to cancel its children.
+    The enclosing deadlines take effect at the first suspension after the block. On
+    asyncio, a shield holds off anyio's scopes too. Nothing can hold off a bare
+    ``Task.cancel()``, which is also how ``asyncio.TaskGroup`` cancels its children.
 
     >>> import asyncio, within
     >>> async def main():
