@@ -43,6 +43,10 @@ def program(body: str) -> Callable[[str], list[str]]:
 
 
 everywhere = pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+# Where the loop has no part in it, one loop of each kind is enough for the ordinary run.
+each_kind = pytest.mark.parametrize(
+    "backend", ["asyncio", pytest.param("uvloop", marks=pytest.mark.exhaustive), "trio"]
+)
 
 RUN = program("""
 done = await run("sh", "-c", ASK, "Password", text=True, check=False)
@@ -68,7 +72,7 @@ print("and", (await run("sh", "-c", ASK, "third", text=True)).stdout)
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_several_get_it_one_after_another(backend: str) -> None:
     with session(*TWICE(backend)) as shell:
         shell.types(b"one\ntwo\nthree\n")
@@ -101,7 +105,7 @@ await run("sleep", "600")
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_a_key_for_a_command_that_asks_is_for_us_too(backend: str) -> None:
     with session(*CAT(backend)) as shell:
         pid = int(shell.sees("pid="))
@@ -116,7 +120,7 @@ def test_p3_a_key_for_a_command_that_asks_is_for_us_too(backend: str) -> None:
         assert not alive(pid)
 
 
-@everywhere
+@each_kind
 def test_p3_a_command_that_does_not_ask_leaves_the_keys_to_us(backend: str) -> None:
     waits = program('await run("sh", "-c", "echo pid=$$ >/dev/tty; sleep 600")')
     with session(*waits(backend)) as shell:
@@ -135,7 +139,7 @@ async with process("sh", "-c", script) as child:
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_ctrl_z_stops_the_children_with_us(backend: str) -> None:
     """The child says so when it is continued."""
     with session(*STEPS(backend)) as shell:
@@ -159,7 +163,7 @@ await run("sleep", "600")
 
 # At night only, until it is known why it hung twice on a busy machine.
 @pytest.mark.exhaustive
-@everywhere
+@each_kind
 def test_p3_ctrl_z_while_it_asks(backend: str) -> None:
     with session(*LOOP(backend)) as shell:
         for line in ("one", "two", "three"):
@@ -182,7 +186,7 @@ await run("sleep", "600")
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_in_the_background_it_asks_once_we_are_in_the_foreground(
     backend: str,
 ) -> None:
@@ -212,7 +216,7 @@ async with process("sh", "-c", script, stop=Stop(signal=signal.SIGINT)) as child
 )
 
 
-@everywhere
+@each_kind
 def test_p3_what_we_stop_ourselves_is_no_key(backend: str) -> None:
     """And the modes of the terminal are those from before."""
     with session(*LIMIT(backend)) as shell:
