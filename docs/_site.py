@@ -1,7 +1,8 @@
 """What every page of the site gets: its place, its description, tables for phones.
 
 The pages stay plain Markdown where that is enough, because people also read them in
-the repository, where no directive is rendered.
+the repository, where no directive is rendered. What the site adds to the Markdown is
+here, too: pairs of programs side by side, and the targets of the rules.
 """
 
 from __future__ import annotations
@@ -21,9 +22,26 @@ import within.testing
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
+ANCHOR = re.compile(r'^<a id="(\w+)"></a>\n$', re.MULTILINE)
+SIDE = r"(\*\*{}\*\*, [^\n]+\n\n```python\n.*?\n```\n)"
+PAIR = re.compile(rf"{SIDE.format('Before')}\n{SIDE.format('After')}", re.DOTALL)
+BESIDE = """\
+::::{{grid}} 1 1 2 2
+:gutter: 1
+:padding: 0
+:class-container: pair
+
+:::{{grid-item}}
+{}:::
+
+:::{{grid-item}}
+{}:::
+::::
+"""
 LINK = re.compile(r"\]\(([\w-]+)\.md\)")
 EXAMPLE = re.compile(r"\(((?:\.\./)+)examples/(test_)?(\w+)\.py\)")
 OURS = re.compile(r"(?:await |async with |with |@)?(within(?:\.testing)?\.[a-zA-Z]\w*)")
+MEMBER = re.compile(r"(?:within\.)?(([A-Z]\w+)\.[a-z]\w*)\b")
 NAMES = {"within": within.__all__, "within.testing": within.testing.__all__}
 TIGHT = 6  # and one with this many only fits on a page in small print
 
@@ -38,7 +56,10 @@ def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
     """Put the pages that a page called ``index`` links to into the navigation."""
     text = source[0]
     if page.endswith("/index") and "{toctree}" not in text:
-        pages = "\n".join(dict.fromkeys(LINK.findall(text)))
+        names = LINK.findall(text)
+        if page == "examples/index":  # it leads to the programs themselves
+            names = [name for _, _, name in EXAMPLE.findall(text)]
+        pages = "\n".join(dict.fromkeys(names))
         source[0] = f"{text}\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
 
 
@@ -56,19 +77,37 @@ def link_examples(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = EXAMPLE.sub(as_page, source[0])
 
 
+def set_targets(app: Sphinx, page: str, source: list[str]) -> None:
+    """Turn anchors into targets, to which the docstrings can link as well."""
+    source[0] = ANCHOR.sub(r"(\1)=", source[0])
+
+
+def put_side_by_side(app: Sphinx, page: str, source: list[str]) -> None:
+    """Show the two programs of a pair in two columns."""
+    if page.startswith("migration/"):
+        source[0] = PAIR.sub(lambda pair: BESIDE.format(pair[1], pair[2]), source[0])
+
+
 def link_names(app: Sphinx, doctree: nodes.document) -> None:
-    """Lead from `within.run(…)` in a text to the entry in the reference."""
+    """Lead from `within.run(…)` or `Stop.grace` in a text to its entry."""
     for code in list(doctree.findall(nodes.literal)):
-        found = OURS.match(code.astext())
-        if found is None or not isinstance(code.parent, nodes.paragraph):
-            continue
-        if found[1].rpartition(".")[2] not in NAMES[found[1].rpartition(".")[0]]:
+        name = _name_in(code.astext())
+        if name is None or not isinstance(code.parent, nodes.paragraph):
             continue
         target = addnodes.pending_xref(
-            "", refdomain="py", reftype="obj", reftarget=found[1], refwarn=True
+            "", refdomain="py", reftype="obj", reftarget=name, refwarn=True
         )
         code.replace_self(target)
         target += code
+
+
+def _name_in(code: str) -> str | None:
+    if (found := MEMBER.match(code)) and found[2] in NAMES["within"]:
+        return f"within.{found[1]}"
+    if (found := OURS.match(code)) is None:
+        return None
+    module, _, name = found[1].rpartition(".")
+    return found[1] if name in NAMES[module] else None
 
 
 def label_cells(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -82,6 +121,8 @@ def label_cells(app: Sphinx, doctree: nodes.document, page: str) -> None:
             for row in body.children:
                 for entry, head in zip(row.children, heads, strict=False):
                     entry["label"] = head.astext()
+                    if not entry.astext():
+                        entry["classes"].append("empty")
 
 
 class Translator(HTML5Translator):
@@ -127,6 +168,8 @@ def draw_card(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", add_contents)
     app.connect("source-read", link_examples)
+    app.connect("source-read", set_targets)
+    app.connect("source-read", put_side_by_side)
     app.connect("doctree-read", link_names)
     app.connect("doctree-resolved", label_cells)
     app.connect("html-page-context", describe)

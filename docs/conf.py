@@ -46,9 +46,10 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-# The build does not use the network. Names of other projects become links only with
-# DOCS_ONLINE=1. A reference to a name of ours that does not exist is a warning, and
-# warnings are errors.
+# The build does not use the network. The names of other projects become links if their
+# inventories are there, as docs/_inventories/python.inv (anyio.inv, trio.inv), or are
+# downloaded, with DOCS_ONLINE=1. A reference to a name of ours that does not exist is a
+# warning, and warnings are errors.
 nitpicky = True
 nitpick_ignore_regex = [
     # Annotations use types of other projects, and private types of ours.
@@ -59,13 +60,20 @@ nitpick_ignore_regex = [
     ),
     ("py:exc", r"(\w+Error|KeyboardInterrupt)"),
 ]
-if os.environ.get("DOCS_ONLINE"):
+OTHERS = {
+    "python": "https://docs.python.org/3",
+    "anyio": "https://anyio.readthedocs.io/en/stable",
+    "trio": "https://trio.readthedocs.io/en/stable",
+}
+intersphinx_mapping = {}
+for name, address in OTHERS.items():
+    inventory = HERE / "_inventories" / f"{name}.inv"
+    if inventory.exists():
+        intersphinx_mapping[name] = (address, str(inventory))
+    elif os.environ.get("DOCS_ONLINE"):
+        intersphinx_mapping[name] = (address, None)
+if intersphinx_mapping:
     extensions.append("sphinx.ext.intersphinx")
-    intersphinx_mapping = {
-        "python": ("https://docs.python.org/3", None),
-        "anyio": ("https://anyio.readthedocs.io/en/stable", None),
-        "trio": ("https://trio.readthedocs.io/en/stable", None),
-    }
 
 # -- external links: sphinx-build -b linkcheck docs OUT ---------------------
 

@@ -1,29 +1,21 @@
 """Finds and runs the pairs of snippets in docs/migration/.
 
-Every pair has the same form: a heading, a grid of two items, and the output of both
-programs. Anything that looks different is an error::
+Every pair has the same form: a heading, two programs, and the output of both. The site
+shows the programs side by side. Anything that looks different is an error::
 
     ## One limit
 
-    ::::{grid} 1 1 2 2
-    :gutter: 1
-    :padding: 0
-    :class-container: pair
-
-    :::{grid-item}
     **Before**, on asyncio and uvloop
-    ```python
-    ...
-    ```
-    :::
 
-    :::{grid-item}
-    **After**, on asyncio, uvloop and trio
     ```python
     ...
     ```
-    :::
-    ::::
+
+    **After**, on asyncio, uvloop and trio
+
+    ```python
+    ...
+    ```
 
     Both print:
 
@@ -53,28 +45,20 @@ LOOPS = ("asyncio", "uvloop", "trio")
 # Characters in a line that half a page, or a phone, shows without scrolling.
 WIDTH = 46
 
-_SIDE = r""":::\{{grid-item\}}
-\*\*{side}\*\*, (?P<{name}_where>[^\n]+)
+_SIDE = r"""\*\*{side}\*\*, (?P<{name}_where>[^\n]+)
+
 ```python
 (?P<{name}>.*?
 )```
-:::
+
 """
 _PAIR = re.compile(
     r"""## (?P<heading>[^\n]+)
 
-::::\{grid\} 1 1 2 2
-:gutter: 1
-:padding: 0
-:class-container: pair
-
 """
     + _SIDE.format(side="Before", name="before")
-    + "\n"
     + _SIDE.format(side="After", name="after")
-    + r"""::::
-
-Both print:
+    + r"""Both print:
 
 ```text
 (?P<prints>.*?
@@ -126,7 +110,9 @@ def snippets(page: str, text: str) -> list[Snippet]:
     # The rest of the page must not contain parts of a pair.
     rest = _PAIR.sub(lambda pair: "\n" * pair[0].count("\n"), text)
     for number, line in enumerate(rest.splitlines(), start=1):
-        if any(sign in line for sign in (":::", "{grid", "```python", "Both print")):
+        if any(
+            sign in line for sign in (":::", "**After**", "```python", "Both print")
+        ):
             raise Malformed(f"{page}, line {number}: {line!r} is not part of a pair")
     return [
         Snippet(

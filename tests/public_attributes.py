@@ -11,12 +11,13 @@ from within._core import Block
 def public_attributes(kind: type[object]) -> set[str]:
     """The attributes that ``kind`` promises to its users.
 
-    Of the state that `Timeout` shares with the backends, only the name is public.
+    Of the state that `Timeout` shares with the backends, only the delay and the name are
+    public.
     """
     if issubclass(kind, within.Timeout):
         classes = kind.__mro__[: kind.__mro__.index(Block)]
         public = set[str]().union(*map(_defined_in, classes))
-        return public - _defined_in(Block) | {"name"}
+        return public - _defined_in(Block) | {"delay", "name"}
     ours = [it for it in kind.__mro__ if it.__module__.startswith("within")]
     return set[str]().union(*map(_defined_in, ours))
 

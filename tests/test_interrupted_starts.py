@@ -12,7 +12,7 @@ from children import FOREVER, alive
 
 import within
 from within import process
-from within._processes import _ends, _streams, _text
+from within._processes import _ends, _pipe_reader, _streams, _text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -30,7 +30,14 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(
-    "part", [_ends.Ends, _streams.SendStream, _streams.ReceiveStream, _text.TextReader]
+    "part",
+    [
+        _ends.Ends,
+        _streams.SendStream,
+        _streams.ReceiveStream,
+        _pipe_reader.PipeReader,
+        _text.TextReader,
+    ],
 )
 async def test_p14_a_handler_raises_after_the_child_was_started(
     part: type, monkeypatch: pytest.MonkeyPatch

@@ -151,27 +151,19 @@ def test_anyio_does_not_see_our_deadlines_on_asyncio_but_we_see_both() -> None:
 GOOD = """\
 ## One
 
-::::{grid} 1 1 2 2
-:gutter: 1
-:padding: 0
-:class-container: pair
-
-:::{grid-item}
 **Before**, without a loop
+
 ```python
 def main():
     print(1)
 ```
-:::
 
-:::{grid-item}
 **After**, on asyncio and trio
+
 ```python
 async def main():
     print(1)
 ```
-:::
-::::
 
 Both print:
 
@@ -185,7 +177,7 @@ def test_a_pair_runs_on_the_loops_that_it_names() -> None:
     found = snippets("page.md", GOOD)
     assert [snippet.loop for snippet in found] == [None, "asyncio", "trio"]
     assert [snippet.run(virtual_time=True) for snippet in found] == ["1\n"] * 3
-    assert [snippet.line for snippet in found] == [11, 19, 19]
+    assert [snippet.line for snippet in found] == [6, 13, 13]
 
 
 @pytest.mark.parametrize("side", ["Before", "After"])
@@ -207,13 +199,13 @@ def test_a_snippet_that_prints_something_else_fails(side: str) -> None:
         ("**After**, on asyncio and trio", "**After**, on curio"),
         ("**After**, on asyncio and trio", "**After**, on trio and asyncio"),
         ("**After**, on asyncio and trio", "**After**, asyncio"),
-        ("grid-item}\n**After", "item}\n**After"),
-        ("::::{grid} 1 1 2 2\n", "::::{grid} 2\n"),
-        ("::::\n\nBoth", "Both"),
+        ("```\n\n**After", "```\n\nText.\n\n**After"),
+        ("loop\n\n```", "loop\n```"),
+        ("```\n\nBoth", "```\n\nText.\n\nBoth"),
         ("Both print:", "They print:"),
         ("```text\n1\n```\n", ""),
         ("```text\n1\n", "```text\n"),
-        ("print(1)\n```\n:::\n\n", "print(1)\n```\n\n"),
+        ("trio\n\n```python", "trio\n\n```text"),
         ("    print(1)", "    print(" + "1" * 40 + ")"),
         ("## One", "## One\n\n```python\nprint(1)\n```"),
     ],

@@ -112,7 +112,9 @@ def test_each_program_is_shown_once() -> None:
 
 
 def test_each_rule_is_stated_once_with_a_link_target() -> None:
-    stated = re.findall(r"^\((\w+)\)=\n### (\w+) · \S", semantics(), re.MULTILINE)
+    stated = re.findall(
+        r'^<a id="(\w+)"></a>\n\n### (\w+) · \S', semantics(), re.MULTILINE
+    )
     assert all(target == rule.lower() for target, rule in stated)
     assert sorted(rule for _, rule in stated) == sorted(RULES)
 
@@ -159,6 +161,9 @@ def test_each_public_name_is_in_the_reference_once() -> None:
         (within.Usage, "processes"),
         (within.Process, "processes"),
         (within.Stop, "processes"),
+        (within.ReceiveStream, "processes"),
+        (within.SendStream, "processes"),
+        (within.listening, "processes"),
     ],
 )
 def test_each_public_attribute_is_in_the_reference_once(kind: type, page: str) -> None:

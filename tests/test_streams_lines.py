@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 import within
 from within import process
 from within._processes._ends import Output
+from within._processes._pipe_reader import PipeReader
 from within._processes._streams import ReceiveStream
 from within._processes._text import TextReader
 
@@ -40,7 +41,7 @@ class Wire:
     """A pipe that is read as a child's output is, and written to by the test."""
 
     writing: int
-    reading: ReceiveStream
+    reading: PipeReader
 
     def lines(
         self, encoding: str = "utf-8", errors: str = "strict", limit: int | None = None
@@ -60,7 +61,7 @@ class Wire:
 def wire() -> Iterator[Wire]:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    made = Wire(writing, ReceiveStream(Output(reading)))
+    made = Wire(writing, PipeReader(Output(reading)))
     try:
         yield made
     finally:
@@ -339,7 +340,7 @@ async def test_p11_bytes_cancelled_again_and_again_lose_nothing(
         async def read() -> None:
             while True:
                 try:
-                    got.append(await pipe.reading.receive(most))
+                    got.append(await ReceiveStream(pipe.reading).receive(most))
                 except anyio.EndOfStream:
                     return
                 assert len(got[-1]) <= most

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from within._processes._decoded import Decoded
 from within._processes._ends import Output
+from within._processes._pipe_reader import PipeReader
 from within._processes._streams import ReceiveStream
 from within._processes._text import TextReader
 
@@ -143,7 +144,7 @@ class Reading:
     async def bytes(self) -> None:
         found = b""
         with contextlib.suppress(anyio.EndOfStream):
-            found = await self.reader.stream.receive(2)
+            found = await ReceiveStream(self.reader.pipe).receive(2)
         assert len(found) <= 2
         self.left = set[Reference]().union(*(it.after_bytes(found) for it in self.left))
         assert self.left, found
@@ -181,7 +182,7 @@ turns = st.lists(
 def pipe(encoding: str, errors: str) -> Iterator[tuple[TextReader, int]]:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    stream = ReceiveStream(Output(reading))
+    stream = PipeReader(Output(reading))
     try:
         yield TextReader(stream, encoding, errors, None), writing
     finally:

@@ -34,6 +34,7 @@ def every_way_to_create_a_block() -> None:
     for limit in limits:
         assert_type(limit.deadline, float | None)
         assert_type(limit.remaining(), float)
+        assert_type(limit.delay, float | None)
         assert_type(limit.expired, bool)
         assert_type(limit.cancelled_caught, bool)
         assert_type(limit.name, str | None)

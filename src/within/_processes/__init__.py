@@ -10,13 +10,14 @@ From the bottom up:
   is doing, and ``_descriptors`` keeps what is open.
 - ``_ends`` reads and writes the pipes, ``_rest`` says how long to wait after the exit,
   ``_stopping`` ends the child.
-- ``_streams`` are the streams of bytes. ``_decoded`` is the text that was made from their
-  bytes, ``_text`` reads it, ``_output_lines`` reads that of both outputs; ``_exiting``
-  waits for the exit at their end, and ``_communication`` writes and reads all at once.
-- ``_options`` has the types of the arguments; ``_pty`` checks what is asked of a terminal. ``_open`` (:func:`process`), ``_process``
-  with ``_dialogue``, and ``_run`` are what users see. For ``run()``, ``_capture`` holds the
-  result, ``_keep`` as much of the output as is wanted, and ``_live`` calls the function
-  that watches.
+- ``_pipe_reader`` reads an output, and ``_streams`` are the streams of bytes that users
+  see. ``_decoded`` is the text that was made from the bytes, ``_text`` reads it,
+  ``_output_lines`` reads that of both outputs; ``_exiting`` waits for the exit at their
+  end, and ``_communication`` writes and reads all at once.
+- ``_options`` has the types of the arguments; ``_pty`` checks what is asked of a terminal.
+  ``_open`` (:func:`process`), ``_process`` with ``_dialogue``, and ``_run`` are what users
+  see. For ``run()``, ``_capture`` holds the result, ``_keep`` as much of the output as is
+  wanted, and ``_live`` calls the function that watches.
 - ``_server`` is a process that is waited for (``_ready``, ``_listening``) and read on all
   the while (``_log``; ``_log_end`` is what it keeps).
 """

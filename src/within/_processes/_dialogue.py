@@ -52,6 +52,7 @@ class Dialogue:
     _is_shared: bool
 
     def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
+        from ._pipe_reader import PipeReader
         from ._streams import ReceiveStream, SendStream
         from ._text import TextReader
 
@@ -66,16 +67,16 @@ class Dialogue:
         if ends.stdin is not None:
             self._stdin = SendStream(ends.stdin, f"stdin {of}")
         if ends.stdout is not None:
-            self._stdout = ReceiveStream(ends.stdout, f"stdout {of}")
-            self._readers["stdout"] = TextReader(
-                self._stdout, *text, max_line, exiting=exiting
-            )
-            self._lines = self._readers["stdout"].decoded.lines
+            pipe = PipeReader(ends.stdout, f"stdout {of}")
+            self._stdout = ReceiveStream(pipe)
+            reader = TextReader(pipe, *text, max_line, exiting=exiting)
+            self._readers["stdout"] = reader
+            self._lines = reader.decoded.lines
         if ends.stderr is not None:
-            self._stderr = ReceiveStream(ends.stderr, f"stderr {of}")
-            self._readers["stderr"] = TextReader(
-                self._stderr, *text, max_line, exiting=exiting
-            )
+            pipe = PipeReader(ends.stderr, f"stderr {of}")
+            self._stderr = ReceiveStream(pipe)
+            reader = TextReader(pipe, *text, max_line, exiting=exiting)
+            self._readers["stderr"] = reader
 
     # -- reading -----------------------------------------------------------
 
@@ -193,11 +194,10 @@ class Dialogue:
             ) from None
 
     def _end_of_stderr(self) -> str:
-        stream, output = self._stderr, self._ends.stderr
-        if stream is None or output is None or stream.turn.is_taken:
+        reader, output = self._readers.get("stderr"), self._ends.stderr
+        if reader is None or output is None or reader.pipe.turn.is_taken:
             return ""
-        if stream.decoded is not None:
-            stream.unread(stream.decoded.give_back())
+        reader.pipe.give_back_text()
         return output.end_held(_END).decode(self._text.encoding, "replace")
 
     # -- writing -----------------------------------------------------------
@@ -257,13 +257,13 @@ class Dialogue:
         cancelled = current().cancelled
         talk = Communication(self._child, self._ends, self._rest)
         with ExitStack() as held:
-            for stream in (self._stdin, self._stdout, self._stderr):
-                if stream is not None:
-                    held.enter_context(stream.turn)
+            if self._stdin is not None:
+                held.enter_context(self._stdin.turn)
+            for reader in self._readers.values():
+                held.enter_context(reader.pipe.turn)
             self._leave_input(input)
-            for output in (self._stdout, self._stderr):
-                if output is not None and output.decoded is not None:
-                    output.unread(output.decoded.give_back())
+            for reader in self._readers.values():
+                reader.pipe.give_back_text()
             try:
                 with talk.collecting():
                     await checkpoint()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 
 class Closable(Protocol):
@@ -17,6 +17,24 @@ class Holder(Protocol):
 
     def close(self, fd: int, /) -> None:
         """Close one of them. Does nothing if it is closed already."""
+
+
+class HandedOver(Protocol):
+    """The output of another child, which becomes the input of this one (P20)."""
+
+    def hand_over(self) -> int:
+        """The descriptor, for this child to read from."""
+        ...
+
+    def take_back(self) -> None:
+        """This child was not started."""
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once closed."""
+        ...
+
+    def close(self) -> None:
+        """This child has it now: close ours."""
 
 
 class BaseFiles:
@@ -34,7 +52,7 @@ class BaseFiles:
     def __init__(self, held: Holder) -> None:
         self._holder = held
         self._theirs: list[int] = []  # to be closed once the child has its own
-        self._handed_over: list[Any] = []  # streams of other children (P20)
+        self._handed_over: list[HandedOver] = []
         self.for_child: tuple[int, int, int]
         self.stdin: int | None = None
         self.stdout: int | None = None
@@ -48,10 +66,16 @@ class BaseFiles:
         """The child has its own ends now: close our copies of them."""
         for fd in self._theirs:
             self._holder.close(fd)
-        for stream in self._handed_over:
-            stream.close()
+        for output in self._handed_over:
+            output.close()
 
     def failed(self) -> None:
-        """The child was not started: give streams of other children back."""
-        for stream in self._handed_over:
-            stream.take_back()
+        """The child was not started: give the outputs of other children back."""
+        for output in self._handed_over:
+            output.take_back()
+
+
+def output_behind(target: Any) -> HandedOver | None:
+    """The output of another child, if ``target`` is its stream; ``None`` for a file."""
+    reader = getattr(target, "_reader", None)
+    return cast("HandedOver", reader) if hasattr(reader, "hand_over") else None

@@ -95,7 +95,7 @@ class listening:  # noqa: N801  # it is used like a function
                 await pump.until(lambda: False)
             pause = min(2 * pause, _LONGEST)
 
-    async def check_free(self) -> None:
+    async def _check_free(self) -> None:
         """Raise the error for a port on which something is listening already."""
         for address in await self._addresses():
             if await _accepts(address):

@@ -51,11 +51,11 @@ class OutputLines:
             pass
         with ExitStack() as turns:
             for _, reader in self._readers:
-                turns.enter_context(reader.stream.turn)
+                turns.enter_context(reader.pipe.turn)
             return await self._next()
 
     async def _next(self) -> tuple[Source, str]:
-        ended = {it for _, it in self._readers if it.stream.is_handed_over}
+        ended = {it for _, it in self._readers if it.pipe.is_handed_over}
         while True:
             for source, reader in self._readers:
                 if line := reader.line_now(at_end=reader in ended):
@@ -82,6 +82,6 @@ class OutputLines:
             for output in self._outputs:
                 output.share(self._waiter)
         for reader in ended:
-            if (fd := reader.stream.fileno()) >= 0:
+            if (fd := reader.pipe.fileno()) >= 0:
                 self._waiter.forget(fd)  # it would end every wait from here on
         await wait_for_any(self._outputs, self._waiter, self._rest)

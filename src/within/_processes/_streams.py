@@ -1,101 +1,36 @@
 """The streams of a child: anyio's, over its pipes (P17).
 
-This is the one module that needs anyio's classes at import, so it is imported only
-when a process is opened.
+They are what users see of a pipe; the rest is in ``_pipe_reader`` and ``_ends``. This
+module needs anyio's classes at import, so it is imported only when a process is opened.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anyio import (
-    BrokenResourceError,
-    BusyResourceError,
-    ClosedResourceError,
-    EndOfStream,
-)
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.lowlevel import checkpoint
 
-from ._platform import set_blocking
+from ._pipe_reader import Turn, described
 
 if TYPE_CHECKING:
-    from ._decoded import Decoded
-    from ._ends import Input, Output
-
-
-class Turn:
-    """Lets one task at a time use a stream, and tells a second one so.
-
-    Attributes:
-        is_taken: A task is using it.
-    """
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-        self.is_taken: bool = False
-
-    def __enter__(self) -> None:
-        if self.is_taken:
-            error = BusyResourceError(self._doing)
-            says = (
-                f"another task is {self._doing} at this moment: let one task do so, or "
-                "let them take turns with a lock"
-            )
-            error.args = (says,)
-            raise error
-        self.is_taken = True
-
-    def __exit__(self, *exc: object) -> None:
-        self.is_taken = False
+    from ._ends import Input
+    from ._pipe_reader import PipeReader
 
 
 class ReceiveStream(ByteReceiveStream):
     """What a child writes to one of its outputs."""
 
-    # The docstring is public, and these attributes are not:
-    # turn: Is held while a task reads.
-    # decoded: The text that was decoded ahead, if the text of this stream is read
-    #     (P22). It comes before everything that is still in the pipe.
-    # is_handed_over: Another child has it.
-
-    def __init__(self, source: Output, what: str = "the pipe") -> None:
-        self._source = source
-        self._what = what
-        self.turn: Turn = Turn(f"reading {what}")
-        self.decoded: Decoded | None = None
-        self.is_handed_over: bool = False
-        self._is_closed = False
+    def __init__(self, reader: PipeReader) -> None:
+        self._reader = reader
 
     def __repr__(self) -> str:
-        return _described(self, self._source.fd)
+        return repr(self._reader)
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
-        return self._source.fd
-
-    def hand_over(self) -> int:
-        """The descriptor, for another child to read from in our place (P20).
-
-        It is made blocking, as programs expect of their stdin.
-        """
-        if self._source.was_read:
-            raise ValueError(
-                f"{self!r} has been read from here, so another child would miss some "
-                "of it: hand it over before you read"
-            )
-        if self._source.fd < 0:
-            raise ValueError(f"{self!r} cannot be handed over: it is closed")
-        with self.turn:
-            set_blocking(self._source.fd, True)
-        self.is_handed_over = True
-        return self._source.fd
-
-    def take_back(self) -> None:
-        """The other child was not started."""
-        self.is_handed_over = False
-        if self._source.fd >= 0:
-            set_blocking(self._source.fd, False)
+        return self._reader.fileno()
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.
@@ -107,53 +42,19 @@ class ReceiveStream(ByteReceiveStream):
         """
         if max_bytes < 1:
             raise ValueError(f"max_bytes is {max_bytes!r}: give 1 or more")
-        with self.turn:
-            if self.decoded is not None:
-                self.unread(self.decoded.give_back())
-            data = await self.next(max_bytes)
+        reader = self._reader
+        with reader.turn:
+            reader.give_back_text()
+            data = await reader.next(max_bytes)
         if not data:
             raise EndOfStream
-        if self.decoded is not None:
-            self.decoded.note_bytes_read()
+        if reader.decoded is not None:
+            reader.decoded.note_bytes_read()
         return data
-
-    async def next(self, most: int) -> bytes:
-        """The next bytes, without those of :attr:`decoded`; b"" at the end."""
-        await checkpoint()
-        if self._is_closed:
-            raise self._closed()
-        try:
-            data = await self._source.next(most)
-        except OSError as error:
-            raise BrokenResourceError(f"{self._what} cannot be read") from error
-        if not data and self._is_closed:  # by another task, while we waited
-            raise self._closed()
-        return data
-
-    def next_now(self, most: int) -> bytes | None:
-        """The same without waiting; ``None`` if there is nothing yet."""
-        if self._is_closed:
-            raise self._closed()
-        try:
-            return self._source.read(most)
-        except OSError as error:
-            raise BrokenResourceError(f"{self._what} cannot be read") from error
-
-    def unread(self, data: bytes) -> None:
-        """Put bytes back, for the next reader."""
-        self._source.unread(data)
-
-    def _closed(self) -> ClosedResourceError:
-        return ClosedResourceError(
-            f"{self._what} is closed: aclose() was called, or another child reads it now"
-        )
 
     def close(self) -> None:
         """Close at once; a task that waits on it gets ``ClosedResourceError``."""
-        self._is_closed = True
-        if self.decoded is not None:
-            self.decoded.give_back()
-        self._source.close()
+        self._reader.close()
 
     async def aclose(self) -> None:
         """Close it: the child gets SIGPIPE or an error when it writes more."""
@@ -175,7 +76,7 @@ class SendStream(ByteSendStream):
         self.sent: int = 0
 
     def __repr__(self) -> str:
-        return _described(self, self._target.fd)
+        return described("SendStream", self._target.fd)
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
@@ -221,11 +122,6 @@ class SendStream(ByteSendStream):
         """Close it: the child sees the end of its input once it has read all of it."""
         self.close()
         await checkpoint()
-
-
-def _described(stream: object, fd: int) -> str:
-    state = "closed" if fd < 0 else f"fd={fd}"
-    return f"<{type(stream).__name__} {state}>"
 
 
 # Both are public, though ``import within`` does not import this module.

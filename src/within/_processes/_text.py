@@ -11,7 +11,7 @@ from ._decoded import Decoded
 
 if TYPE_CHECKING:
     from ._exiting import Exiting
-    from ._streams import ReceiveStream
+    from ._pipe_reader import PipeReader
 
 # How much is read at once. In bytes.
 _CHUNK = 65536
@@ -26,14 +26,14 @@ class TextReader:
 
     def __init__(
         self,
-        stream: ReceiveStream,
+        pipe: PipeReader,
         encoding: str,
         errors: str,
         max_line: int | None,
         exiting: Exiting | None = None,
     ) -> None:
-        self.stream = stream
-        self.decoded = stream.decoded = Decoded(encoding, errors)
+        self.pipe = pipe
+        self.decoded = pipe.decoded = Decoded(encoding, errors)
         self._lines = self.decoded.lines
         self._longest = max_line
         self._exiting = exiting
@@ -63,7 +63,7 @@ class TextReader:
         return await self._wait_for_line()
 
     async def _wait_for_line(self) -> str:
-        with self.stream.turn:
+        with self.pipe.turn:
             at_end = False
             while (line := self.line_now(at_end=at_end)) is None:
                 at_end = not await self._more()
@@ -87,7 +87,7 @@ class TextReader:
     async def read(self, most: int) -> str:
         """At most ``most`` characters, or all to the end if it is negative."""
         _check_count(most)
-        with self.stream.turn:
+        with self.pipe.turn:
             await checkpoint()
             while (most < 0 or not self.decoded.holds_text()) and most != 0:
                 if not await self._more():
@@ -101,7 +101,7 @@ class TextReader:
         """
         search = _search_for(wanted)
         decoded, longest = self.decoded, self._longest
-        with self.stream.turn:
+        with self.pipe.turn:
             await checkpoint()
             decoded.fold()
             at_end = False
@@ -122,12 +122,12 @@ class TextReader:
 
     def more_now(self) -> bool | None:
         """Take in what is there; ``False`` at the end, ``None`` if there is nothing."""
-        data = self.stream.next_now(_CHUNK)
+        data = self.pipe.next_now(_CHUNK)
         return None if data is None else self._take_in(data)
 
     async def _more(self) -> bool:
         """Wait for more, and take it in; false at the end."""
-        if self._take_in(await self.stream.next(_CHUNK)):
+        if self._take_in(await self.pipe.next(_CHUNK)):
             return True
         if self._exiting is not None:
             await self._exiting.known()
@@ -137,10 +137,10 @@ class TextReader:
         try:
             rest = self.decoded.feed(data, final=not data)
         except UnicodeError:
-            self.stream.unread(data)
+            self.pipe.unread(data)
             raise
         if rest:
-            self.stream.unread(rest)
+            self.pipe.unread(rest)
         return bool(data)
 
 

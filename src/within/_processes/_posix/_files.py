@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._files import BaseFiles
+from .._files import BaseFiles, output_behind
 from ._terminal import Terminal
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ class Files(BaseFiles):
             fd = self._held.open(os.open, os.devnull, os.O_RDWR)
             self._theirs.append(fd)
             return fd
-        if hasattr(target, "hand_over"):  # P20: the output of another child
-            if os.isatty(target.fileno()):
+        if (output := output_behind(target)) is not None:
+            if os.isatty(output.fileno()):
                 raise ValueError(
                     f"{target!r} is a terminal, whose end is an error for a program "
                     "that reads it: read it yourself, and write to a pipe"
                 )
-            self._handed_over.append(target)
-            return int(target.hand_over())
+            self._handed_over.append(output)
+            return output.hand_over()
         fd = target if isinstance(target, int) else target.fileno()
         return int(fd)
 

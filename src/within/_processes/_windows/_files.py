@@ -13,7 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import Any
 
-from .._files import BaseFiles
+from .._files import BaseFiles, output_behind
 from ._handles import Handles
 from ._pipes import make_pipe
 
@@ -59,9 +59,9 @@ class Files(BaseFiles):
             return self._null()
         if target == subprocess.DEVNULL:
             return self._null()
-        if hasattr(target, "hand_over"):  # P20: the output of another child
-            self._handed_over.append(target)
-            return self._inheritable(target.hand_over())
+        if (output := output_behind(target)) is not None:
+            self._handed_over.append(output)
+            return self._inheritable(output.hand_over())
         fd = target if isinstance(target, int) else target.fileno()
         return self._inheritable(msvcrt.get_osfhandle(fd))
 
