@@ -24,6 +24,7 @@ from cancellation_leaks import nothing_left, outside
 import within
 from within import testing
 from within._processes._posix._census import census
+from within._processes._posix._foreground import foreground
 from within._processes._posix._guard import guard
 
 # Where the bytecodes are counted.
@@ -111,7 +112,7 @@ def _release_locks() -> None:
     The tracer raises between the body of a `with` and the call of `__exit__`, too. CPython
     handles no signal there. Another thread would wait for the lock forever.
     """
-    for owner in (census, guard):
+    for owner in (census, foreground, guard):
         lock: Any = owner._lock
         while lock._is_owned():
             lock.release()
