@@ -312,6 +312,37 @@ def test_p3_a_loop_in_a_thread_is_lent_the_terminal_too() -> None:
         assert shell.told() == "exited 0"
 
 
+STOPPED_EARLY = program("""
+from within._processes._posix import _child
+handled, start = threading.Event(), _child.start_program
+def start_and_wait(pids, *arguments):
+    handled.clear()
+    own = []
+    start(own, *arguments)
+    os.waitid(os.P_PID, own[0], os.WSTOPPED | os.WNOWAIT)
+    handled.wait()
+    pids.extend(own)
+def work():
+    async def ask():
+        print((await run("sh", "-c", ASK, "Password", text=True)).stdout)
+    within.testing.run(ask, backend=sys.argv[1])
+signal.signal(signal.SIGCHLD, lambda *_: handled.set())
+await run("true")
+_child.start_program = start_and_wait
+thread = threading.Thread(target=work)
+thread.start()
+while thread.is_alive():
+    thread.join(0.01)
+""")
+
+
+def test_p3_a_child_that_asks_before_its_thread_knows_its_pid() -> None:
+    with session(*STOPPED_EARLY("trio")) as shell:
+        shell.types(b"secret\n")
+        assert shell.sees("got") == "secret"
+        assert shell.told() == "exited 0"
+
+
 @pytest.mark.anyio
 async def test_p3_without_a_terminal_no_handler_is_set() -> None:
     numbers = (signal.SIGCHLD, signal.SIGTSTP, signal.SIGCONT)

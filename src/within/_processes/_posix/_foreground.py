@@ -73,6 +73,13 @@ class Foreground:
         else:
             self._close_if_unused()
 
+    def started(self) -> None:
+        """A child has its pid now. In another thread than the main one, it may have
+        stopped before that, and the handler did not know which child it was.
+        """
+        if self._children and not _is_main_thread():
+            os.kill(os.getpid(), signals.SIGCHLD)
+
     def forget(self, child: Child) -> None:
         """The child has ended."""
         if ref(child) not in self._children:
