@@ -151,7 +151,11 @@ def long(session: nox.Session) -> None:
     install(session, "test", group="tests")
     options = ["--hypothesis-profile=long", "--timeout=0"]
     session.run(
-        *pytest(session, *options, "tests/test_model.py", "tests/test_alarm.py")
+        *pytest(
+            session,
+            *options,
+            *(f"tests/test_{name}.py" for name in ("model", "alarm", "census")),
+        )
     )
 
 

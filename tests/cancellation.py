@@ -175,30 +175,24 @@ def sweep(
 ) -> tuple[Counter[str], list[str]]:
     """Cancel it at each suspension: how often by which means, and what was wrong."""
     warm_up(loop)
-    gc.collect()
-    gc.freeze()  # nothing of before is ours, and it is long to look through
     counts: Counter[str] = Counter()
     leaks: list[str] = []
-    try:
-        for means, moment in means_on(loop, thorough=thorough):
-            for at in itertools.count(1):
-                assert at < ENDLESS
-                run = once(scenario, means, moment, loop, at)
-                where = (
-                    f"{scenario.__name__}, {loop}, {means.__name__} {moment}, {at}: "
-                )
-                leaks += [where + problem for problem in run.problems]
-                if run.suspensions < at:
-                    break
-                counts[means.__name__] += 1
-    finally:
-        gc.unfreeze()
+    for means, moment in means_on(loop, thorough=thorough):
+        for at in itertools.count(1):
+            assert at < ENDLESS
+            run = once(scenario, means, moment, loop, at)
+            where = f"{scenario.__name__}, {loop}, {means.__name__} {moment}, {at}: "
+            leaks += [where + problem for problem in run.problems]
+            if run.suspensions < at:
+                break
+            counts[means.__name__] += 1
     return counts, leaks
 
 
 def main(names: list[str]) -> int:
     """Print the table, for the scenarios of these names or for all."""
     warnings.simplefilter("error")
+    gc.freeze()  # a look for garbage follows each run; what is imported is none
     is_pid_1 = os.getpid() == 1
     print(
         f"{'as PID 1' if is_pid_1 else 'scenario':18}{'loop':8}",

@@ -174,16 +174,27 @@ NAMES = list(
     dict.fromkeys(means.__name__ for means in _AWAITED[False] + _ENDS + _AWAITED[True])
 )
 
+# For the ordinary run. A deadline does what `cancel()` does (T12), and so do all scopes
+# on trio. On uvloop each moment comes about as on asyncio.
+_ORDINARY: dict[str, list[tuple[Any, list[str]]]] = {
+    "asyncio": [
+        (our_cancel, MOMENTS),
+        (anyio_scope, MOMENTS[:1]),
+        (task_cancel, MOMENTS),
+        (cancel_always, MOMENTS[:1]),
+    ],
+    "uvloop": [(our_cancel, MOMENTS[:1]), (task_cancel, MOMENTS[:1])],
+    "trio": [(our_cancel, MOMENTS), (trio_sibling, MOMENTS[:1])],
+}
+
 
 def means_on(loop: str, *, thorough: bool) -> list[tuple[Any, str]]:
     """Each means there is on a loop, each at every moment if ``thorough``."""
-    awaited = _AWAITED[loop == "trio"]
-    found = list(itertools.product(awaited, MOMENTS))
-    if not thorough:
+    if thorough:
+        found = list(itertools.product(_AWAITED[loop == "trio"], MOMENTS))
+    else:
         found = [
-            (means, moment)
-            for means, moment in found
-            if moment == MOMENTS[0] or means in (our_cancel, task_cancel)
+            (means, moment) for means, moments in _ORDINARY[loop] for moment in moments
         ]
     # An end takes some passes of its own.
     return found if loop == "trio" else found + [(end, MOMENTS[0]) for end in _ENDS]

@@ -24,6 +24,7 @@ from cancellation_leaks import nothing_left, outside
 import within
 from within import testing
 from within._processes._posix._census import census
+from within._processes._posix._foreground import foreground
 from within._processes._posix._guard import guard
 
 # Where the bytecodes are counted.
@@ -111,7 +112,7 @@ def _release_locks() -> None:
     The tracer raises between the body of a `with` and the call of `__exit__`, too. CPython
     handles no signal there. Another thread would wait for the lock forever.
     """
-    for owner in (census, guard):
+    for owner in (census, foreground, guard):
         lock: Any = owner._lock
         while lock._is_owned():
             lock.release()
@@ -150,18 +151,12 @@ def _is_interruption(exc: BaseException) -> bool:
 def sweep(scenario: Any, loop: str, *, runs: int) -> tuple[int, list[str]]:
     """Interrupt it at so many of its bytecodes: how often, and what was wrong."""
     testing.run(checkpoint, backend=loop)  # what the first loop of its kind keeps
-    gc.collect()
-    gc.freeze()  # nothing of before is ours, and it is long to look through
-    leaks: list[str] = []
+    interrupted(scenario, loop, NEVER)  # CPython 3.12+ traces no opcode at first
+    whole, leaks = interrupted(scenario, loop, NEVER)
     count = 0
-    try:
-        interrupted(scenario, loop, NEVER)  # CPython 3.12+ traces no opcode at first
-        whole, leaks = interrupted(scenario, loop, NEVER)
-        for at in range(1, whole.passed, max(1, whole.passed // runs)):
-            interruption, problems = interrupted(scenario, loop, at)
-            place = f"{scenario.__name__}, {loop}, {at} in {interruption.where}: "
-            leaks += [place + problem for problem in problems]
-            count += interruption.passed >= at  # else it took a shorter way
-    finally:
-        gc.unfreeze()
+    for at in range(1, whole.passed, max(1, whole.passed // runs)):
+        interruption, problems = interrupted(scenario, loop, at)
+        place = f"{scenario.__name__}, {loop}, {at} in {interruption.where}: "
+        leaks += [place + problem for problem in problems]
+        count += interruption.passed >= at  # else it took a shorter way
     return count, leaks

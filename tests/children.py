@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -69,6 +70,14 @@ def free_port(host: str = "127.0.0.1") -> int:
 def shell(script: str, **options: Any) -> within.Opening[within.Server]:
     """A server that is a shell script."""
     return within.server("sh", "-c", script, **{"stop": QUICK, **options})
+
+
+def longer_and_longer() -> Iterator[float]:
+    """Limits in seconds, for a test whose child has to begin before the limit is over.
+
+    On a busy machine that takes any time, so the test tries them one after another.
+    """
+    return (0.1 * 2**n for n in range(10))
 
 
 async def line(child: within.Process) -> str:

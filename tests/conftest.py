@@ -63,6 +63,15 @@ def pytest_configure() -> None:
             signal.signal(number, handler)
 
 
+def pytest_collection_finish() -> None:
+    """Hide from the garbage collector what lasts as long as the suite does.
+
+    A full collection would look at half a million objects, and many tests ask for one.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def asyncio_is_unchanged() -> Iterator[None]:
     """A test that needs trio-asyncio starts a process of its own for it.

@@ -33,6 +33,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from forked_pytest import run_pytest
 from sybil import Document, Example, Region
 from sybil.evaluators.python import PythonEvaluator, pad
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
@@ -144,17 +145,14 @@ def _run_suite(directory: Path) -> None:
         options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     else:
         options += ["-pno:asyncio"]
-    done = _run([sys.executable, "-m", "pytest", *options], cwd=directory)
-    assert done.returncode == 0, done.stdout
+    status, printed = run_pytest(directory, *options)
+    assert status == 0, printed
 
 
-def _run(
-    command: list[Any], cwd: Path | None = None, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def _run(command: list[Any], **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         check=False,
-        cwd=cwd,
         env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from textwrap import dedent
 from typing import TYPE_CHECKING
+
+import forked_pytest
 
 if TYPE_CHECKING:
     import pytest
@@ -54,11 +55,10 @@ def run_pytest(
         pytester.makepyfile(**{f"test_{name}": HEADER + dedent(text)})
     disabled = ["cacheprovider", *(name for name in NEIGHBOURS if name not in plugins)]
     options = (*(f"-pno:{name}" for name in disabled), "--timeout=120", *options)
-    result = pytester.run(sys.executable, "-m", "pytest", "-v", *options)
-    output = result.stdout.str() + result.stderr.str()
+    status, output = forked_pytest.run_pytest(pytester.path, "-v", *options)
     line = re.compile(r"test_(\S+)\.py::(.+?) ([A-Z]+)\b.*%\]$", re.MULTILINE)
     tests = [
         (test if name == "it" else f"{name}: {test}", outcome)
         for name, test, outcome in line.findall(output)
     ]
-    return Outcome(tests, output, int(result.ret))
+    return Outcome(tests, output, status)

@@ -57,7 +57,7 @@ async def test_t5_a_timedelta_counts_as_seconds() -> None:
 @given(
     value=st.one_of(
         st.booleans(),
-        st.text(),
+        st.text("0123456789.e+-infa "),
         st.binary(),
         st.decimals(),
         st.complex_numbers(),
@@ -65,7 +65,7 @@ async def test_t5_a_timedelta_counts_as_seconds() -> None:
         st.dates(),
     )
 )
-async def test_t5_other_types_are_type_errors_that_name_the_value(
+def test_t5_other_types_are_type_errors_that_name_the_value(
     way: Any, value: Any
 ) -> None:
     with pytest.raises(TypeError) as raised:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from children import needs_members
-from hypothesis import assume, settings, strategies as st
+from hypothesis import assume, strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -162,7 +162,6 @@ class Births(RuleBasedStateMachine):
         assert self.census._unsure <= self.watched
 
 
-Births.TestCase.settings = settings(max_examples=300)
 test_p15_each_birth_is_counted_once = Births.TestCase
 
 

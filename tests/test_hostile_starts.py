@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -299,8 +300,18 @@ within.testing.run(main, backend={loop!r})
 """
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    ("end", "loop"),
+    [
+        *product(ENDS, ["asyncio"]),
+        *product(["exit"], ["uvloop", "trio"]),  # the end in which the loop has a part
+        *(
+            pytest.param(*pair, marks=pytest.mark.exhaustive)
+            for pair in product(ENDS, ["uvloop", "trio"])
+            if pair[0] != "exit"
+        ),
+    ],
+)
 def test_p16_a_fork_in_the_middle_leaves_its_parents_child_alone(
     end: str, loop: str
 ) -> None:

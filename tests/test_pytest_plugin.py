@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from textwrap import dedent
 
+import forked_pytest
 import pytest
 from marked_suites import MARKS
 
@@ -53,7 +54,6 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         sources = {"it": source} if isinstance(source, str) else source
         for name, text in sources.items():
             pytester.makepyfile(**{f"test_{name}": HEADER + dedent(text)})
-        how = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "pytest"]
         plugins = [
             "no:cacheprovider",
             "no:randomly",
@@ -62,7 +62,11 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
             "no:trio",
         ]
         options = ("-v", *(f"-p{name}" for name in plugins), "--timeout=120", *options)
-        return pytester.run(sys.executable, *how, *options)
+        if hidden:
+            script = HIDE.format(hidden=hidden)
+            return pytester.run(sys.executable, "-c", script, *options)
+        status, text = forked_pytest.run_pytest(pytester.path, *options)
+        return pytest.RunResult(status, text.splitlines(), [], 0)
 
     return run
 

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from children import FOREVER, QUICK, needs_members
+from children import FOREVER, QUICK, longer_and_longer, needs_members
 
 import within
 from within import run
@@ -164,19 +164,26 @@ async def forever(source: str, text: str) -> None:
     await anyio.sleep_forever()
 
 
+async def cut_short(*command: str, **options: Any) -> within.ProcessTimeout:
+    """Run it with a limit that it reaches when it has begun to write."""
+    for limit in longer_and_longer():
+        with pytest.raises(within.ProcessTimeout) as raised:
+            await run(*command, timeout=limit, **options)
+        if raised.value.stdout:
+            break
+    return raised.value
+
+
 async def test_p24_a_pause_is_back_pressure_and_the_limit_ends_it() -> None:
-    with pytest.raises(within.ProcessTimeout) as raised:
-        await run("yes", on_output=forever, timeout=0.3, stop=QUICK)
-    error = raised.value
+    error = await cut_short("yes", on_output=forever, stop=QUICK)
     assert 0 < len(error.stdout) < 1_000_000
     assert error.returncode == -signal.SIGTERM
 
 
 async def test_p24_after_the_exit_the_limit_still_holds_for_a_pause() -> None:
-    with pytest.raises(within.ProcessTimeout) as raised:
-        await run("seq", "10", on_output=forever, timeout=0.3)
-    assert raised.value.returncode == 0
-    assert raised.value.stdout == b"".join(b"%d\n" % n for n in range(1, 11))
+    error = await cut_short("seq", "10", on_output=forever)
+    assert error.returncode == 0
+    assert error.stdout == b"".join(b"%d\n" % n for n in range(1, 11))
 
 
 async def test_p24_lines_of_what_the_child_left_behind(
@@ -205,19 +212,17 @@ BYE = "trap 'echo bye; exit' TERM; echo hi; while :; do sleep 0.01; done"
 
 
 async def test_p24_a_function_sees_what_is_written_after_the_signal(seen: Seen) -> None:
-    with pytest.raises(within.ProcessTimeout) as raised:
-        await run("sh", "-c", BYE, on_output=seen, timeout=0.5, text=True)
+    error = await cut_short("sh", "-c", BYE, on_output=seen, text=True)
     assert [text for pipe, text in seen if pipe == "stdout"] == ["hi\n", "bye\n"]
-    assert raised.value.stdout == "hi\nbye\n"
+    assert error.stdout == "hi\nbye\n"
 
 
 async def test_p24_a_coroutine_function_is_not_called_after_the_limit(
     seen: Seen,
 ) -> None:
-    with pytest.raises(within.ProcessTimeout) as raised:
-        await run("sh", "-c", BYE, on_output=seen.later, timeout=0.5, text=True)
+    error = await cut_short("sh", "-c", BYE, on_output=seen.later, text=True)
     assert [text for _, text in seen] == ["hi\n"]
-    assert raised.value.stdout == "hi\nbye\n"
+    assert error.stdout == "hi\nbye\n"
 
 
 async def test_p24_too_much_output_is_seen_to_the_end(
@@ -254,7 +259,7 @@ async def test_p24_an_error_while_the_command_is_being_stopped() -> None:
             raise LookupError(text)
 
     with pytest.raises(LookupError) as raised:
-        await run("sh", "-c", BYE, on_output=fail, timeout=0.5)
+        await cut_short("sh", "-c", BYE, on_output=fail)
     chain, found = [], raised.value.__context__
     while found is not None:
         chain.append(type(found))
@@ -265,14 +270,19 @@ async def test_p24_an_error_while_the_command_is_being_stopped() -> None:
 async def test_t25_a_limit_around_it_has_the_output(
     on_output: Callable[..., Any],
 ) -> None:
-    with within.move_on_after(0.5) as limit:
-        await run("sh", "-c", f"echo hi; sleep {FOREVER}", on_output=on_output)
-    assert limit.interrupted is not None
-    assert limit.interrupted.stdout == b"hi\n"
-    with within.move_on_after(0.5) as limit:
-        await run("sh", "-c", "echo hi", on_output=forever)
-    assert limit.interrupted is not None
-    assert (limit.interrupted.returncode, limit.interrupted.stdout) == (0, b"hi\n")
+    async def interrupted(script: str, on_output: Callable[..., Any]) -> Any:
+        for delay in longer_and_longer():
+            with within.move_on_after(delay) as limit:
+                await run("sh", "-c", script, on_output=on_output)
+            assert limit.interrupted is not None
+            if limit.interrupted.stdout:
+                break
+        return limit.interrupted
+
+    done = await interrupted(f"echo hi; sleep {FOREVER}", on_output)
+    assert done.stdout == b"hi\n"
+    done = await interrupted("echo hi", forever)
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import time
 import anyio
 import anyio.lowlevel
 import pytest
-from children import shell
+from children import alive, shell
 
 import within
 from within._processes._posix import _log
@@ -75,9 +75,12 @@ async def test_p23_an_end_that_was_asked_for_is_no_error() -> None:
 
 
 async def test_p23_a_cancellation_is_not_replaced() -> None:
-    with within.move_on_after(0.2) as limit:
+    with within.move_on_after(None) as limit:
         async with shell(GIVE_UP, ready="ready") as running:
             await running.write("\n")
+            while alive(running.pid):
+                await anyio.sleep(0.001)
+            limit.cancel()
             await anyio.sleep_forever()
     assert limit.cancelled_caught
     assert running.returncode == 7

@@ -240,8 +240,12 @@ async def test_p9_output_written_after_the_polite_signal_can_still_be_read() -> 
 
 
 async def test_p9_a_line_that_has_not_ended_is_given_after_the_block() -> None:
-    with within.move_on_after(0.2):
-        async with process("sh", "-c", "printf Password:; exec sleep 600") as child:
+    script = "printf Password:; echo written >&2; exec sleep 600"
+    with within.move_on_after(None) as limit:
+        async with process("sh", "-c", script, stderr=PIPE) as child:
+            assert child.stderr is not None
+            await child.stderr.receive()
+            limit.reschedule(within.current_time() + 0.01)
             await line(child)
     assert [found async for found in child] == ["Password:"]
 

@@ -1,11 +1,13 @@
 """A third party adds a loop by one call of ``within._backends.register()``.
 
-Each test runs in a process of its own, because a registration cannot be taken back.
+The tests run in processes of their own, because a registration cannot be taken back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import math
 import subprocess
 import sys
@@ -156,13 +158,27 @@ def run_in_a_process_of_its_own(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_on_a_registered_loop(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    run_in_a_process_of_its_own(
-        "import test_third_party_backend as here, toy_loop, within._backends\n"
-        'within._backends.register("toy_loop", "toy_backend")\n'
-        f"toy_loop.run(here.{scene.__name__}())"
-    )
+@functools.cache
+def tracebacks() -> dict[str, str]:
+    """Run all scenes, in one process. Return by name how each of them failed."""
+    program = """
+import json, test_third_party_backend as here, toy_loop, traceback, within._backends
+within._backends.register("toy_loop", "toy_backend")
+failed = {}
+for scene in here.SCENES:
+    try:
+        toy_loop.run(scene())
+    except BaseException:
+        failed[scene.__name__] = traceback.format_exc()
+print(json.dumps(failed))
+"""
+    return dict(json.loads(run_in_a_process_of_its_own(program)))
+
+
+@pytest.mark.parametrize("scene", [scene.__name__ for scene in SCENES])
+def test_on_a_registered_loop(scene: str) -> None:
+    if scene in tracebacks():
+        pytest.fail(tracebacks()[scene])
 
 
 def test_the_backend_is_imported_after_its_loop() -> None:

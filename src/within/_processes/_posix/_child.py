@@ -156,6 +156,7 @@ class Child:
             if group == 0:
                 foreground.watch(self)
             start_program(self._pids, self._command, files.for_child, env, group)
+            foreground.started(self)
             self.family.started()
             self.exit_fd = open_exit(self.pid, self.held)
         except BaseException:

@@ -9,6 +9,11 @@ we stop the children with us, and continue them with us.
 All of this happens in signal handlers, because that works the same on every loop, and
 only in a program with a controlling terminal. The handler of SIGCHLD stays once it is
 set: libuv may put its own in its place, which we could not see, and must not remove.
+
+A handler may interrupt another one anywhere, and a whole round of the keyboard fits in
+between: the shell continues us, we lend the terminal, the child reads its line, and the
+next Ctrl-Z stops it. So a handler only notes that there is news, and one loop deals with
+it; see :meth:`Foreground._attend`.
 """
 
 from __future__ import annotations
@@ -62,29 +67,46 @@ class Foreground:
         self._borrower: Child | None = None
         self._lent_to = -1  # the group of the borrower
         self._before: Any = None  # the handler of SIGCHLD before ours
+        # Reentrant: the garbage collector may end a dropped child inside any method.
+        self._lock = threading.RLock()
+        self._is_attending = False
+        self._has_news = False
+        self._stop_key_came = False
 
     def watch(self, child: Child) -> None:
         """Lend ``child`` the terminal. It is about to be started in its own group.
 
         It has no pid yet: a key that comes during the start must not find us unprepared.
         """
-        if self._tty.open() and self._listen():
+        with self._lock:
             self._children.add(ref(child, self._children.discard))
-        else:
-            self._close_if_unused()
+            if not (self._tty.open() and self._listen()):
+                self._children.discard(ref(child))
+                self._close_if_unused()
+
+    def started(self, child: Child) -> None:
+        """The child has a pid now.
+
+        CPython lets other threads run while it forks. So if this is not the main thread,
+        a handler may have found that the child had stopped before its pid was known.
+        """
+        main = threading.main_thread().ident
+        if ref(child) in self._children and not _is_main_thread() and main:
+            signals.pthread_kill(main, signals.SIGCHLD)
 
     def forget(self, child: Child) -> None:
         """The child has ended."""
         if ref(child) not in self._children:
             return
-        self._children.discard(ref(child))
-        self._asking.discard(child)
-        if child is self._borrower:
-            self._take_back()
-        self._close_if_unused()
+        with self._lock:
+            self._children.discard(ref(child))
+            self._asking.discard(child)
+            self._attend()
 
     def forked(self) -> None:
         """We are a fork: the children are our parent's, and so are their signals."""
+        self._lock = threading.RLock()  # another thread may have held it
+        self._is_attending = self._stop_key_came = False
         self._children.clear()
         self._asking.clear()
         self._borrower = None
@@ -131,15 +153,47 @@ class Foreground:
         """A child may have stopped, or ended."""
         try:
             if self._children:
-                self._look()
+                self._attend()
         finally:
             if callable(self._before):
                 self._before(number, frame)
 
     def _on_continue(self, *_: object) -> None:
-        self._lend()  # we may have come to the foreground
+        self._attend()  # we may have come to the foreground
 
     def _on_stop_key(self, *_: object) -> None:
+        self._stop_key_came = True
+        self._attend()
+
+    def _attend(self) -> None:
+        """Deal with all news, one after another.
+
+        If a handler comes in between, it leaves its news to the loop that it interrupts.
+        """
+        with self._lock:  # another thread may be forgetting a child
+            self._has_news = True
+            while self._has_news and not self._is_attending:
+                self._is_attending = True
+                try:
+                    self._has_news = False
+                    self._look()
+                finally:
+                    self._is_attending = False
+
+    def _look(self) -> None:
+        """See what has become of the children and of us, and act on it."""
+        returned = self._take_back()
+        if _is_main_thread():  # where we can stop
+            if self._stop_key_came:
+                self._stop_key_came = False
+                self._stop_all()
+            self._look_at_stopped()
+        self._lend()
+        self._close_if_unused()
+        if returned is not None:
+            self._share_key(returned)
+
+    def _stop_all(self) -> None:
         """Ctrl-Z went to our group alone; stop the children as well."""
         children = self._started()
         for child in children:
@@ -147,7 +201,23 @@ class Foreground:
         self._stop(os.getpid())
         for child in children:
             child.signal_tree(signals.SIGCONT, report=False)
-        self._lend()
+
+    def _look_at_stopped(self) -> None:
+        if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # as a rule, a child has ended
+            return
+        for child in self._started():
+            by = _stopped(os.P_PID, child.pid)
+            if by in (signals.SIGTTIN, signals.SIGTTOU):
+                self._asking.add(child)
+            elif by and child is self._borrower:
+                # Ctrl-Z stopped the child alone, and the shell waits for us. Give the
+                # terminal back to the shell by stopping our whole group.
+                self._borrower = None
+                self._tty.give_to(os.getpgrp())
+                self._asking.add(child)
+                self._stop(0)
+                if self._tty.holder() != os.getpgrp():  # continued in the background
+                    child.signal_tree(signals.SIGCONT, report=False)
 
     def _stop(self, target: int) -> None:
         """Stop our process, or our group for 0, and return when we are continued.
@@ -167,26 +237,6 @@ class Foreground:
 
     # -- lending -----------------------------------------------------------
 
-    def _look(self) -> None:
-        if self._borrower is not None and _exit_of(self._borrower) is not None:
-            self._take_back()
-        if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # as a rule, a child has ended
-            return
-        for child in self._started():
-            by = _stopped(os.P_PID, child.pid)
-            if by in (signals.SIGTTIN, signals.SIGTTOU):
-                self._asking.add(child)
-            elif by and child is self._borrower:
-                # Ctrl-Z stopped the child alone, and the shell waits for us. Give the
-                # terminal back to the shell by stopping our whole group.
-                self._borrower = None
-                self._tty.give_to(os.getpgrp())
-                self._asking.add(child)
-                self._stop(0)
-                if self._tty.holder() != os.getpgrp():  # continued in the background
-                    child.signal_tree(signals.SIGCONT, report=False)
-        self._lend()
-
     def _lend(self) -> None:
         """Lend the terminal to one that asks, if it is ours to give."""
         for child in tuple(self._asking):
@@ -201,21 +251,32 @@ class Foreground:
             self._tty.give_to(group)
             child.signal_tree(signals.SIGCONT, report=False)
 
-    def _take_back(self) -> None:
-        child, self._borrower = self._borrower, None
-        assert child is not None
+    def _take_back(self) -> Child | None:
+        """Take the terminal back from a child that has ended, and return this child."""
+        child = self._borrower
+        if child is None:
+            return None
+        exit_status = _exit_of(child)
+        if exit_status is None and ref(child) in self._children:
+            return None
+        self._borrower = None
         if self._tty.holder() in (self._lent_to, child.pid):
             self._tty.give_to(os.getpgrp())
-        exit_status = _exit_of(child)
         if exit_status is None or exit_status < 0:
             self._tty.restore_modes()
         else:
             self._tty.forget_modes()
-        self._lend()
+        return child
+
+    def _share_key(self, child: Child) -> None:
+        """Send ourselves the key that has ended the child to which we had lent it.
+
+        It went to the child's group alone. Without the loan we would have had it, too
+        (P3).
+        """
+        exit_status = _exit_of(child)
         for number in (getattr(signals, name) for name in _KEYS):
             if exit_status == -number and number not in child.sent:
-                # The keyboard sent it to the child's group alone. Without the loan we
-                # would have had it, too (P3).
                 os.killpg(os.getpgrp(), number)
 
 
