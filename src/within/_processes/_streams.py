@@ -6,7 +6,7 @@ when a process is opened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import (
     BrokenResourceError,
@@ -22,6 +22,9 @@ from ._platform import set_blocking
 if TYPE_CHECKING:
     from ._decoded import Decoded
     from ._ends import Input, Output
+
+
+_WAY = "connect two processes with stdin=other.stdout"
 
 
 class Turn:
@@ -74,6 +77,11 @@ class ReceiveStream(ByteReceiveStream):
         """The descriptor; -1 once closed."""
         return self._source.fd
 
+    def check_given_as(self, name: str) -> None:
+        """Raise the error if another child cannot have it as this file (P20)."""
+        if name != "stdin":
+            raise ValueError(f"{name} is {self._what}, which can only be read: {_WAY}")
+
     def hand_over(self) -> int:
         """The descriptor, for another child to read from in our place (P20).
 
@@ -81,11 +89,14 @@ class ReceiveStream(ByteReceiveStream):
         """
         if self._source.was_read:
             raise ValueError(
-                f"{self!r} has been read from here, so another child would miss some "
-                "of it: hand it over before you read"
+                f"{self._what} has been read from here, so another child would miss "
+                "some of it: hand it over before you read"
             )
         if self._source.fd < 0:
-            raise ValueError(f"{self!r} cannot be handed over: it is closed")
+            raise ValueError(
+                f"{self._what} cannot be handed over: it is closed, or another child "
+                "reads it"
+            )
         with self.turn:
             set_blocking(self._source.fd, True)
         self.is_handed_over = True
@@ -93,8 +104,8 @@ class ReceiveStream(ByteReceiveStream):
 
     def take_back(self) -> None:
         """The other child was not started."""
-        self.is_handed_over = False
-        if self._source.fd >= 0:
+        if self._source.fd >= 0:  # else an earlier child has it
+            self.is_handed_over = False
             set_blocking(self._source.fd, False)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
@@ -105,8 +116,11 @@ class ReceiveStream(ByteReceiveStream):
         after the child's exit (P6). After the block it returns what was still unread, and
         then ends.
         """
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes is {max_bytes!r}: give 1 or more")
+        number: Any = max_bytes
+        if not isinstance(number, int):
+            raise TypeError(f"max_bytes is {number!r}: give a number of bytes")
+        if number < 1:
+            raise ValueError(f"max_bytes is {number!r}: give 1 or more")
         with self.turn:
             if self.decoded is not None:
                 self.unread(self.decoded.give_back())
@@ -181,15 +195,18 @@ class SendStream(ByteSendStream):
         """The descriptor; -1 once closed."""
         return self._target.fd
 
+    def check_given_as(self, name: str) -> None:
+        """Raise the error: our end of a pipe is no file for another child."""
+        raise ValueError(f"{name} is {self._what}, which is written from here: {_WAY}")
+
     async def send(self, item: bytes) -> None:
         """Send all of ``item``, as fast as the child takes it.
 
         If it is cancelled, a part may have been sent, as with every stream.
         """
-        target = self._target
+        target, rest = self._target, bytes_of(item)
         with self.turn:
             await checkpoint()
-            rest = memoryview(item).cast("B")
             while True:
                 if target.is_fed:
                     raise BrokenResourceError(
@@ -221,6 +238,17 @@ class SendStream(ByteSendStream):
         """Close it: the child sees the end of its input once it has read all of it."""
         self.close()
         await checkpoint()
+
+
+def bytes_of(data: Any) -> memoryview:
+    """The bytes of an object that has some, or the error that says what to give."""
+    try:
+        return memoryview(data).cast("B")
+    except TypeError:
+        way_out = "write() of the process takes text" if isinstance(data, str) else ""
+        raise TypeError(
+            f"data is {data!r}: give bytes" + (way_out and f" ({way_out})")
+        ) from None
 
 
 def _described(stream: object, fd: int) -> str:
