@@ -17,7 +17,7 @@ from ._open import check_process
 from ._options import PIPE, STDOUT
 from ._plan import Stop
 from ._platform import Log
-from ._process import Err_co, In_co, Out_co, Process
+from ._process import Err_co, In_co, Out_co, Process, check_signal
 from ._pty import check_pty
 from ._ready import Sought, check_ready
 
@@ -110,6 +110,7 @@ class Server(Process[In_co, Out_co, Err_co]):
 
         After this call, leaving the block is no error, whatever the exit status is.
         """
+        check_signal(number)
         self._was_asked = True
         super().send_signal(number, tree)
 
@@ -141,7 +142,8 @@ class Server(Process[In_co, Out_co, Err_co]):
         if not is_ready or has_exited:
             await self._end(orderly=False)
             how = self._how() if has_exited else "closed its output"
-            raise self._failure(f"{how} before it was ready")
+            when = "as soon as" if is_ready else "before"
+            raise self._failure(f"{how} {when} it was ready")
 
     async def _find(self) -> bool:
         log, child = self._log, self._child
@@ -150,6 +152,7 @@ class Server(Process[In_co, Out_co, Err_co]):
                 break
         if not log.is_found:
             await self._exiting.known()  # its output ends shortly before it exits
+            log.catch_up()  # the exit is known, maybe before the thread has had a turn
         return log.is_found
 
     async def _await(self, ready: Callable[[], Awaitable[object]]) -> bool:
@@ -256,6 +259,23 @@ class Server(Process[In_co, Out_co, Err_co]):
         return self._log.end(_END)
 
 
+# What is logged is not a stream.
+@overload
+def server(
+    *command: Word,
+    stdin: Pipe = PIPE,
+    stdout: Logged = "log",
+    stderr: Logged = "log",
+    **options: Unpack[_Options],
+) -> Opening[Server[SendStream, None, None]]: ...
+@overload
+def server(
+    *command: Word,
+    stdin: Pipe = PIPE,
+    stdout: Pipe,
+    stderr: Logged = "log",
+    **options: Unpack[_Options],
+) -> Opening[Server[SendStream, ReceiveStream, None]]: ...
 @overload
 def server(
     *command: Word,
@@ -382,7 +402,7 @@ def server(
     options = {"cwd": cwd, "env": env, **popen_options}
     checked = check_process(command, options, stop, files, text)
     checked = checked._replace(terminal=terminal)
-    readable = Text(encoding, "replace" if errors == "strict" else errors)
+    readable = Text(encoding, errors).tolerant()
     sought = None if ready is None or callable(ready) else Sought(ready, readable)
     log = Log(keep, readable, sought)
 
