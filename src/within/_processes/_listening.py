@@ -71,8 +71,7 @@ class listening:  # noqa: N801  # it is used like a function
                 raise TypeError(
                     f"host is {host!r}, but a path has no host: leave it out"
                 )
-            path: Any = port
-            self._path = _checked_path(path)
+            self._path = _checked_path(port)
             return
         self._port = _checked_port(port)
         if not isinstance(host, str):
