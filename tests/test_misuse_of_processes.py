@@ -14,7 +14,6 @@ from within import PIPE, Process, process, server
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize("start", [process, server])
 async def test_p1_statements_that_need_a_process_that_is_opened(start: Any) -> None:
     name = start.__name__
@@ -27,9 +26,12 @@ async def test_p1_statements_that_need_a_process_that_is_opened(start: Any) -> N
             pass
     with pytest.raises(TypeError, match=not_yet):
         list(start("true"))
+    opening = start("true")
     with pytest.raises(AttributeError, match=r"'stdout': use the result of") as caught:
-        _ = start("true").stdout
+        _ = opening.stdout
     assert caught.value.name == "stdout"
+    async with opening:
+        pass
 
 
 async def test_p1_statements_without_async() -> None:

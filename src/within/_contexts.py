@@ -101,17 +101,21 @@ class Opening(Generic[T_co]):
         # would not say how to go on.
 
         def __enter__(self):
-            raise TypeError(
-                f"{self._what}(...) is entered with `async with`, not `with`"
-            )
+            self._refuse(f"{self._what}(...) is entered with `async with`, not `with`")
 
         def __exit__(self, *exc):
             pass
 
         def __aiter__(self):
-            raise TypeError(f"{self!r} is not iterable: {_WAY_OUT}")
+            self._refuse(f"{self!r} is not iterable: {_WAY_OUT}")
 
         __iter__ = __aiter__
+
+        def _refuse(self, says):
+            coroutine, self._coroutine = self._coroutine, None
+            if coroutine is not None:
+                coroutine.close()  # a warning that it was never awaited would be noise
+            raise TypeError(says)
 
         def __getattr__(self, name):
             says = f"{self!r} has no attribute {name!r}: {_WAY_OUT}"

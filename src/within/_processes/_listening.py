@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from ._platform import Pump
 from ._pump import limited
@@ -71,7 +71,7 @@ class listening:  # noqa: N801  # it is used like a function
                 raise TypeError(
                     f"host is {host!r}, but a path has no host: leave it out"
                 )
-            self._path = _checked_path(port)
+            self._path = _checked_path(cast("os.PathLike[str]", port))
             return
         self._port = _checked_port(port)
         if not isinstance(host, str):
