@@ -185,7 +185,7 @@ def server(
 
         await checkpoint()  # a task that is cancelled starts nothing
         if isinstance(ready, listening):
-            await ready.check_free()
+            await ready._check_free()  # pyright: ignore[reportPrivateUsage]
         made: Server[Any, Any, Any] = Server(checked, stop, files, text, log, logged)
         await made._get_ready(ready)  # pyright: ignore[reportPrivateUsage]
         return made
