@@ -66,6 +66,9 @@ def install(session: nox.Session, *extras: str, group: str | None = None) -> Non
     wanted = ["-e", f".[{','.join(extras)}]" if extras else "."]
     if group:
         wanted += nox.project.dependency_groups(PROJECT, group)
+    if group != "tests":
+        # pip would compile every module of every package, and a job uses few of them.
+        wanted.append("--no-compile")
     session.install(*wanted)
 
 

@@ -175,6 +175,8 @@ def sweep(
 ) -> tuple[Counter[str], list[str]]:
     """Cancel it at each suspension: how often by which means, and what was wrong."""
     warm_up(loop)
+    gc.collect()
+    gc.freeze()  # a look for garbage follows each run; what is older is none of ours
     counts: Counter[str] = Counter()
     leaks: list[str] = []
     for means, moment in means_on(loop, thorough=thorough):
@@ -192,7 +194,6 @@ def sweep(
 def main(names: list[str]) -> int:
     """Print the table, for the scenarios of these names or for all."""
     warnings.simplefilter("error")
-    gc.freeze()  # a look for garbage follows each run; what is imported is none
     is_pid_1 = os.getpid() == 1
     print(
         f"{'as PID 1' if is_pid_1 else 'scenario':18}{'loop':8}",

@@ -151,6 +151,8 @@ def _is_interruption(exc: BaseException) -> bool:
 def sweep(scenario: Any, loop: str, *, runs: int) -> tuple[int, list[str]]:
     """Interrupt it at so many of its bytecodes: how often, and what was wrong."""
     testing.run(checkpoint, backend=loop)  # what the first loop of its kind keeps
+    gc.collect()
+    gc.freeze()  # a look for garbage follows each run; what is older is none of ours
     interrupted(scenario, loop, NEVER)  # CPython 3.12+ traces no opcode at first
     whole, leaks = interrupted(scenario, loop, NEVER)
     count = 0

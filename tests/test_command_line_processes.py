@@ -210,14 +210,26 @@ def test_p6_a_helper_that_the_limit_cuts_off_is_reported() -> None:
 
 
 @needs_bash
-def test_p6_a_signal_ends_the_wait_for_a_helper() -> None:
+@pytest.mark.parametrize(
+    ("options", "number", "status"),
+    [
+        ([], signal.SIGTERM, -signal.SIGTERM),
+        ([], signal.SIGINT, -signal.SIGINT),
+        (["-p"], signal.SIGTERM, 0),
+    ],
+)
+def test_p6_a_signal_ends_the_wait_for_a_helper(
+    options: list[str], number: int, status: int
+) -> None:
+    """The command did well. But its helper did not get to its end, and may have lost
+    some of the output."""
     script = f"exec > >(cat; echo $BASHPID; exec sleep {FOREVER}); echo body"
-    with start("1000", "bash", "-c", script) as program:
+    with start("1000", *options, "-k", "0.5", "bash", "-c", script) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "body\n"
         helper = int(program.stdout.readline())
-        program.send_signal(signal.SIGTERM)
-        program.wait(60)
+        program.send_signal(number)
+        assert program.wait(60) == status
     assert not alive(helper)
 
 

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -42,6 +43,50 @@ async def test_p21_an_interactive_shell_ends_at_once() -> None:
     async with process(*shell, pty=True, env=env, stop=FOR_EVER) as child:
         await Screen(child).prompts("$ ")
     assert child.returncode == -signal.SIGHUP
+
+
+async def test_p21_an_interactive_shell_with_half_a_line_ends_at_once() -> None:
+    """Ctrl-D means nothing there, and bash acts upon the hang-up with its next key."""
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    env = {**os.environ, "PS1": "$ ", "TERM": "dumb"}
+    async with process(*shell, pty=True, env=env, stop=FOR_EVER) as child:
+        screen = Screen(child)
+        await screen.prompts("$ ")
+        await screen.types("echo half")
+        await screen.prompts("echo half")
+    assert child.returncode == -signal.SIGHUP
+
+
+# It has not yet set the terminal up, and throws away what was typed until then.
+STARTING = """
+import select, signal, sys, termios
+signal.signal(signal.SIGHUP, lambda *_: None)
+print("ready", flush=True)
+select.select([0], [], [])
+termios.tcflush(0, termios.TCIFLUSH)
+print("read", repr(sys.stdin.read()))
+"""
+
+
+async def test_p21_the_end_is_typed_again_for_a_child_that_is_just_starting() -> None:
+    command = [sys.executable, "-c", STARTING]
+    async with process(*command, pty=True, stop=FOR_EVER) as child:
+        screen = Screen(child)
+        await screen.sees("ready")
+    assert await screen.sees("read") == "''"
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("grace", [0, 0.05, 0.3, 3])
+async def test_p4_the_grace_of_a_child_on_a_terminal_is_what_was_asked_for(
+    grace: float,
+) -> None:
+    script = f"trap '' HUP; echo ready; sleep {FOREVER}"
+    async with process("sh", "-c", script, pty=True, stop=Stop(grace=grace)) as child:
+        await Screen(child).sees("ready")
+        began = time.monotonic()
+    assert child.returncode == -signal.SIGKILL
+    assert grace <= time.monotonic() - began < grace + 10
 
 
 async def test_p21_another_signal_than_sigterm_is_sent_as_it_is() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
@@ -73,8 +75,8 @@ async def test_p6_a_flood_that_never_ends_is_bounded() -> None:
 @pytest.mark.parametrize(
     "work",
     [
-        "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done",
-        "for n in $(seq 300); do /bin/true; done",
+        "n=0; while [ $n -lt 50000 ]; do n=$((n+1)); done",
+        "for n in $(seq 100); do /bin/true; done",
         "sleep 0.5",  # as one does that waits for the network
     ],
 )
@@ -95,6 +97,31 @@ async def test_p6_so_are_all_of_several_helpers_in_a_row() -> None:
     )
     done = await run("bash", "-c", script, stop=Stop(pause=0.01, linger=60))
     assert done.stdout == b"result\ndone\n"
+
+
+@needs_members
+async def test_p6_so_is_one_that_reads_a_named_pipe(tmp_path: Path) -> None:
+    """It is what a shell without process substitution has for that."""
+    script = (
+        "mkfifo pipe; (cat; sleep 0.5; echo done >&2) <pipe & exec >pipe; echo result"
+    )
+    heard: list[int] = []
+    before = signal.signal(signal.SIGPIPE, lambda number, _: heard.append(number))
+    try:
+        stop = Stop(pause=0.01, linger=60)
+        done = await run("sh", "-c", script, cwd=tmp_path, stop=stop)
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    assert (done.stdout, done.stderr) == (b"result\n", b"done\n")
+    assert heard == []
+
+
+async def test_p6_a_named_pipe_with_a_writer_makes_no_helper(tmp_path: Path) -> None:
+    began = time.monotonic()
+    script = f"mkfifo pipe; exec 3<>pipe; sleep {FOREVER} <pipe & echo hi"
+    done = await run("sh", "-c", script, cwd=tmp_path, stop=Stop(linger=40))
+    assert done.stdout == b"hi\n"
+    assert time.monotonic() - began < 20  # a bound for any load
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ def run(*command: object, cwd: Path = ROOT) -> str:
 
 def install(python: Path, *wanted: object) -> None:
     # Our own pip installs into the other environment, which is created without one.
-    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", *wanted)
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q"]
+    run(*pip, "--no-compile", *wanted)  # each environment is used once
 
 
 # -- the contents --------------------------------------------------------------

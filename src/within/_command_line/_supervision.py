@@ -76,6 +76,9 @@ class _Supervision:
         self._limit = move_on_after(options.seconds or None)
         # Its deadline is set by the first signal that asks us to end.
         self._asked_to_end = move_on_after(None)
+        # The first one, if it came after the command had exited, while we were waiting
+        # for its helpers.
+        self._cut_off_by = 0
 
     async def run(self) -> int:
         """Run the command, and return the exit status as :func:`supervise` does."""
@@ -130,6 +133,9 @@ class _Supervision:
             die_of(-returncode, 0)
         if self._limit.cancelled_caught:
             return after_timeout(returncode, preserve=options.preserve_status)
+        if self._cut_off_by and not options.preserve_status:
+            # The helpers may have lost output. The command's own status does not say so.
+            return -self._cut_off_by
         return returncode
 
     # -- signals ---------------------------------------------------------------
@@ -139,6 +145,7 @@ class _Supervision:
         if number == signals.SIGALRM:  # timeout(1) uses it to wake itself
             self._limit.cancel()
             return
+        had_exited = command.has_exited()  # before this signal, which may end it
         # The stop sequence sends stop.signal first. It is not sent twice.
         if number != self._stop.signal or self._asked_to_end.expired:
             if self._options.verbose:
@@ -148,6 +155,7 @@ class _Supervision:
             command.signal_tree(signals.SIGCONT, report=False)
         asked = self._asked_to_end
         if number in self._ending and asked.deadline is None and not asked.expired:
+            self._cut_off_by = number if had_exited else 0
             # The first signal that asks us to end sets the time.
             patience = 0 if number == self._stop.signal else self._stop.grace
             with suppress(RuntimeError):  # the command is being stopped already

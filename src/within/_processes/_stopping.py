@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# When to type the end of the input again, after the polite signal and after one another.
+# A shell that is just starting may throw away what was typed too early. In seconds.
+_AGAIN = (0.1, 0.4, 1.5)
+
 # After SIGKILL only the kernel can hold a process up. In seconds.
 _LAST_PATIENCE = 10.0
 
@@ -158,10 +162,13 @@ class _Stopping:
                 close_stdin()
 
         # What to do next, and how long to wait after it.
-        self._steps: list[tuple[Callable[[], None], float]] = [
-            (end, plan.grace),
-            (lambda: self._signal(KILL), _LAST_PATIENCE),
-        ]
+        self._steps: list[tuple[Callable[[], None], float]] = [(end, plan.grace)]
+        if child.terminal is not None:
+            for pause in _AGAIN:
+                act, left = self._steps.pop()
+                first = min(pause, left)
+                self._steps += [(act, first), (child.terminal.type_again, left - first)]
+        self._steps.append((lambda: self._signal(KILL), _LAST_PATIENCE))
         if patience:
             self._steps.insert(0, (close, patience))
 

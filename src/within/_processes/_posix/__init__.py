@@ -2,7 +2,8 @@
 
 ``_platform`` chooses between these modules and those for Windows. From the bottom up:
 
-- ``_marks``, ``_tree`` and ``_census`` find the processes that belong to a child;
+- ``_marks``, ``_tree`` and ``_census`` find the processes that belong to a child,
+  ``_helpers`` those of them that still deal with its output;
 - ``_fork`` and ``_spawn`` start a program, ``_files`` makes its pipes, ``_terminal`` a
   terminal for it, and ``_exit`` tells of its exit;
 - ``_lost`` and ``_orphans`` reap what nobody else can;

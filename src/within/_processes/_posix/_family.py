@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._census import census, sessions
 from ._guard import guard
+from ._helpers import reads_from_the_dead
 from ._marks import marked, new_mark
 from ._orphans import Orphans, may_adopt
 from ._tree import (
@@ -24,7 +25,6 @@ from ._tree import (
     group_of,
     ignoring_missing,
     mark_family,
-    reads_from_the_dead,
     session_of,
     signal_member,
 )

@@ -10,8 +10,10 @@ has reused a pid of ours (P5). See ``_guarding`` for what it does.
 PID 1 needs no guard: when it ends, the kernel kills everything in its pid namespace.
 
 It reads from a socket which trees there are. The socket also tells it of our end: only
-this program holds the other side. (A pipe would do, but a write to a pipe that nobody
-reads any more kills a program that has SIGPIPE at its default.)
+this program holds the other side. (A write to a pipe that nobody reads any more would
+kill a program that has SIGPIPE at its default.) The other way round, the guard says
+through the socket that it runs, and its interpreter, why it does not. The first child
+waits for that: a guard that never came would be noticed only when it was needed.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._command import Command
 from .._descriptors import Descriptors, keep, undisturbed
 from ._fork import start_program
+from ._guarding import RUNS
 from ._lost import keep_for_later
 from ._orphans import not_adopting
 from ._tree import can_search, command_line
@@ -48,13 +51,17 @@ main(int(sys.argv[2]))
 """
 
 # A shell gives /dev/null to what it starts in the background, unless told otherwise.
-# It tells us the pid of the guard, through the socket.
+# It tells us the pid of the guard, through the socket. Its own complaints, and those of
+# the interpreter, come through the socket too.
 _IN_BACKGROUND = 'exec 3<&0; "$@" <&3 3<&- & echo $! >&3'
 
-# How long to wait for a guard that does not read: it is stopped, or was never started
-# properly, and is replaced. A new one has to load Python first. In seconds.
+# How long to wait for a guard that does not read: it is stopped, and is replaced. A new
+# one has to load Python first. In seconds.
 _PATIENCE = 0.25
 _START = 10.0
+
+# How much of what the interpreter says is shown in an error. In characters.
+_SHOWN = 300
 
 
 class Guard:
@@ -72,6 +79,7 @@ class Guard:
 
         Raises:
             NotImplementedError: Where no guard can find or signal a tree.
+            RuntimeError: If there is no Python to run the guard, or it does not start.
         """
         if os.getpid() == 1:
             return
@@ -164,9 +172,7 @@ class _GuardProcess:
                 sent = ours.send(data, socket.MSG_NOSIGNAL)
                 data = data[sent:]
             except BlockingIOError:
-                poll = select.poll()
-                poll.register(ours, select.POLLOUT)
-                if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                if not _is_ready(ours, select.POLLOUT, until):
                     return False
             except OSError:  # it was killed
                 return False
@@ -188,18 +194,14 @@ class _GuardProcess:
                 one.close()
 
     def start(self) -> None:
-        """Start it."""
+        """Start it, and wait until it runs."""
         import socket
 
-        if not sys.executable:
-            raise RuntimeError(
-                "die_with_parent=True runs a small guard with sys.executable, which is "
-                f"{sys.executable!r} here"
-            )
+        interpreter = _interpreter()
         ours, theirs = keep(self._sockets, socket.socketpair)
         ours.setblocking(False)
         package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-        python = [sys.executable, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
+        python = [interpreter, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
         null = self._held.open(os.open, os.devnull, os.O_RDWR)
         # The shell ends at once, so that the guard is no child of ours: a program that
         # waits for all of its children would wait for it. In a session of its own, no
@@ -209,15 +211,80 @@ class _GuardProcess:
             # It keeps the signals blocked that are blocked here: it is to hear none.
             {"cwd": "/", "start_new_session": True, "keep_signal_mask": True},
         )
-        undisturbed(lambda: _start_beside_us(command, (theirs.fileno(), null, null)))
+        files = (theirs.fileno(), null, theirs.fileno())
+        undisturbed(lambda: _start_beside_us(command, files))
         theirs.close()
         self._held.close(null)
-        with suppress(OSError, ValueError):  # it has been killed by now
-            pid = int(ours.recv(100))
-            pidfd = self._held.open(os.pidfd_open, pid)
-            # P5: it was the guard's, and still is. It has no arguments in its execve().
-            if _CODE.encode() in (command_line(pid) or _CODE.encode()):
-                self._pidfd = pidfd
+        said = self._until_it_runs(ours)
+        if said is not None:
+            raise RuntimeError(
+                "die_with_parent=True runs a small guard in a Python interpreter, but "
+                f"{interpreter!r} did not run it: {said}. To run it with another one, "
+                "call multiprocessing.set_executable()"
+            )
+
+    def _until_it_runs(self, ours: socket.socket) -> str | None:
+        """Wait for its word, and return ``None``, or what was said in place of it."""
+        until = time.monotonic() + _START
+        lines = [b""]
+        while RUNS not in lines:
+            if not _is_ready(ours, select.POLLIN, until):
+                lines.append(b"nothing was heard from it within %g s" % _START)
+                break
+            try:
+                more = ours.recv(4096)
+            except OSError:
+                more = b""
+            if not more:
+                break
+            lines = (b"\n".join(lines) + more).split(b"\n")
+            if self._pidfd < 0:
+                self._hold(lines[:-1])
+        else:
+            return None
+        words = b" ".join(line for line in lines if line and not line.isdigit())
+        return words.decode(errors="replace")[-_SHOWN:] or "it ended at once"
+
+    def _hold(self, lines: list[bytes]) -> None:
+        """Hold it by its pid, which is one of the lines."""
+        for pid in map(int, filter(bytes.isdigit, lines)):
+            with suppress(OSError):  # it has ended by now
+                pidfd = self._held.open(os.pidfd_open, pid)
+                # P5: it was the guard's, and still is. In its execve() it has no arguments.
+                if _CODE.encode() in (command_line(pid) or _CODE.encode()):
+                    self._pidfd = pidfd
+
+
+def _interpreter() -> str:
+    """The Python that is to run the guard.
+
+    A program that embeds Python can say which one that is, as it has to do for
+    multiprocessing.
+
+    Raises:
+        RuntimeError: If there is none.
+    """
+    spawn: Any = sys.modules.get("multiprocessing.spawn")
+    chosen = os.fsdecode((spawn and spawn.get_executable()) or sys.executable or "")
+    is_itself = getattr(sys, "frozen", False) and chosen == sys.executable
+    if chosen and not is_itself:
+        return chosen
+    if is_itself:
+        why = f"this application is frozen: sys.executable, {chosen!r}, is itself"
+    else:
+        why = (
+            "sys.executable is not set: name one with multiprocessing.set_executable()"
+        )
+    raise RuntimeError(
+        f"die_with_parent=True runs a small guard in a Python interpreter, and {why}"
+    )
+
+
+def _is_ready(ours: socket.socket, event: int, until: float) -> bool:
+    """Wait until the socket is ready for ``event``; false if that takes too long."""
+    poll = select.poll()
+    poll.register(ours, event)
+    return bool(poll.poll(max(0.0, until - time.monotonic()) * 1000))
 
 
 def _start_beside_us(command: Command, files: tuple[int, int, int]) -> None:

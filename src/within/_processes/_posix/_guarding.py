@@ -14,6 +14,9 @@ from contextlib import suppress
 from .._descriptors import Descriptors
 from ._tree import group_of, listed, marks_of, session_of
 
+# What the guard says when it is ready.
+RUNS = b"the guard runs"
+
 # How long to look for processes that fork as fast as they are killed. In seconds.
 _PATIENCE = 10.0
 
@@ -90,7 +93,7 @@ class Trees:
 
 
 def main(program: int) -> None:
-    """Wait until ``program`` ends; its messages come from descriptor 0."""
+    """Wait until ``program`` ends; descriptor 0 is the socket to it."""
     for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP, signals.SIGQUIT):
         signals.signal(number, signals.SIG_IGN)
     trees = Trees()
@@ -100,6 +103,8 @@ def main(program: int) -> None:
     with suppress(OSError):
         # A fork of the program that did not go through Python holds the pipe open.
         poll.register(os.pidfd_open(program), select.POLLIN)
+    with suppress(OSError):  # the program has ended already
+        os.write(0, RUNS + b"\n")
     while True:
         ready = [fd for fd, _ in poll.poll()]
         try:

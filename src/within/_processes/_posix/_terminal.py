@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._descriptors import Descriptors
 
 # A master whose slave is closed everywhere reports EIO on Linux, and EOF on BSD.
@@ -52,9 +54,26 @@ class Terminal:
         It ends the line that was typed before it, if there is one; only on an empty
         line does it mean the end of the input. So it is typed twice.
         """
+        self._type(lambda mode, keys: keys[termios.VEOF] * 2)
+
+    def type_again(self) -> None:
+        """Type the end once more, for a child that is to end and has not.
+
+        For a program that edits the line itself, like an interactive shell, end-of-file
+        means nothing on a line that is half typed. So such a line is erased first.
+        """
+        self._type(
+            lambda mode, keys: b"" if mode & termios.ICANON else keys[termios.VKILL]
+        )
+        self.type_end()
+
+    def _type(self, keys_of: Callable[[int, Any], bytes]) -> None:
+        """Type the keys that ``keys_of(local modes, special characters)`` returns."""
+        if self.master not in self._held:
+            return
         with suppress(OSError, termios.error):  # gone, or full
-            key: Any = termios.tcgetattr(self.keyboard)[6][termios.VEOF]
-            os.write(self.keyboard, key * 2)
+            modes: Any = termios.tcgetattr(self.master)
+            os.write(self.master, keys_of(modes[3], modes[6]))
 
     def close_keyboard(self, fd: int) -> None:
         """Our stdin is closed: let the child see the end of its input."""

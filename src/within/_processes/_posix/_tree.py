@@ -12,7 +12,6 @@ import errno
 import os
 import select
 import signal as signals
-import stat
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -45,7 +44,8 @@ FEW_BIRTHS = 500
 # How much of such a file is read at once. In bytes.
 _CHUNK = 65536
 
-_READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+# How a file that never blocks is opened.
+READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")
@@ -196,7 +196,7 @@ def _has_none_yet(pid: int) -> bool:
         return False  # it is gone, or its environment exists and is empty
     with Descriptors() as held:
         try:
-            held.open(os.open, f"/proc/{pid}/environ", _READING)
+            held.open(os.open, f"/proc/{pid}/environ", READING)
         except PermissionError:
             return False
         except OSError as error:
@@ -237,30 +237,6 @@ def activity(pid: int) -> Activity:
     if not fields:
         return Activity(b"", 0)
     return Activity(fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK"))
-
-
-def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
-    """Whether its stdin is a pipe to which nobody writes any more (P6).
-
-    It is at work on what came through that pipe, then. ``but`` is the identity of a pipe
-    that does not count.
-    """
-    if not _proc.is_usable:
-        return False
-    path = f"/proc/{pid}/fd/0"
-    with Descriptors() as held:
-        try:
-            status = os.fstat(held.open(os.open, path, os.O_PATH | os.O_CLOEXEC))
-            if not stat.S_ISFIFO(status.st_mode) or identity(status) == but:
-                return False
-            # This makes one reader more for a moment, and reads nothing.
-            fd = held.open(os.open, path, _READING)
-        except OSError as error:  # it is gone, or closed, or another user's
-            _nothing(error)
-            return False
-        poll = select.poll()
-        poll.register(fd, 0)
-        return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def identity(status: os.stat_result) -> tuple[int, int]:
@@ -363,7 +339,7 @@ def _read(path: str) -> bytes:
         return b""
     with Descriptors() as held:
         try:
-            fd = held.open(os.open, path, _READING)
+            fd = held.open(os.open, path, READING)
         except OSError as error:
             return _nothing(error)
         try:
