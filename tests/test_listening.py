@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +19,10 @@ from within import listening, server
 from within._processes import _listening
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
+
+needs_unix_sockets = pytest.mark.skipif(
+    not hasattr(socket, "AF_UNIX"), reason="Python has no Unix sockets here"
+)
 
 PATIENCE = 60  # seconds; reached only if something hangs
 
@@ -94,7 +101,7 @@ def test_p23_a_port_has_a_readable_name() -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        (("8000",), TypeError, "port is '8000'"),
+        (("8000",), TypeError, "port is '8000': give a number.* or the path"),
         ((True,), TypeError, "port is True"),
         ((0,), ValueError, "lets the server choose"),
         ((65536,), ValueError, "from 1 to 65535"),
@@ -108,3 +115,33 @@ def test_p23_bad_ports(
 ) -> None:
     with pytest.raises(kind, match=words):
         listening(*arguments)
+
+
+@needs_unix_sockets
+async def test_p23_a_unix_socket_on_which_it_listens() -> None:
+    with tempfile.TemporaryDirectory() as short:
+        path = Path(short, "socket")
+        ready = listening(path)
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))  # a file that nobody listens on any more
+        program = (
+            "import os, socket, sys; os.unlink(sys.argv[1]); "
+            "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); "
+            "exec('while True: s.accept()')"
+        )
+        with within.timeout(PATIENCE):
+            command = (sys.executable, "-c", program, str(path))
+            async with server(*command, ready=ready, stop=QUICK):
+                with pytest.raises(OSError, match=f"on '{path}' already") as caught:
+                    await server("true", ready=ready)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert repr(ready) == f"listening('{path}')"
+
+
+@needs_unix_sockets
+def test_p23_bad_paths() -> None:
+    with pytest.raises(ValueError, match="a path of 201 bytes: a socket can have"):
+        listening(Path("/" + "a" * 200))
+    some: Any = listening
+    with pytest.raises(TypeError, match="host is '::1', but a path has no host"):
+        some(Path("/run/socket"), "::1")

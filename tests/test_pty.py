@@ -357,9 +357,9 @@ async def test_p2_what_cannot_be_started(way: dict[str, Any], tmp_path: Path) ->
         ({"pty": (24,)}, TypeError, r"pty is \(24,\): give True, or \(rows, columns\)"),
         ({"pty": 24}, TypeError, "pty is 24"),
         ({"pty": None}, TypeError, "pty is None"),
-        ({"pty": True, "stderr": -1}, ValueError, "stderr=-1 and pty=True exclude"),
+        ({"pty": True, "stderr": -1}, ValueError, "stderr=PIPE and pty=True exclude"),
         ({"pty": True, "stdin": None}, ValueError, "stdin=None and pty=True exclude"),
-        ({"pty": (9, 9), "stdout": -3}, ValueError, "stdout=-3 and pty="),
+        ({"pty": (9, 9), "stdout": -3}, ValueError, "stdout=DEVNULL and pty="),
     ],
 )
 async def test_p21_bad_input_is_told(

@@ -258,3 +258,11 @@ async def test_p21_p23_a_server_on_a_terminal_writes_each_line_at_once() -> None
         child.resize(40, 100)
     with pytest.raises(ValueError, match="exclude each other"):
         server("true", pty=True, stdout=within.DEVNULL)
+
+
+async def test_p22_what_is_typed_after_the_exit_is_not_lost_silently() -> None:
+    """Linux would take it, and nobody would ever read it."""
+    async with process("true", pty=True) as child:
+        await child.wait()
+        with pytest.raises(anyio.BrokenResourceError, match="has no reader"):
+            await child.write("hello\n")

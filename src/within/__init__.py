@@ -12,6 +12,7 @@ from ._processes._errors import OutputLimitExceeded, ProcessTimeout, ServerFaile
 from ._processes._incomplete import IncompleteOutput
 from ._processes._listening import listening
 from ._processes._open import process
+from ._processes._open_server import server
 from ._processes._options import (
     DEVNULL,
     PIPE,
@@ -24,7 +25,7 @@ from ._processes._options import (
 from ._processes._plan import Stop
 from ._processes._process import Process
 from ._processes._run import run
-from ._processes._server import Server, server
+from ._processes._server import Server
 from ._results import Completed, Usage
 from ._timeouts import (
     DeadlineExceeded,

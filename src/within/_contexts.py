@@ -63,6 +63,9 @@ class running(Generic[M]):  # noqa: N801  # it is used like a function
         self.__exit__(exc_type, exc, traceback)
 
 
+_WAY_OUT = "use the result of `async with` or `await`"
+
+
 class Opening(Generic[T_co]):
     """A resource that is about to be opened: await this or enter it, but only once.
 
@@ -92,6 +95,31 @@ class Opening(Generic[T_co]):
                 f"{self._what} again for another one"
             )
         return coroutine.__await__()
+
+    if not TYPE_CHECKING:
+        # Type checkers refuse all of this without being told so. Python's own errors
+        # would not say how to go on.
+
+        def __enter__(self):
+            self._refuse(f"{self._what}(...) is entered with `async with`, not `with`")
+
+        def __exit__(self, *exc):
+            pass
+
+        def __aiter__(self):
+            self._refuse(f"{self!r} is not iterable: {_WAY_OUT}")
+
+        __iter__ = __aiter__
+
+        def _refuse(self, says):
+            coroutine, self._coroutine = self._coroutine, None
+            if coroutine is not None:
+                coroutine.close()  # a warning that it was never awaited would be noise
+            raise TypeError(says)
+
+        def __getattr__(self, name):
+            says = f"{self!r} has no attribute {name!r}: {_WAY_OUT}"
+            raise AttributeError(says, name=name, obj=self)
 
     async def __aenter__(self) -> T_co:
         opened = await self

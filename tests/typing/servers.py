@@ -19,7 +19,9 @@ async def a_server_for_a_block(port: int) -> str:
         assert_type(s.log, str)
         await s.stdin.send(b"quit")
         await s.write("quit")
-        assert_type(s.stdout, within.ReceiveStream | None)
+        assert_type(s.stdout, None)
+        assert_type(s.stderr, None)
+    await within.listening(Path("/run/serve.sock"))
     ready = within.listening(port, host="::1")
     async with within.server("serve", str(port), ready=ready, stop=within.Stop()) as s:
         assert_type(await s.wait(), int)
@@ -32,6 +34,7 @@ async def a_server_on_its_standard_streams() -> str:
     async with within.server("serve", stdout=within.PIPE, cwd=Path("/")) as s:
         await s.stdin.send(b"request")
         assert_type(await s.stdout.receive(), bytes)
+        assert_type(s.stderr, None)
         return await s.readline()
 
 
@@ -65,4 +68,7 @@ async def wrong_arguments_of_a_server() -> None:
     within.server("serve", ready=b"ready")  # type: ignore[call-overload]
     within.server("serve", ready=len)  # type: ignore[arg-type]
     within.server("serve", stdout="logs")  # type: ignore[call-overload]
-    within.listening("80")  # type: ignore[arg-type]
+    within.listening("80")  # type: ignore[call-overload]
+    within.listening(Path("/run/serve.sock"), "::1")  # type: ignore[call-overload]
+    with within.server("serve"):  # type: ignore[attr-defined]
+        pass

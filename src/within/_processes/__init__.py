@@ -18,6 +18,7 @@ From the bottom up:
   ``_open`` (:func:`process`), ``_process`` with ``_dialogue``, and ``_run`` are what users
   see. For ``run()``, ``_capture`` holds the result, ``_keep`` as much of the output as is
   wanted, and ``_live`` calls the function that watches.
-- ``_server`` is a process that is waited for (``_ready``, ``_listening``) and read on all
-  the while (``_log``; ``_log_end`` is what it keeps).
+- ``_open_server`` (:func:`server`) starts a ``_server``: a process that is waited for
+  (``_ready``, ``_listening``) and read on all the while (``_log``, whose thread is a
+  ``_log_thread``; ``_log_end`` is what it keeps).
 """

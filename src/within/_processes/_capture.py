@@ -13,9 +13,10 @@ from ._keep import keeper
 from ._typed import as_typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ._command import Command
+    from ._decoding import Position
     from ._keep import Keep
     from ._live import Live
     from ._options import Source
@@ -39,6 +40,7 @@ class Capture:
         keep: Keep = "all",
         limit: int | None = None,
         live: Live | None = None,
+        after: Mapping[Source, Position] | None = None,
     ) -> None:
         self.child: Child | None = None  # once it is started
         self.live = live
@@ -46,6 +48,7 @@ class Capture:
         self._keep = keep
         self._limit = limit
         self._text = text
+        self._after = after or {}  # of outputs of which some was read before
         self._names = names
         self._kept = keeper(names, keep, limit)
 
@@ -141,7 +144,7 @@ class Capture:
     def _decoded(self, name: Source, text: Text) -> str:
         data, dropped = self._kept.get(name), self._kept.dropped[name]
         if not dropped:
-            return text.decode(data)
+            return text.decode(data, after=self._after.get(name))
         if self._keep == "tail":
             return text.decode(data, missing_before=dropped)
         return text.decode(data, is_cut_off=True)

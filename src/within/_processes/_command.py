@@ -6,11 +6,10 @@ import codecs
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ._options import Word
 
 # Options of subprocess.Popen that have the same meaning here. The others are
@@ -44,6 +43,12 @@ _POSIX = {
     "extra_groups": "processes have no groups of users",
     "pass_fds": "programs do not agree on descriptors other than the first three",
 }
+# What stands for text in the arguments of a program.
+_WORDS = str, bytes, os.PathLike
+
+# Error handlers that raise a TypeError where they are asked to decode something.
+_FOR_ENCODING = frozenset({"xmlcharrefreplace", "namereplace"})
+
 _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
     "args": "the command is given by position, one argument each",
@@ -87,6 +92,9 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     checked = tuple(_check_word(arg, place) for place, arg in enumerate(args))
     if not checked[0]:
         raise ValueError("the program is empty: give its name or path")
+    _check_env(options.get("env"))
+    if (cwd := options.get("cwd")) is not None and not isinstance(cwd, _WORDS):
+        raise TypeError(f"cwd is {cwd!r}: give a path, or None for ours")
     passed = {name: value for name, value in options.items() if value is not None}
     size = passed.pop("pipesize", None)
     if size is not None and (type(size) is not int or not 0 < size < 1 << 31):
@@ -128,6 +136,8 @@ def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> 
 def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
     """Raise the error for anything that cannot be a file of a child."""
     for name, file in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+        if check := getattr(file, "_check_given_as", None):  # a stream of a process
+            check(name)
         if file == subprocess.STDOUT and name != "stderr":
             raise ValueError(f"{name}=STDOUT makes no sense: give it as stderr only")
         if isinstance(file, int) and not isinstance(file, bool):
@@ -142,9 +152,36 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
 
 
 def check_text(encoding: str, errors: str) -> None:
-    """Raise LookupError for what cannot decode text, before anything is started."""
+    """Raise the error for what cannot decode text, before anything is started."""
+    for name, value in (("encoding", encoding), ("errors", errors)):
+        given: Any = value
+        if not isinstance(given, str):
+            raise TypeError(f"{name} is {given!r}: give its name, as text")
     "".encode(encoding)  # other than codecs.lookup(), it refuses "hex" and the like
     codecs.lookup_error(errors)
+    if errors in _FOR_ENCODING:
+        raise ValueError(
+            f"errors is {errors!r}, which can only encode text: for output that is not "
+            'text give "strict", "replace", "backslashreplace" or "surrogateescape"'
+        )
+
+
+def _check_env(env: Any) -> None:
+    if env is None:
+        return
+    if not isinstance(env, Mapping):
+        raise TypeError(
+            f"env is of type {type(env).__name__}: give a mapping of names to values, "
+            "or None for ours"
+        )
+    given: Mapping[Any, Any] = env
+    for name, value in given.items():
+        if not (isinstance(name, _WORDS) and isinstance(value, _WORDS)):
+            # The value may be a secret.
+            raise TypeError(
+                f"env[{name!r}] is of type {type(value).__name__}: give text for all "
+                "names and values"
+            )
 
 
 def _check_word(arg: Word, place: int) -> str | bytes:

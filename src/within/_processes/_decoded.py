@@ -10,6 +10,8 @@ import codecs
 import re
 from typing import Any
 
+from ._decoding import Position
+
 # Characters that end a line for str.splitlines(), but not for a text file.
 _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -61,12 +63,13 @@ class Decoded:
 
         Raises:
             UnicodeError: If ``data`` is invalid from its first byte on. Then nothing has
-                changed, and the same call will raise the same error.
+                changed, and the same call will raise the same error. This also holds
+                for other exceptions of an error handler.
         """
         state = self._decoder.getstate()
         try:
             text, rest = self._decoder.decode(data, final), b""
-        except UnicodeError as error:
+        except Exception as error:  # an error handler may raise anything
             good = 0  # before 3.13, UTF-16 without its mark raises a bare UnicodeError
             if isinstance(error, UnicodeDecodeError):
                 good = len(data) - (len(error.object) - error.start)
@@ -217,6 +220,10 @@ class Decoded:
         self._is_final = False
         self._after_return = self._state_after_return = after_return
         return rest
+
+    def position(self) -> Position:
+        """Where the bytes begin that :meth:`give_back` has returned."""
+        return Position(self._decoder.getstate(), self._after_return)
 
     def note_bytes_read(self) -> None:
         """Bytes were read after :meth:`give_back`: a "\\n" now is a line end by itself."""

@@ -9,19 +9,47 @@ from typing import NamedTuple
 _LONGEST = 4
 
 
+# What bytes can be decoded with whatever they are.
+_TOLERANT = frozenset({"replace", "ignore", "backslashreplace", "surrogateescape"})
+
+
+class Position(NamedTuple):
+    """Where some text begins that follows other text of the same stream.
+
+    Attributes:
+        state: That of a decoder: the byte order, for example.
+        after_return: The text before it ends with ``"\\r"``, so that a ``"\\n"`` would
+            belong to that line end.
+    """
+
+    state: tuple[bytes, int]
+    after_return: bool
+
+
 class Text(NamedTuple):
     """How bytes are made into text."""
 
     encoding: str
     errors: str
 
+    def tolerant(self) -> Text:
+        """The same, but without errors for bytes that are not text."""
+        errors = self.errors if self.errors in _TOLERANT else "replace"
+        return Text(self.encoding, errors)
+
     def decode(
-        self, data: bytes, *, missing_before: int = 0, is_cut_off: bool = False
+        self,
+        data: bytes,
+        *,
+        after: Position | None = None,
+        missing_before: int = 0,
+        is_cut_off: bool = False,
     ) -> str:
         """Return ``data`` as text, with line endings as a text file gives them.
 
         Args:
             data: The bytes, or as many of them as were kept.
+            after: Where they begin, if that is not the beginning of the stream.
             missing_before: How many bytes were dropped in front of ``data``. The rest
                 of a character that was cut there is left out.
             is_cut_off: More bytes followed and were dropped. The beginning of a
@@ -33,10 +61,15 @@ class Text(NamedTuple):
         """
         if missing_before:
             data = data[self._first_character(data, missing_before) :]
-        if is_cut_off:
-            decoder = getincrementaldecoder(self.encoding)(self.errors)
-            return _translated(decoder.decode(data, final=False))
-        return _translated(data.decode(self.encoding, self.errors))
+        if after is None and not is_cut_off:
+            return _translated(data.decode(self.encoding, self.errors))
+        decoder = getincrementaldecoder(self.encoding)(self.errors)
+        if after is not None:
+            decoder.setstate(after.state)
+        text = decoder.decode(data, final=not is_cut_off)
+        if after is not None and after.after_return:
+            text = text.removeprefix("\n")
+        return _translated(text)
 
     def _first_character(self, data: bytes, missing: int) -> int:
         """Where the first whole character begins."""

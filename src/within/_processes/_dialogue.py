@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._backends import current
 from .._errors import note_interrupted
@@ -16,20 +16,21 @@ from ._typed import as_typed
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import AsyncIterator
-    from typing import Literal
+    from collections.abc import AsyncIterator, Mapping
 
     from .._results import Completed
     from ._command import Command
+    from ._decoding import Position
     from ._ends import Ends
     from ._exiting import Exiting
+    from ._options import Source
     from ._output_lines import OutputLines
     from ._platform import Child
     from ._rest import Rest
     from ._streams import ReceiveStream, SendStream
     from ._text import TextReader
 
-# How much of the end of stderr an error shows. In bytes.
+# How much of the end of stderr an error carries. In characters.
 _END = 2000
 
 
@@ -61,7 +62,7 @@ class Dialogue:
         self._output_lines: OutputLines | None = None
         self._encoder = codecs.getincrementalencoder(text.encoding)(text.errors)
         self._stdin = self._stdout = self._stderr = None
-        self._readers: dict[Literal["stdout", "stderr"], TextReader] = {}
+        self._readers: dict[Source, TextReader] = {}
         self._lines: list[str] = []  # those of stdout that are there
         of = f"of `{as_typed(self._child.args)}`"
         if ends.stdin is not None:
@@ -149,7 +150,7 @@ class Dialogue:
             returncode=self._child.returncode,
         )
 
-    def output(self) -> AsyncIterator[tuple[Literal["stdout", "stderr"], str]]:
+    def output(self) -> AsyncIterator[tuple[Source, str]]:
         """Iterate over the lines of both outputs as they arrive.
 
         In ``async for source, line in process.output()``, the source is ``"stdout"`` or
@@ -198,8 +199,9 @@ class Dialogue:
         reader, output = self._readers.get("stderr"), self._ends.stderr
         if reader is None or output is None or reader.pipe.turn.is_taken:
             return ""
-        reader.pipe.give_back_text()
-        return output.end_held(_END).decode(self._text.encoding, "replace")
+        after = self._readers["stderr"].give_back()
+        text = Text(self._text.encoding, "replace")
+        return text.decode(output.all_held(), after=after, is_cut_off=True)[-_END:]
 
     # -- writing -----------------------------------------------------------
 
@@ -220,10 +222,7 @@ class Dialogue:
                 f"{self!r} was not started with stdin=PIPE: there is no pipe to write to"
             )
         if not isinstance(data, str):
-            try:
-                memoryview(data)
-            except TypeError:
-                raise TypeError(f"data is {data!r}: give str or bytes") from None
+            _check_bytes("data", data)
             await stdin.send(data)
             return
         state, sent = encoder.getstate(), stdin.sent
@@ -263,19 +262,22 @@ class Dialogue:
             for reader in self._readers.values():
                 held.enter_context(reader.pipe.turn)
             self._leave_input(input)
-            for reader in self._readers.values():
-                reader.pipe.give_back_text()
+            after: dict[Source, Position] = {
+                name: reader.give_back() for name, reader in self._readers.items()
+            }
             try:
                 with talk.collecting():
                     await checkpoint()
                     await talk.exchange(is_shared=self._is_shared)
                     await self.aclose()
             except cancelled as error:
-                note_interrupted(error, self._captured(talk).completed())
+                note_interrupted(error, self._captured(talk, after).completed())
                 raise
-        return self._captured(talk).result(check=False)
+        return self._captured(talk, after).result(check=False)
 
     def _leave_input(self, data: str | bytes | None) -> None:
+        if data is not None and not isinstance(data, str):
+            _check_bytes("input", data)
         if not data:
             return
         stdin = self._ends.stdin
@@ -290,16 +292,28 @@ class Dialogue:
                 "an interrupted communicate() has not written all of its input yet: "
                 "call it again without input, and it will go on"
             )
-        stdin.leave(self._encoder.encode(data) if isinstance(data, str) else data)
+        if isinstance(data, str):
+            # Some encodings end with bytes of their own.
+            data = self._encoder.encode(data, final=True)
+        stdin.leave(data)
 
     async def aclose(self) -> None:
         """End the child; a :class:`Process` says how."""
         raise NotImplementedError
 
-    def _captured(self, talk: Communication) -> Capture:
+    def _captured(
+        self, talk: Communication, after: Mapping[Source, Position]
+    ) -> Capture:
         found = talk.bytes
-        capture = Capture(self._command, list(found), limit=None, text=self._text)
+        capture = Capture(self._command, list(found), text=self._text, after=after)
         capture.child = self._child
         for name, data in found.items():
             capture.sink(name)(data)
         return capture
+
+
+def _check_bytes(name: str, data: Any) -> None:
+    try:
+        memoryview(data)
+    except TypeError:
+        raise TypeError(f"{name} is {data!r}: give str or bytes") from None

@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ._platform import Pump, close_end, read_end, write_end, writing_backend
+from ._platform import Pump, close_end, read_end, writing_backend
 from ._pump import limited
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ class Output:
         self._size = 0
         return data
 
-    def end_held(self, most: int) -> bytes:
-        """The last ``most`` bytes that have come, without reading them."""
+    def all_held(self) -> bytes:
+        """All that has come, without reading it."""
         while self.fd >= 0 and self.sink is None and self._size < _MOST_HELD:
             if not self.move():
                 break
-        return b"".join(self._held)[-most:]
+        return b"".join(self._held)
 
     def share(self, pump: Pump) -> None:
         """Let ``pump`` end its wait when there is something, or this is closed."""
@@ -214,9 +214,15 @@ class Input:
         fd: The descriptor; -1 once it is closed.
     """
 
-    def __init__(self, fd: int, close: Callable[[int], object] = close_end) -> None:
+    def __init__(
+        self,
+        fd: int,
+        close: Callable[[int], object],
+        write: Callable[[int, memoryview], int],
+    ) -> None:
         self.fd: int = fd
         self._close = close
+        self._write = write
         self._chunk = _CHUNK
         self._data = memoryview(b"")
         self._pump: Pump | None = None
@@ -225,7 +231,7 @@ class Input:
     def write(self, data: memoryview) -> int:
         """Write what the pipe takes without waiting; return the number of bytes."""
         try:
-            return write_end(self.fd, data)
+            return self._write(self.fd, data)
         except BlockingIOError:
             return 0
 
@@ -289,7 +295,7 @@ class Ends:
         self.stderr: Output | None = None
         close = child.held.close
         if files.stdin is not None:
-            self.stdin = Input(files.stdin, files.close_stdin)
+            self.stdin = Input(files.stdin, files.close_stdin, files.write_stdin)
             child.ends.add(self.stdin)
         if files.stdout is not None:
             self.stdout = Output(files.stdout, rest=rest, close=close)

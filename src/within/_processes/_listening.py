@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from ._platform import Pump
 from ._pump import limited
@@ -20,24 +20,29 @@ _LONGEST = 0.25
 # How long an address may take to answer, in seconds. One behind a firewall never does.
 _PATIENCE = 2.0
 
+_LOOPBACK = "127.0.0.1"
+
 Address = tuple[Any, Any, int, str, Any]
 
 
 class listening:  # noqa: N801  # it is used like a function
-    """Waits until something accepts TCP connections on a port.
+    """Waits until something accepts connections on a TCP port or a Unix socket.
 
     Pass it to :func:`server` as ``ready``, or await it on its own:
     ``await within.listening(5432)``. It tries to connect again and again, with short
     pauses, and closes the connection at once. It has no limit of its own.
 
     Args:
-        port: The number of the port.
+        port: The number of the port; or the path of a Unix socket, as a ``Path``.
         host: A name or an address, IPv4 or IPv6. If a name has several addresses, it is
             enough that one of them accepts connections.
 
     Raises:
-        ValueError: If the port is not between 1 and 65535, or the host is empty.
-        TypeError: If the port is not an ``int``, or the host is not a ``str``.
+        ValueError: If the port is not between 1 and 65535, the host is empty, or the
+            path is too long for a socket.
+        TypeError: If the port is neither a number nor a path, if the host is not a
+            ``str``, or if a host is given together with a path.
+        NotImplementedError: For a path, on Windows.
         OSError: If the name of the host is not known.
 
     >>> import asyncio, within
@@ -53,28 +58,31 @@ class listening:  # noqa: N801  # it is used like a function
     it accepts connections
     """
 
-    __slots__ = ("_host", "_port")
+    __slots__ = ("_host", "_path", "_port")
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        number: Any = port
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise TypeError(f"port is {number!r}: give a number, as an int")
-        if port == 0:
-            raise ValueError(
-                "port is 0, which lets the server choose one: wait for what it prints "
-                'instead, as in ready=re.compile("port [0-9]+")'
-            )
-        if not 0 < port < 65536:
-            raise ValueError(f"port is {port}: give a number from 1 to 65535")
-        name: Any = host
-        if not isinstance(name, str):
-            raise TypeError(f"host is {name!r}: give a name or an address, as text")
+    @overload
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None: ...
+    @overload
+    def __init__(self, port: os.PathLike[str]) -> None: ...
+    def __init__(self, port: Any, host: Any = _LOOPBACK) -> None:
+        self._path = ""
+        if isinstance(port, os.PathLike):
+            if host != _LOOPBACK:
+                raise TypeError(
+                    f"host is {host!r}, but a path has no host: leave it out"
+                )
+            self._path = _checked_path(cast("os.PathLike[str]", port))
+            return
+        self._port = _checked_port(port)
+        if not isinstance(host, str):
+            raise TypeError(f"host is {host!r}: give a name or an address, as text")
         if not host:
             raise ValueError('host is "": give a name or an address')
-        self._port = port
         self._host = host
 
     def __repr__(self) -> str:
+        if self._path:
+            return f"listening({self._path!r})"
         return f"listening({self._port}, {self._host!r})"
 
     def __await__(self) -> Generator[Any, Any, None]:
@@ -102,13 +110,20 @@ class listening:  # noqa: N801  # it is used like a function
                 raise OSError(
                     errno.EADDRINUSE,
                     f"{os.strerror(errno.EADDRINUSE)}: something accepts connections on "
-                    f"port {self._port} of {self._host!r} already, before the server "
-                    "is started",
+                    f"{self._where()} already, before the "
+                    "server is started",
                 )
+
+    def _where(self) -> str:
+        if self._path:
+            return repr(self._path)
+        return f"port {self._port} of {self._host!r}"
 
     async def _addresses(self) -> list[Address]:
         import socket
 
+        if sys.platform != "win32" and self._path:
+            return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", self._path)]
         where, kind = (self._host, self._port), socket.SOCK_STREAM
         try:  # a number, for which nothing has to be looked up
             return socket.getaddrinfo(*where, type=kind, flags=socket.AI_NUMERICHOST)
@@ -116,6 +131,34 @@ class listening:  # noqa: N801  # it is used like a function
             from anyio import getaddrinfo
 
             return list(await getaddrinfo(*where, type=kind))
+
+
+def _checked_port(port: Any) -> int:
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(
+            f"port is {port!r}: give a number, as an int, or the path of a socket, as a "
+            "pathlib.Path"
+        )
+    if port == 0:
+        raise ValueError(
+            "port is 0, which lets the server choose one: wait for what it prints "
+            'instead, as in ready=re.compile("port [0-9]+")'
+        )
+    if not 0 < port < 65536:
+        raise ValueError(f"port is {port}: give a number from 1 to 65535")
+    return port
+
+
+def _checked_path(path: os.PathLike[str]) -> str:
+    if sys.platform == "win32":
+        raise NotImplementedError(f"port is {path!r}: on Windows, give a number")
+    most = 107 if sys.platform == "linux" else 103
+    if (size := len(os.fsencode(path))) > most:
+        raise ValueError(
+            f"port is {path!r}, a path of {size} bytes: a socket can have no more than "
+            f"{most}, so use a shorter one"
+        )
+    return os.fsdecode(path)
 
 
 class _Attempt:

@@ -8,11 +8,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ._decoded import split_lines
+from ._decoding import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._decoding import Text
     from ._options import Source
 
     OnOutput = Callable[[Source, str], object]
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # function while the child is being stopped. In characters.
 _LONGEST = 1 << 20
 _MOST_HELD = 1 << 20
+
+
+# Flags of the code of a generator function: inspect.CO_GENERATOR and the asynchronous
+# kind.
+_GENERATOR = 0x20 | 0x200
 
 
 class Live:
@@ -36,13 +41,11 @@ class Live:
     def __init__(
         self, call: OnOutput, names: Sequence[Source], text: Text | None
     ) -> None:
-        encoding, errors = text or ("utf-8", "replace")
-        if errors == "strict":
-            errors = "replace"  # the result will be checked; this is for watching
+        _check_call(call)
+        # The result will be checked; this is for watching.
+        text = (text or Text("utf-8", "replace")).tolerant()
         self._call = call
-        self._lines: dict[Source, Lines] = {
-            name: Lines(encoding, errors) for name in names
-        }
+        self._lines: dict[Source, Lines] = {name: Lines(*text) for name in names}
         self._waiting: deque[tuple[Source, str]] = deque()
         self._held = 0  # characters that came while the command was being stopped
         self._is_stopping = False
@@ -121,6 +124,16 @@ class Live:
                 self._is_async = True
                 if hasattr(result, "close"):
                     result.close()  # a coroutine that has not begun
+
+
+def _check_call(call: Any) -> None:
+    """Refuse a function that does nothing when it is called."""
+    code = getattr(call, "__code__", None)
+    if getattr(code, "co_flags", 0) & _GENERATOR:
+        raise TypeError(
+            f"on_output is {call!r}, a generator function, which does nothing when it "
+            "is called: leave the yield out"
+        )
 
 
 class Lines:

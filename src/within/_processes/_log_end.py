@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ._decoding import Text
     from ._ready import Sought
 
+# How long the match of a pattern that may grow has to stay the same. In seconds.
+_SETTLED = 0.5
+
 # Chunks are joined up to this size, in bytes: each costs some memory by itself.
 _SMALL = 4096
 
@@ -57,6 +60,16 @@ class LogEnd:
 
     # -- in the thread -----------------------------------------------------
 
+    @property
+    def patience(self) -> float | None:
+        """How long to wait for more before :meth:`settle`; ``None`` for ever."""
+        may_grow = self.sought is not None and self.sought.may_grow
+        return _SETTLED if may_grow and not self.is_found else None
+
+    def settle(self) -> None:
+        """Nothing more has come: what was found is all of it."""
+        self.is_found = True
+
     def keep(self, data: bytes) -> None:
         """Keep what was read."""
         self._size += len(data)
@@ -75,5 +88,7 @@ class LogEnd:
         if sought is not None and not self.is_found and sought.is_in(data):
             self.is_found = news = True
         if not data:
+            if self.patience is not None:
+                self.settle()
             self.is_over = news = True
         return news

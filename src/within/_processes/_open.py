@@ -177,9 +177,16 @@ def check_process(
     check_text(encoding, errors)
     getincrementaldecoder(encoding)(errors)
     getincrementalencoder(encoding)(errors)
-    if max_line is not None and max_line < 1:
-        raise ValueError(f"max_line is {max_line!r}: give 1 or more, or None")
+    check_max_line(max_line)
     return checked
+
+
+def check_max_line(number: Any) -> None:
+    """Raise the error for a number that makes no sense."""
+    if isinstance(number, bool) or not isinstance(number, int | None):
+        raise TypeError(f"max_line is {number!r}: give a number of characters, or None")
+    if number is not None and number < 1:
+        raise ValueError(f"max_line is {number!r}: give 1 or more, or None")
 
 
 async def _start(

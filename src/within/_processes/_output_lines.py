@@ -41,6 +41,11 @@ class OutputLines:
         self._source: Source = readers[0][0]
         self._lines = readers[0][1].decoded.lines
 
+    if not TYPE_CHECKING:  # type checkers refuse it without being told so
+
+        def __iter__(self):
+            raise TypeError("output() is iterated over with `async for`")
+
     def __aiter__(self) -> OutputLines:
         return self
 

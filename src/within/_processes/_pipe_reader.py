@@ -47,6 +47,7 @@ class PipeReader:
     """Reads an output of a child, and knows what was decoded ahead.
 
     Attributes:
+        what: The pipe, in words.
         turn: Is held while a task reads.
         decoded: The text that was decoded ahead, if text is read (P22). It comes before
             everything that is still in the pipe.
@@ -55,7 +56,7 @@ class PipeReader:
 
     def __init__(self, source: Output, what: str = "the pipe") -> None:
         self._source = source
-        self._what = what
+        self.what: str = what
         self.turn: Turn = Turn(f"reading {what}")
         self.decoded: Decoded | None = None
         self.is_handed_over: bool = False
@@ -78,7 +79,7 @@ class PipeReader:
         try:
             data = await self._source.next(most)
         except OSError as error:
-            raise BrokenResourceError(f"{self._what} cannot be read") from error
+            raise BrokenResourceError(f"{self.what} cannot be read") from error
         if not data and self._is_closed:  # by another task, while we waited
             raise self._closed()
         return data
@@ -90,7 +91,7 @@ class PipeReader:
         try:
             return self._source.read(most)
         except OSError as error:
-            raise BrokenResourceError(f"{self._what} cannot be read") from error
+            raise BrokenResourceError(f"{self.what} cannot be read") from error
 
     def unread(self, data: bytes) -> None:
         """Put bytes back, for the next reader."""
@@ -112,7 +113,7 @@ class PipeReader:
 
     def _closed(self) -> ClosedResourceError:
         return ClosedResourceError(
-            f"{self._what} is closed: aclose() was called, or another child reads it now"
+            f"{self.what} is closed: aclose() was called, or another child reads it now"
         )
 
     # -- another child -----------------------------------------------------
@@ -124,11 +125,14 @@ class PipeReader:
         """
         if self._source.was_read:
             raise ValueError(
-                f"{self!r} has been read from here, so another child would miss some "
-                "of it: hand it over before you read"
+                f"{self.what} has been read from here, so another child would miss "
+                "some of it: hand it over before you read"
             )
         if self._source.fd < 0:
-            raise ValueError(f"{self!r} cannot be handed over: it is closed")
+            raise ValueError(
+                f"{self.what} cannot be handed over: it is closed, or another child "
+                "reads it"
+            )
         with self.turn:
             set_blocking(self._source.fd, True)
         self.is_handed_over = True
@@ -136,8 +140,8 @@ class PipeReader:
 
     def take_back(self) -> None:
         """The other child was not started."""
-        self.is_handed_over = False
-        if self._source.fd >= 0:
+        if self._source.fd >= 0:  # else an earlier child has it
+            self.is_handed_over = False
             set_blocking(self._source.fd, False)
 
 

@@ -21,7 +21,6 @@ __all__ = [
     "read_end",
     "set_blocking",
     "until_exit",
-    "write_end",
     "writing_backend",
 ]
 
@@ -33,7 +32,6 @@ if sys.platform == "win32":
         close as close_end,
         read as read_end,
         set_blocking,
-        write as write_end,
     )
     from ._windows._pump import Pump
     from ._windows._waiting import (
@@ -45,7 +43,6 @@ else:
     from os import (
         close as close_end,
         set_blocking,
-        write as write_end,
     )
     from signal import SIGCONT as CONTINUE, SIGKILL as KILL
 

@@ -64,6 +64,16 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         # have to be given.
         __class_getitem__ = classmethod(GenericAlias)
 
+        # Type checkers refuse these statements without being told so.
+        def __enter__(self):
+            raise TypeError(f"{self!r} is entered with `async with`, not with `with`")
+
+        def __exit__(self, *exc):
+            pass
+
+        def __iter__(self):
+            raise TypeError(f"the lines of {self!r} are read with `async for`")
+
     def __init__(
         self,
         command: Command,
@@ -185,6 +195,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
                 and with ``Stop(tree="all")`` the processes that have left it too. This
                 works even after the child has exited, if other processes remain (P25).
         """
+        check_signal(number)
         if tree:
             self._child.signal_tree(number, report=False)
         else:
@@ -269,6 +280,14 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
                     orderly=orderly and closed and bool(ends.outputs),
                 )
                 pump.drain()  # its last output is still in the pipes
+
+
+def check_signal(number: Any) -> None:
+    """Raise the error for anything that is not the number of a signal."""
+    if not isinstance(number, int):
+        raise TypeError(f"number is {number!r}: give one of signal.Signals")
+    if not 0 <= number < signals.NSIG:
+        raise ValueError(f"number is {number!r}: there is no such signal")
 
 
 def _is_running_loop() -> bool:

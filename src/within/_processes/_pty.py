@@ -6,10 +6,12 @@ import signal as signals
 import sys
 from typing import Any
 
-from ._options import PIPE
+from ._options import DEVNULL, PIPE, STDOUT
 
 # The size of a terminal that nobody has given a size, in rows and columns.
 _USUAL = (24, 80)
+
+_NAMES: dict[int, str] = {PIPE: "PIPE", STDOUT: "STDOUT", DEVNULL: "DEVNULL"}
 
 # A terminal's size is kept in two unsigned shorts.
 _MOST = (1 << 16) - 1
@@ -58,7 +60,11 @@ def check_pty(
     for name, file, default in usual:
         if file != default:
             raise ValueError(
-                f"{name}={file!r} and pty={pty!r} exclude each other: the terminal is "
-                "the child's stdin, stdout and stderr"
+                f"{name}={_named(file)} and pty={pty!r} exclude each other: the terminal "
+                "is the child's stdin, stdout and stderr"
             )
     return size
+
+
+def _named(file: object) -> str:
+    return _NAMES.get(file, repr(file)) if isinstance(file, int) else repr(file)

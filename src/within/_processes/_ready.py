@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 Ready = str | re.Pattern[str] | Callable[[], Awaitable[object]] | None
 
-# An unfinished line is searched again whenever it has grown, up to this length. In
-# characters.
+# An unfinished line is searched for a pattern again whenever it has grown, up to this
+# length. In characters.
 _LONGEST = 65536
 
 
@@ -23,23 +23,39 @@ class Sought:
 
     Attributes:
         match: The match of a pattern, once it was found.
+        may_grow: A pattern matches, but the match ends with all that has come of its
+            line: with more of that, it may be another one. ``port ([0-9]+)`` matches
+            the first digit of a number.
     """
 
     def __init__(self, wanted: str | re.Pattern[str], text: Text) -> None:
         self.match: re.Match[str] | None = None
+        self.may_grow: bool = False
         self._wanted = wanted
         self._lines = Lines(text.encoding, text.errors)
+        self._searched = 0  # characters of the unfinished line
 
     def is_in(self, data: bytes) -> bool:
         """Whether it is in a line that ends in ``data``, or that has not ended yet."""
-        if any(map(self._is_in_line, self._lines.feed(data))):
-            return True
+        for line in self._lines.feed(data):
+            if self._is_in_line(line):
+                self.may_grow = False
+                return True
+            self._searched = 0
         unfinished = self._lines.unfinished()
-        return len(unfinished) < _LONGEST and self._is_in_line(unfinished)
+        found = self._is_in_line(unfinished)
+        self.may_grow = self.match is not None and self.match.end() == len(unfinished)
+        return found and not self.may_grow
 
     def _is_in_line(self, line: str) -> bool:
         if isinstance(self._wanted, str):
-            return self._wanted in line
+            # It may have begun in the text that came before.
+            start = max(0, self._searched - len(self._wanted) + 1)
+            self._searched = len(line)
+            return line.find(self._wanted, start) >= 0
+        is_whole = line.endswith("\n")
+        if not is_whole and len(line) >= _LONGEST:
+            return False
         self.match = self._wanted.search(line)
         return self.match is not None
 
@@ -69,4 +85,9 @@ def check_ready(ready: object, *, is_logged: bool) -> None:
     if isinstance(ready, str) and "\n" in wanted[:-1]:
         raise ValueError(
             f"ready={wanted!r} is never found: it is sought in each line by itself"
+        )
+    if isinstance(ready, str) and "\r" in wanted:
+        raise ValueError(
+            f"ready={wanted!r} is never found: line ends, \\r\\n and \\r too, are read as "
+            "\\n"
         )

@@ -6,7 +6,7 @@ module needs anyio's classes at import, so it is imported only when a process is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteReceiveStream, ByteSendStream
@@ -17,6 +17,8 @@ from ._pipe_reader import Turn, described
 if TYPE_CHECKING:
     from ._ends import Input
     from ._pipe_reader import PipeReader
+
+_WAY = "connect two processes with stdin=other.stdout"
 
 
 class ReceiveStream(ByteReceiveStream):
@@ -32,6 +34,11 @@ class ReceiveStream(ByteReceiveStream):
         """The descriptor; -1 once closed."""
         return self._reader.fileno()
 
+    def _check_given_as(self, name: str) -> None:
+        if name != "stdin":
+            what = self._reader.what
+            raise ValueError(f"{name} is {what}, which can only be read: {_WAY}")
+
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.
 
@@ -46,8 +53,11 @@ class ReceiveStream(ByteReceiveStream):
                 from it now.
             anyio.BusyResourceError: If another task is reading.
         """
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes is {max_bytes!r}: give 1 or more")
+        number: Any = max_bytes
+        if not isinstance(number, int):
+            raise TypeError(f"max_bytes is {number!r}: give a number of bytes")
+        if number < 1:
+            raise ValueError(f"max_bytes is {number!r}: give 1 or more")
         reader = self._reader
         with reader.turn:
             reader.give_back_text()
@@ -88,6 +98,9 @@ class SendStream(ByteSendStream):
         """The descriptor; -1 once closed."""
         return self._target.fd
 
+    def _check_given_as(self, name: str) -> None:
+        raise ValueError(f"{name} is {self._what}, which is written from here: {_WAY}")
+
     async def send(self, item: bytes) -> None:
         """Send all of ``item``, as fast as the child reads it.
 
@@ -98,10 +111,9 @@ class SendStream(ByteSendStream):
             anyio.ClosedResourceError: If the stream was closed.
             anyio.BusyResourceError: If another task is writing.
         """
-        target = self._target
+        target, rest = self._target, bytes_of(item)
         with self.turn:
             await checkpoint()
-            rest = memoryview(item).cast("B")
             while True:
                 if target.is_fed:
                     raise BrokenResourceError(
@@ -133,6 +145,17 @@ class SendStream(ByteSendStream):
         """Close the stream: once the child has read everything, its input ends."""
         self.close()
         await checkpoint()
+
+
+def bytes_of(data: Any) -> memoryview:
+    """The bytes of an object that has some, or the error that says what to give."""
+    try:
+        return memoryview(data).cast("B")
+    except TypeError:
+        way_out = "write() of the process takes text" if isinstance(data, str) else ""
+        raise TypeError(
+            f"data is {data!r}: give bytes" + (way_out and f" ({way_out})")
+        ) from None
 
 
 # Both are public, though ``import within`` does not import this module.

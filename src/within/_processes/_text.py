@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 from ._decoded import Decoded
 
 if TYPE_CHECKING:
+    from ._decoding import Position
     from ._exiting import Exiting
     from ._pipe_reader import PipeReader
 
@@ -125,6 +126,11 @@ class TextReader:
         data = self.pipe.next_now(_CHUNK)
         return None if data is None else self._take_in(data)
 
+    def give_back(self) -> Position:
+        """Put the bytes of all unread text back, and return where they begin."""
+        self.pipe.give_back_text()
+        return self.decoded.position()
+
     async def _more(self) -> bool:
         """Wait for more, and take it in; false at the end."""
         if self._take_in(await self.pipe.next(_CHUNK)):
@@ -136,7 +142,7 @@ class TextReader:
     def _take_in(self, data: bytes) -> bool:
         try:
             rest = self.decoded.feed(data, final=not data)
-        except UnicodeError:
+        except Exception:
             self.pipe.unread(data)
             raise
         if rest:

@@ -72,6 +72,12 @@ class Files(BaseFiles):
         else:
             self.terminal.close_keyboard(fd)
 
+    def write_stdin(self, fd: int, data: memoryview) -> int:
+        """Write what its stdin takes without waiting; return the number of bytes."""
+        if self.terminal is None:
+            return os.write(fd, data)
+        return self.terminal.write(fd, data)
+
     def _plain(self, target: Any) -> int:
         if target is None:
             return _OURS

@@ -1,9 +1,4 @@
-"""The output of a server, read on all the while by a thread (P23).
-
-A thread, because the server must never wait for us: not while the code of a test blocks
-the loop, and not while the loop stands still, as that of a session-wide fixture does
-between the tests and during those on another loop.
-"""
+"""The output of a server, read on all the while by a thread (P23)."""
 
 from __future__ import annotations
 
@@ -12,15 +7,15 @@ import os
 import select
 import selectors
 import termios
-import threading
 import time
 from array import array
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._backends import current
 from .._descriptors import Descriptors
-from .._log_end import LogEnd
+from .._log_thread import LogThread
 from ._terminal import read
 
 if TYPE_CHECKING:
@@ -29,11 +24,6 @@ if TYPE_CHECKING:
     from .._decoding import Text
     from .._ready import Sought
     from ._child import Child
-
-_CHUNK = 65536  # what is read at once, in bytes
-
-# How many reads empty any pipe; see _pump.
-_ROUNDS = 16
 
 # How long we wait at most for the thread to read what is in the pipe, and how long between
 # two looks. In seconds. It takes that long only if the thread does not get its turn.
@@ -48,7 +38,7 @@ def _waiting_in(fd: int) -> int:
     return count[0]
 
 
-class Log(LogEnd):
+class Log(LogThread):
     """The end of the output of a server.
 
     The thread has descriptors of its own, which it closes itself. It ends when the child
@@ -59,10 +49,9 @@ class Log(LogEnd):
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
         super().__init__(keep, text, sought)
         self._fd = -1
-        self._is_at_work = False
-        self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
         self._news_fd = -1  # readable when an attribute has changed
+        self._telling_fd = -1  # what the thread makes it so with
 
     def start(self, child: Child, output: int | None) -> None:
         """Read the pipe ``output`` from now on, and watch the child."""
@@ -82,21 +71,14 @@ class Log(LogEnd):
         # Made here, and not in the thread, because it takes a descriptor too: if there
         # is no more, the start fails, and not the thread (P16).
         selector = selectors.DefaultSelector()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(selector, own, *fds),
-            name=f"within-log-{child.pid}",
-            daemon=True,  # the interpreter joins others before it ends the children
-        )
-        self._thread.start()
+        self._begin(child.pid, partial(self._run, selector, own, *fds))
         held.close(told)
         held.close(news)
 
     def close(self) -> None:
         """Read what there is, and no more; return when the thread has ended."""
         self._stop()
-        if self._thread is not None:
-            self._thread.join()
+        self._join()
 
     async def news(self) -> bool:
         """Wait until an attribute has changed; false if the thread has failed."""
@@ -108,25 +90,27 @@ class Log(LogEnd):
 
         A lock would do the same, but whatever interrupts us must not leave it locked.
         """
-        if not self._is_running() or self.is_over:
-            return
+        if self._is_running() and not self.is_over:
+            with suppress(OSError):  # another thread is closing it: there is no more
+                self._catch_up()
+
+    def _catch_up(self) -> None:
         over = time.monotonic() + _MOMENT
         # In this order: what the thread reads in between is in the sum twice at most.
         enough = _waiting_in(self._fd) + self._size
         while self._is_running() and not self.is_over and time.monotonic() < over:
             poll = select.poll()
             poll.register(self._fd, select.POLLIN)
-            # In this order: the thread is at work from before it reads until it has kept
-            # what it has read.
+            # In this order: the thread is at work from before it reads.
             is_empty = not poll.poll(0)
             if not self._is_at_work and (is_empty or self._size >= enough):
                 break
             time.sleep(_STEP)
 
-    def _is_running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     # -- in the thread -----------------------------------------------------
+
+    def _tell(self) -> None:
+        os.write(self._telling_fd, b"!")
 
     def _run(
         self,
@@ -137,39 +121,21 @@ class Log(LogEnd):
         exited: int,
         output: int = -1,
     ) -> None:
+        self._telling_fd = news
         with own, selector:
             selector.register(told, selectors.EVENT_READ)
             selector.register(exited, selectors.EVENT_READ)
             if output >= 0:
                 selector.register(output, selectors.EVENT_READ)
             while len(selector.get_map()) > 1:
-                ready = {key.fd for key, _ in selector.select()}
-                if output in ready and self._read(output, news):
+                ready = {key.fd for key, _ in selector.select(self.patience)}
+                if not ready:
+                    self._settle()
+                if output in ready and self._read(read, output):
                     selector.unregister(output)
                 if exited in ready:
                     selector.unregister(exited)
-                    os.write(news, b"!")
-                    if (on_exit := self.on_exit) is not None:
-                        with suppress(RuntimeError):  # its loop is closed
-                            on_exit()
+                    self._note_exit()
                 if told in ready:
-                    for _ in range(0 if self.is_over else _ROUNDS):
-                        if self._read(output, news):
-                            break
+                    self._read_rest(read, output)
                     return
-
-    def _read(self, output: int, news: int) -> bool:
-        """Read once; true at the end."""
-        self._is_at_work = True
-        try:
-            data = read(output, _CHUNK)
-        except BlockingIOError:
-            return False
-        else:
-            if data:
-                self.keep(data)
-        finally:
-            self._is_at_work = False
-        if self.has_news(data):
-            os.write(news, b"!")
-        return self.is_over

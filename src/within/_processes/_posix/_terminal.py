@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 import termios
 from contextlib import suppress
@@ -47,6 +48,17 @@ class Terminal:
         """Set the size. The kernel sends SIGWINCH to the foreground process group."""
         if self.slave in self._held:
             termios.tcsetwinsize(self.slave, (rows, columns))
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """``os.write()``, with an error where no process has the terminal open.
+
+        Linux takes such bytes, and nobody will ever read them.
+        """
+        poll = select.poll()
+        poll.register(fd, 0)  # POLLHUP is always told
+        if poll.poll(0):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        return os.write(fd, data)
 
     def type_end(self) -> None:
         """Type the end-of-file character.

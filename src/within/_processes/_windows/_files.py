@@ -15,7 +15,7 @@ from typing import Any
 
 from .._files import BaseFiles, output_behind
 from ._handles import Handles
-from ._pipes import make_pipe
+from ._pipes import make_pipe, write
 
 _STANDARD = {
     "stdin": _winapi.STD_INPUT_HANDLE,
@@ -41,6 +41,10 @@ class Files(BaseFiles):
             self.failed()
             raise
         self.for_child = (given[0], given[1], given[2])
+
+    def write_stdin(self, fd: int, data: memoryview) -> int:
+        """Write what its stdin takes without waiting; return the number of bytes."""
+        return write(fd, data)
 
     def _open(self, name: str, target: Any, given: list[int]) -> int:
         if target == subprocess.PIPE:

@@ -1,7 +1,4 @@
-"""The output of a server, read on all the while by a thread (P23).
-
-The POSIX module of this name says why it is a thread.
-"""
+"""The output of a server, read on all the while by a thread (P23)."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ assert sys.platform == "win32"
 
 import threading
 import time
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._backends import current
-from .._log_end import LogEnd
+from .._log_thread import LogThread
 from ._handles import Handles
 from ._pipes import copy_for_reading, read
 from ._waiting import Exit, Wakeable, waitables
@@ -25,11 +22,6 @@ if TYPE_CHECKING:
     from .._ready import Sought
     from ._child import Child
     from ._waiting import Waitable
-
-_CHUNK = 65536  # what is read at once, in bytes
-
-# How many reads empty any pipe; see _pump.
-_ROUNDS = 16
 
 # How long we wait for the thread to read what is in the pipe, and how long between two
 # looks. In seconds. It is over at once, unless the server goes on writing.
@@ -50,15 +42,13 @@ class _Told:
         self.wake.set()
 
 
-class Log(LogEnd):
+class Log(LogThread):
     """The end of the output of a server; the methods are as on POSIX."""
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
         super().__init__(keep, text, sought)
         self._told = _Told()
         self._pipe: Waitable | None = None
-        self._is_at_work = False
-        self._thread: threading.Thread | None = None
         self._is_new = False
         self._task = Wakeable()
 
@@ -71,19 +61,12 @@ class Log(LogEnd):
         else:
             fd = copy_for_reading(own, output)
             self._pipe = waitables[fd]
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(own, Exit(child.exit_fd), fd),
-            name=f"within-log-{child.pid}",
-            daemon=True,  # the interpreter joins others before it ends the children
-        )
-        self._thread.start()
+        self._begin(child.pid, partial(self._run, own, Exit(child.exit_fd), fd))
 
     def close(self) -> None:
         """Read what there is, and no more; return when the thread has ended."""
         self._told.close()
-        if self._thread is not None:
-            self._thread.join()
+        self._join()
 
     async def news(self) -> bool:
         """Wait until an attribute has changed."""
@@ -101,14 +84,10 @@ class Log(LogEnd):
             and not self.is_over
             and time.monotonic() < over
         ):
-            # In this order: the thread is at work from before it reads until it has kept
-            # what it has read.
+            # In this order: the thread is at work from before it reads.
             if not (pipe.is_ready() or self._is_at_work):
                 break
             time.sleep(_STEP)
-
-    def _is_running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
 
     # -- in the thread -----------------------------------------------------
 
@@ -123,45 +102,22 @@ class Log(LogEnd):
             while watched:
                 wake.clear()
                 if self._told.is_closed:
-                    for _ in range(0 if self.is_over else _ROUNDS):
-                        if self._read(fd):
-                            break
+                    self._read_rest(read, fd)
                     return
                 ready = [one for one in watched if one.is_ready()]
                 for one in ready:
                     if one is exited:
                         self._note_exit()
-                    elif not self._read(fd):
+                    elif not self._read(read, fd):
                         continue
                     watched.remove(one)
                     one.listeners.clear()
                 if not ready:
                     for one in watched:
                         one.arm()
-                    wake.wait()
-
-    def _note_exit(self) -> None:
-        self._tell()
-        if (on_exit := self.on_exit) is not None:
-            with suppress(RuntimeError):  # its loop is closed
-                on_exit()
+                    if not wake.wait(self.patience):
+                        self._settle()
 
     def _tell(self) -> None:
         self._is_new = True
         self._task.wake()
-
-    def _read(self, fd: int) -> bool:
-        """Read once; true at the end."""
-        self._is_at_work = True
-        try:
-            data = read(fd, _CHUNK)
-        except BlockingIOError:
-            return False
-        else:
-            if data:
-                self.keep(data)
-        finally:
-            self._is_at_work = False
-        if self.has_news(data):
-            self._tell()
-        return self.is_over
