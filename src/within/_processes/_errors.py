@@ -106,7 +106,7 @@ class OutputLimitExceeded(subprocess.CalledProcessError):
 
 
 class ServerFailed(subprocess.CalledProcessError):
-    """A :func:`within.server` exited by itself, or closed its output before it was ready.
+    """The server of :func:`within.server` exited by itself, or will never be ready.
 
     ``returncode`` is its exit status, and ``output`` (also ``stdout``) is the end of its
     output, as text. The message shows the last lines of that.
