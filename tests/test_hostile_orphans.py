@@ -189,7 +189,7 @@ async def main():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            await within.run("cat", timeout=0.1, user=65534, stdin=reading,
+            await within.run("cat", timeout=0.3, user=65534, stdin=reading,
                 stop=within.Stop(grace=0.1))
         except within.ProcessTimeout as error:
             print(error.returncode, time.monotonic() - began < 5)
