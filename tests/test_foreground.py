@@ -120,6 +120,29 @@ def test_p3_a_key_for_a_command_that_asks_is_for_us_too(backend: str) -> None:
         assert not alive(pid)
 
 
+CHECKED = program("""
+try:
+    await run("sh", "-c", "echo pid=$$ >/dev/tty; exec cat </dev/tty >/dev/tty")
+except BaseException as error:
+    print("raised", type(error).__name__)
+    raise
+""")
+
+
+@everywhere
+def test_p3_a_key_for_a_command_that_asks_is_no_failure_of_it(backend: str) -> None:
+    """As with subprocess.run(), the key interrupts us: it is not the command's error."""
+    with session(*CHECKED(backend)) as shell:
+        shell.sees("pid=")
+        shell.types(b"one\n")
+        for _ in ("the echo of the terminal", "cat"):
+            shell.sees("one")
+        shell.types(CTRL_C)
+        assert shell.sees("raised") in ("CancelledError", "KeyboardInterrupt")
+        shell.sees("interrupted")
+        assert shell.told() == "exited 0"
+
+
 @everywhere
 def test_p3_a_command_that_does_not_ask_leaves_the_keys_to_us(backend: str) -> None:
     waits = program('await run("sh", "-c", "echo pid=$$ >/dev/tty; sleep 600")')
