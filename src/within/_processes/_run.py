@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
 from contextlib import suppress
 from functools import partial
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -230,10 +231,12 @@ async def _let_key_come(child: Child | None) -> None:
     We have had the signal by now, if the key was pressed on our terminal. But a loop may
     turn it into an exception only where the task suspends.
     """
+    if sys.platform == "win32" or child is None:  # no terminal to lend
+        return
     from anyio.lowlevel import checkpoint
 
     number = signals.SIGINT
-    if child is not None and child.returncode == -number and number not in child.sent:
+    if child.returncode == -number and number not in child.sent:
         await checkpoint()
 
 
