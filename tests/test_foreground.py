@@ -43,6 +43,10 @@ def program(body: str) -> Callable[[str], list[str]]:
 
 
 everywhere = pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+# Where the loop has no part in it, one loop of each kind is enough for the ordinary run.
+each_kind = pytest.mark.parametrize(
+    "backend", ["asyncio", pytest.param("uvloop", marks=pytest.mark.exhaustive), "trio"]
+)
 
 RUN = program("""
 done = await run("sh", "-c", ASK, "Password", text=True, check=False)
@@ -68,7 +72,7 @@ print("and", (await run("sh", "-c", ASK, "third", text=True)).stdout)
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_several_get_it_one_after_another(backend: str) -> None:
     with session(*TWICE(backend)) as shell:
         shell.types(b"one\ntwo\nthree\n")
@@ -101,7 +105,7 @@ await run("sleep", "600")
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_a_key_for_a_command_that_asks_is_for_us_too(backend: str) -> None:
     with session(*CAT(backend)) as shell:
         pid = int(shell.sees("pid="))
@@ -116,30 +120,7 @@ def test_p3_a_key_for_a_command_that_asks_is_for_us_too(backend: str) -> None:
         assert not alive(pid)
 
 
-CHECKED = program("""
-try:
-    await run("sh", "-c", "echo pid=$$ >/dev/tty; exec cat </dev/tty >/dev/tty")
-except BaseException as error:
-    print("raised", type(error).__name__)
-    raise
-""")
-
-
-@everywhere
-def test_p3_a_key_for_a_command_that_asks_is_no_failure_of_it(backend: str) -> None:
-    """As with subprocess.run(), the key interrupts us: it is not the command's error."""
-    with session(*CHECKED(backend)) as shell:
-        shell.sees("pid=")
-        shell.types(b"one\n")
-        for _ in ("the echo of the terminal", "cat"):
-            shell.sees("one")
-        shell.types(CTRL_C)
-        assert shell.sees("raised") in ("CancelledError", "KeyboardInterrupt")
-        shell.sees("interrupted")
-        assert shell.told() == "exited 0"
-
-
-@everywhere
+@each_kind
 def test_p3_a_command_that_does_not_ask_leaves_the_keys_to_us(backend: str) -> None:
     waits = program('await run("sh", "-c", "echo pid=$$ >/dev/tty; sleep 600")')
     with session(*waits(backend)) as shell:
@@ -158,7 +139,7 @@ async with process("sh", "-c", script) as child:
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_ctrl_z_stops_the_children_with_us(backend: str) -> None:
     """The child says so when it is continued."""
     with session(*STEPS(backend)) as shell:
@@ -180,7 +161,7 @@ await run("sleep", "600")
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_ctrl_z_while_it_asks(backend: str) -> None:
     with session(*LOOP(backend)) as shell:
         for line in ("one", "two", "three"):
@@ -203,7 +184,7 @@ await run("sleep", "600")
 """)
 
 
-@everywhere
+@each_kind
 def test_p3_in_the_background_it_asks_once_we_are_in_the_foreground(
     backend: str,
 ) -> None:
@@ -233,7 +214,7 @@ async with process("sh", "-c", script, stop=Stop(signal=signal.SIGINT)) as child
 )
 
 
-@everywhere
+@each_kind
 def test_p3_what_we_stop_ourselves_is_no_key(backend: str) -> None:
     """And the modes of the terminal are those from before."""
     with session(*LIMIT(backend)) as shell:

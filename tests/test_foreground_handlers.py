@@ -1,5 +1,5 @@
 """The handlers by which a child is lent our terminal, when they interrupt each other
-or come before its pid is known (P3)."""
+or come before its pid is known, and when they pass a key on (P3)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from weakref import ref
 
 import pytest
 from children import FINDS_MEMBERS, FOREVER
-from jobs import session
-from test_foreground import program
+from jobs import CTRL_C, session
+from test_foreground import everywhere, program
 
 from within._processes._posix._foreground import Foreground
 
@@ -100,4 +100,27 @@ def test_p3_a_child_may_ask_before_its_thread_knows_its_pid() -> None:
     with session(*LATE("trio")) as shell:
         shell.types(b"secret\n")
         assert shell.sees("got") == "secret"
+        assert shell.told() == "exited 0"
+
+
+CHECKED = program("""
+try:
+    await run("sh", "-c", "echo pid=$$ >/dev/tty; exec cat </dev/tty >/dev/tty")
+except BaseException as error:
+    print("raised", type(error).__name__)
+    raise
+""")
+
+
+@everywhere
+def test_p3_a_key_for_a_command_that_asks_is_no_failure_of_it(backend: str) -> None:
+    """As with subprocess.run(), the key interrupts us: it is not the command's error."""
+    with session(*CHECKED(backend)) as shell:
+        shell.sees("pid=")
+        shell.types(b"one\n")
+        for _ in ("the echo of the terminal", "cat"):
+            shell.sees("one")
+        shell.types(CTRL_C)
+        assert shell.sees("raised") in ("CancelledError", "KeyboardInterrupt")
+        shell.sees("interrupted")
         assert shell.told() == "exited 0"
