@@ -64,6 +64,7 @@ NOT_HERE = {
     "test_send_signal.py": SIGNALS,
     "test_server.py": POSIX,
     "test_server_fixtures.py": POSIX,
+    "test_server_ends.py": POSIX,
     "test_states.py": POSIX,
     "test_stopping.py": POSIX,
     "test_stopping_plan.py": POSIX,
