@@ -44,6 +44,7 @@ NOT_HERE = {
     "test_interrupted_runs.py": SIGNALS,
     "test_interrupted_starts.py": SIGNALS,
     "test_listening.py": POSIX,
+    "test_many_threads.py": POSIX,
     "test_migration.py": PACKAGES,
     "test_mutation_survivors.py": SOURCE,
     "test_mutations.py": SOURCE,
