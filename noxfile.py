@@ -174,6 +174,13 @@ def cancellations(session: nox.Session) -> None:
 
 
 @nox.session
+def threads(session: nox.Session) -> None:
+    """Run loops in many threads at once, with limits and children: ./dev threads 8."""
+    install(session, "trio")
+    session.run("python", "tests/many_threads.py", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Do 10,000 mixed runs on each loop; report open descriptors and memory."""
     install(session, "trio", "uvloop")
