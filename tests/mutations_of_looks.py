@@ -54,12 +54,6 @@ LOOKS = [
         "return False",
     ),
     Mutation(
-        "T4: wait for gather() although all it will raise is our cancellation",
-        WAITING,
-        "return 0 if all(map(self._brings_nothing, failed)) else 1",
-        "return 1",
-    ),
-    Mutation(
         "T4: lose a result behind shield()",
         WAITING,
         "if type(waiter) is not asyncio.Future or _shielded(waiter) is not None:",

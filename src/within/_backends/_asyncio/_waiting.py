@@ -135,9 +135,8 @@ class _Look:
         return 0
 
     def _until_gathered(self, futures: Collection[Future]) -> int:
-        failed = list(filter(_has_failed, futures))
-        if failed:
-            return 0 if all(map(self._brings_nothing, failed)) else 1
+        if any(map(_has_failed, futures)):
+            return 1
         return self._until_all(futures)
 
     def _until_all(self, futures: Iterable[Any]) -> int:
