@@ -90,6 +90,12 @@ LOOKS = [
         "if False:",
     ),
     Mutation(
+        "T4: let wait() bring nothing if a deadline has cancelled its task",
+        WAITING,
+        "[1 if future.done() else self._until(future) for",
+        "[self._until(future) for",
+    ),
+    Mutation(
         "T4: let wait() need all results where an exception is enough",
         WAITING,
         "if return_when == asyncio.FIRST_EXCEPTION and any(map(_has_failed, futures)):",

@@ -232,6 +232,27 @@ def test_t4_gather_raises_our_cancellation_of_a_shared_task_to_a_late_waiter(
     virtually(main)
 
 
+@pytest.mark.parametrize("when", ["ALL_COMPLETED", "FIRST_COMPLETED"])
+def test_t4_wait_completes_although_a_deadline_has_cancelled_its_task(
+    when: str,
+) -> None:
+    """wait() does not raise what its tasks end with, so it has a result in any case."""
+
+    async def main() -> None:
+        done: set[Any] = set()
+        task = asyncio.create_task(asyncio.sleep(NEVER))
+        with within.move_on_after(LIMIT):
+            await task
+        with within.move_on_after(0) as limit:
+            done, _ = await asyncio.wait([task], return_when=when)
+            await asyncio.sleep(NEVER)
+        assert done == {task}
+        assert task.cancelled()
+        assert limit.cancelled_caught
+
+    virtually(main)
+
+
 def test_t4_one_waits_for_a_task_and_another_for_its_future() -> None:
     async def main() -> None:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
