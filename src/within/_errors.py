@@ -145,9 +145,9 @@ def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] 
 
 
 def _is_of_block_around(cancellation: BaseException, block: Block) -> bool:
-    """Whether it was sent for an open block around ``block``, a limit on its clean-up."""
+    """Whether it was sent for a block around ``block``, a limit on its clean-up."""
     found = reason_in(cancellation)
-    if found is None or found.block.task is None:
+    if found is None:
         return False
     around = block.parent
     while around is not None and around is not found.block:

@@ -60,7 +60,10 @@ class Native(Simulation):
         end = None if statement.way == "wait" else first_failed(waiting)
         is_lost = statement.way == "gather" and waiting.requested
         if isinstance(end, Cancelled) or (end is None and is_lost):
-            raise waiting.cancelled or self.cancelled(task)
+            is_known = statement.way != "shield" and getattr(
+                end, "is_known_to_all", False
+            )
+            raise waiting.cancelled or self.cancelled(task, ours=is_known)
         if end is not None:
             raise end
         self.log(task, statement.line)
