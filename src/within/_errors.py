@@ -127,7 +127,8 @@ def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] 
     """What ``error``, which ends ``block``, or an exception behind it has cut short
     (T25).
     """
-    if error is None or not (error.__context__ or members(error)):
+    is_group = isinstance(error, BaseExceptionGroup)
+    if error is None or (error.__context__ is None and not is_group):
         return getattr(error, "_within_interrupted", None)  # the ordinary case
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]

@@ -35,6 +35,14 @@ def is_task(future: Any) -> bool:
     return isinstance(future, asyncio.Task)
 
 
+def current_task() -> Task | None:
+    """The current task; ``None`` outside a task, and where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
 def is_running(task: Task) -> bool:
     """Whether ``task`` is on the stack, maybe below an eager task that it started."""
     if asyncio.current_task() is task:
