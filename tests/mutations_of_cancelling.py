@@ -86,10 +86,16 @@ PURSUITS = [
         ":\n            return False\n        if (",
     ),
     Mutation(
-        "T14: cancel at once although the block has been told",
+        "T7: cancel at once although the block has been told",
         PURSUIT,
         "or (block := owed[0]).was_told or",
         "or (block := owed[0]) is None or",
+    ),
+    Mutation(
+        "T7: cancel at once for one of two blocks",
+        PURSUIT,
+        "if len(owed) != 1 or",
+        "if not owed or",
     ),
     Mutation(
         "T7: cancel at once although a block is open inside",

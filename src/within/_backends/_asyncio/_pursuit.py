@@ -96,7 +96,7 @@ class Pursuits(Strikes):
         if waiter.done() or GROUPS_SWALLOW:
             return False
         owed = self.expired_blocks_reaching(task, even_if_held=True)
-        if not owed or (block := owed[0]).was_told or block.is_level_triggered:
+        if len(owed) != 1 or (block := owed[0]).was_told or block.is_level_triggered:
             return False
         if (
             block is self.open_blocks.innermost(task)
