@@ -33,7 +33,7 @@ class listening:  # noqa: N801  # it is used like a function
     pauses, and closes the connection at once. It has no limit of its own.
 
     Args:
-        port: The number of the port; or the path of a Unix socket, as a ``Path``.
+        port: The number of the port, or the path of a Unix socket, as a ``Path``.
         host: A name or an address, IPv4 or IPv6. If a name has several addresses, it is
             enough that one of them accepts connections.
 
@@ -42,7 +42,7 @@ class listening:  # noqa: N801  # it is used like a function
             path is too long for a socket.
         TypeError: If the port is neither a number nor a path, if the host is not a
             ``str``, or if a host is given together with a path.
-        NotImplementedError: For a path, on Windows.
+        NotImplementedError: If this is a path, and the system is Windows.
         OSError: If the name of the host is not known.
 
     >>> import asyncio, within
