@@ -67,7 +67,7 @@ async def test_p20_a_start_that_fails_leaves_the_stream_as_it_was(start: Any) ->
             await start("no-such-program", stdin=first.stdout)
         assert not os.get_blocking(first.stdout.fileno())  # type: ignore[union-attr]
         await first.stdin.send(b"\n")  # type: ignore[union-attr]
-        assert await line(first) == "hello"
+        assert [pair async for pair in first.output()] == [("stdout", "hello\n")]
 
 
 async def test_p20_not_while_another_task_reads() -> None:
