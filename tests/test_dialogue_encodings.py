@@ -91,6 +91,23 @@ async def test_p22_the_end_of_stderr_is_decoded_from_where_it_stands() -> None:
     assert caught.value.stderr == "b2\n"
 
 
+@pytest.mark.parametrize("errors", ["xmlcharrefreplace", "namereplace"])
+async def test_p9_p22_an_error_handler_that_can_only_encode(errors: str) -> None:
+    """What is read is checked strictly then, and the error has the output (P9)."""
+    written = "ä".encode("ascii", errors)
+    options: Any = {"encoding": "ascii", "errors": errors}
+    async with process("cat", **options) as child:
+        await child.write("ä")
+        assert await child.read(len(written)) == written.decode()
+        await child.write(b"\xff")
+        with pytest.raises(UnicodeDecodeError):
+            await child.read()
+        assert await child.stdout.receive() == b"\xff"
+    with pytest.raises(UnicodeDecodeError) as caught:
+        await within.run("printf", r"\377", **options)
+    assert caught.value.completed.stdout == b"\xff"  # type: ignore[attr-defined]
+
+
 def _refuse(error: UnicodeError) -> tuple[str, int]:
     raise RuntimeError("this handler raises")
 

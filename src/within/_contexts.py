@@ -118,6 +118,8 @@ class Opening(Generic[T_co]):
             raise TypeError(says)
 
         def __getattr__(self, name):
+            if name.startswith("_"):  # it may be asked before __init__(): by copy()
+                raise AttributeError(name)
             says = f"{self!r} has no attribute {name!r}: {_WAY_OUT}"
             raise AttributeError(says, name=name, obj=self)
 

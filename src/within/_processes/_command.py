@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ._options import Word
@@ -45,9 +45,6 @@ _POSIX = {
 }
 # What stands for text in the arguments of a program.
 _WORDS = str, bytes, os.PathLike
-
-# Error handlers that raise a TypeError where they are asked to decode something.
-_FOR_ENCODING = frozenset({"xmlcharrefreplace", "namereplace"})
 
 _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
@@ -159,11 +156,6 @@ def check_text(encoding: str, errors: str) -> None:
             raise TypeError(f"{name} is {given!r}: give its name, as text")
     "".encode(encoding)  # other than codecs.lookup(), it refuses "hex" and the like
     codecs.lookup_error(errors)
-    if errors in _FOR_ENCODING:
-        raise ValueError(
-            f"errors is {errors!r}, which can only encode text: for output that is not "
-            'text give "strict", "replace", "backslashreplace" or "surrogateescape"'
-        )
 
 
 def _check_env(env: Any) -> None:
@@ -174,7 +166,8 @@ def _check_env(env: Any) -> None:
             f"env is of type {type(env).__name__}: give a mapping of names to values, "
             "or None for ours"
         )
-    for name, value in cast("Mapping[object, object]", env).items():
+    given: Any = env
+    for name, value in given.items():
         if not (isinstance(name, _WORDS) and isinstance(value, _WORDS)):
             # The value may be a secret.
             raise TypeError(

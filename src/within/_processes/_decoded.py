@@ -10,7 +10,7 @@ import codecs
 import re
 from typing import Any
 
-from ._decoding import Position
+from ._decoding import Position, Text
 
 # Characters that end a line for str.splitlines(), but not for a text file.
 _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -34,6 +34,7 @@ class Decoded:
 
     def __init__(self, encoding: str, errors: str) -> None:
         self._encoding = encoding
+        errors = Text(encoding, errors).for_decoding
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
         self.lines: list[str] = []
         self.size: int = 0

@@ -13,6 +13,11 @@ _LONGEST = 4
 _TOLERANT = frozenset({"replace", "ignore", "backslashreplace", "surrogateescape"})
 
 
+# Error handlers that would raise a TypeError where they are asked to decode something.
+# What is written is encoded with them, and what is read must be valid.
+_FOR_ENCODING = frozenset({"xmlcharrefreplace", "namereplace"})
+
+
 class Position(NamedTuple):
     """Where some text begins that follows other text of the same stream.
 
@@ -36,6 +41,11 @@ class Text(NamedTuple):
         """The same, but without errors for bytes that are not text."""
         errors = self.errors if self.errors in _TOLERANT else "replace"
         return Text(self.encoding, errors)
+
+    @property
+    def for_decoding(self) -> str:
+        """The error handler for bytes that are not text."""
+        return "strict" if self.errors in _FOR_ENCODING else self.errors
 
     def decode(
         self,
@@ -62,8 +72,8 @@ class Text(NamedTuple):
         if missing_before:
             data = data[self._first_character(data, missing_before) :]
         if after is None and not is_cut_off:
-            return _translated(data.decode(self.encoding, self.errors))
-        decoder = getincrementaldecoder(self.encoding)(self.errors)
+            return _translated(data.decode(self.encoding, self.for_decoding))
+        decoder = getincrementaldecoder(self.encoding)(self.for_decoding)
         if after is not None:
             decoder.setstate(after.state)
         text = decoder.decode(data, final=not is_cut_off)
