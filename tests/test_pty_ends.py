@@ -266,3 +266,11 @@ async def test_p22_what_is_typed_after_the_exit_is_not_lost_silently() -> None:
         await child.wait()
         with pytest.raises(anyio.BrokenResourceError, match="has no reader"):
             await child.write("hello\n")
+
+
+async def test_p21_p23_a_server_on_a_terminal_can_be_talked_to() -> None:
+    async with server("sh", "-c", "read a; echo got $a", pty=True, stdout=-1) as child:
+        await child.write("hello\n")
+        assert await child.read() == "hello\ngot hello\n"
+        assert child.stderr is None
+        assert child.log == ""
