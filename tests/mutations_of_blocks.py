@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutation_type import BACKEND, PURSUIT, TIMEOUT, TRIO, Mutation
+from mutation_type import BACKEND, PURSUIT, RUNNING, TIMEOUT, TRIO, Mutation
 
 EDGES = [
     Mutation(
@@ -218,7 +218,7 @@ EDGES = [
     ),
     Mutation(
         "T20: one backend for all loops",
-        BACKEND,
+        RUNNING,
         "backend = AsyncioBackend(loop)\n",
         "backend = AsyncioBackend(loop)\n"
         "    asyncio.AbstractEventLoop._within_backend = backend\n",

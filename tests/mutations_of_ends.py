@@ -109,12 +109,6 @@ ENDS = [
         "return False",
     ),
     Mutation(
-        "T25: give nothing to the block that a cancellation was handed on to",
-        ERRORS,
-        "if found is None or found.block.task is None:",
-        "if found is None:",
-    ),
-    Mutation(
         "T26: forget the limit after a restart",
         DEADLINE,
         "current_time() + delay, delay)",

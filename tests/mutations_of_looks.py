@@ -54,12 +54,6 @@ LOOKS = [
         "return False",
     ),
     Mutation(
-        "T4: wait for gather() although all it will raise is our cancellation",
-        WAITING,
-        "return 0 if all(map(self._brings_nothing, failed)) else 1",
-        "return 1",
-    ),
-    Mutation(
         "T4: lose a result behind shield()",
         WAITING,
         "if type(waiter) is not asyncio.Future or _shielded(waiter) is not None:",
@@ -94,6 +88,12 @@ LOOKS = [
         WAITING,
         "if return_when == asyncio.FIRST_COMPLETED:",
         "if False:",
+    ),
+    Mutation(
+        "T4: let wait() bring nothing if a deadline has cancelled its task",
+        WAITING,
+        "[1 if future.done() else self._until(future) for",
+        "[self._until(future) for",
     ),
     Mutation(
         "T4: let wait() need all results where an exception is enough",

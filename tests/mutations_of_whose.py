@@ -31,6 +31,43 @@ WHOSE = [
         "if not block.was_told:",
     ),
     Mutation(
+        "T6: end a block by its deadline alone although other code has cancelled it",
+        BACKEND,
+        "            and task.cancelling() == block.cancelling_before + 1\n",
+        "",
+    ),
+    Mutation(
+        "T6: end a block by its deadline alone with the cancellation of another block",
+        BACKEND,
+        "            and says.block is block\n",
+        "",
+    ),
+    Mutation(
+        "T7: end a block by its deadline alone although another is open around it",
+        BACKEND,
+        "            and (around is None or around.task is not task)\n",
+        "",
+    ),
+    Mutation(
+        "T6: end a block by its deadline alone in a scope of anyio",
+        BACKEND,
+        "            and block.cancel_scope is None\n"
+        "            and (self._state_of is None or self._state_of(ref(task)) is None)\n",
+        "",
+    ),
+    Mutation(
+        "T14: end a shield by its deadline alone",
+        BACKEND,
+        "            and not block.is_shield\n",
+        "",
+    ),
+    Mutation(
+        "T8: do not call Task.uncancel() for a block that its deadline ends",
+        BACKEND,
+        "            task.uncancel()\n            return None\n",
+        "            return None\n",
+    ),
+    Mutation(
         "T6: ignore a request that came after ours",
         BACKEND,
         "foreign = task.cancelling() > before",

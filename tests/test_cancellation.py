@@ -29,6 +29,7 @@ from cancellation_scenarios import (
 )
 
 
+@pytest.mark.timeout(600)  # a hundred runs, and each may look at every process
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_p14_cancelled_at_any_suspension_by_any_means_nothing_leaks(

@@ -36,6 +36,7 @@ ON_EACH_LOOP = [started, run_with_input, stubborn]
 ON_ONE_LOOP = [waited, lines, run_out_of_time, parent, terminal, terminal_of_a_shell]
 
 
+@pytest.mark.timeout(600)  # thirty runs that are traced
 @pytest.mark.parametrize(
     ("scenario", "loop"),
     [

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FINDS_MEMBERS, FOREVER, QUICK, alive, line
+from children import FINDS_MEMBERS, FOREVER, QUICK, alive, line, longer_and_longer
 
 import within
 from within import Stop, process, run
@@ -189,7 +189,7 @@ async def main():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            await within.run("cat", timeout=0.1, user=65534, stdin=reading,
+            await within.run("cat", timeout=0.3, user=65534, stdin=reading,
                 stop=within.Stop(grace=0.1))
         except within.ProcessTimeout as error:
             print(error.returncode, time.monotonic() - began < 5)
@@ -287,8 +287,11 @@ async def test_p16_a_child_starts_with_no_signal_blocked(nothing_is_left: None) 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
     try:
         assert int((await run(*status)).stdout.split()[1], 16) == 0
-        with pytest.raises(within.ProcessTimeout) as raised:
-            await run("sleep", FOREVER, timeout=0.05, stop=Stop(grace=60))
+        for limit in longer_and_longer():
+            with pytest.raises(within.ProcessTimeout) as raised:
+                await run("sleep", FOREVER, timeout=limit, stop=Stop(grace=60))
+            if raised.value.returncode is not None:  # it had begun
+                break
         assert raised.value.returncode == -signal.SIGTERM
         calls: list[Any] = []
         await run("true", preexec_fn=lambda: calls.append(1))

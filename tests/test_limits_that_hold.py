@@ -116,6 +116,30 @@ def test_t6_a_limit_that_passes_in_the_clean_up_of_a_cancellation_lets_it_pass()
     virtually(main)
 
 
+def test_t6_a_limit_that_passes_while_an_error_after_a_cancellation_is_handled() -> (
+    None
+):
+    async def worker() -> None:
+        async with within.timeout(LIMIT):
+            try:
+                try:
+                    await asyncio.sleep(NEVER)
+                except asyncio.CancelledError as error:
+                    raise ValueError from error
+            except ValueError:
+                await asyncio.sleep(NEVER)
+
+    async def main() -> None:
+        task = asyncio.create_task(worker())
+        await asyncio.sleep(LIMIT / 2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert within.current_time() == LIMIT
+
+    virtually(main)
+
+
 @pytest.mark.parametrize("length", [2, 3])
 def test_t22_tasks_that_wait_for_one_another_in_a_circle_end(length: int) -> None:
     async def main() -> None:

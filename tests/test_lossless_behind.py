@@ -191,28 +191,64 @@ def test_t4_each_caller_of_a_shared_task_gets_its_own_error(
     virtually(main)
 
 
-@pytest.mark.parametrize("passes", range(5))
+@pytest.mark.parametrize("passes", range(3))
+@pytest.mark.parametrize("tasks", range(3))
+@pytest.mark.parametrize("first", [waits_directly, waits_in_gather])
 def test_t4_gather_raises_our_cancellation_of_a_shared_task_to_a_late_waiter(
-    passes: int,
+    first: Any, tasks: int, passes: int
 ) -> None:
-    """gather() raises the cancellation of its child, and is not cancelled itself."""
+    """gather() raises the cancellation of its child, and is not cancelled itself. Its
+    waiter gets a cancellation without our message, which the first waiter has got.
+    """
 
-    async def caller(shared: asyncio.Task[None], passes: int) -> bool:
-        for _ in range(passes):
-            await asyncio.sleep(0)
-        gathered = asyncio.gather(shared, asyncio.sleep(0))
-        if gathered.done():  # there is no suspension that a deadline could end (T3)
-            gathered.exception()
-            return True
-        with within.move_on_after(0) as limit:
-            await gathered
-        return limit.cancelled_caught
+    async def in_tasks(shared: asyncio.Task[Any], tasks: int) -> None:
+        if tasks:
+            await asyncio.create_task(in_tasks(shared, tasks - 1))
+        else:
+            await waits_in_gather(shared)
+
+    async def caller(
+        limit: within.Timeout, waits: Callable[[], Awaitable[Any]]
+    ) -> None:
+        with limit:
+            await waits()
 
     async def main() -> None:
         shared = asyncio.create_task(asyncio.sleep(NEVER))
-        callers = [asyncio.create_task(caller(shared, late)) for late in (0, passes)]
-        for task in callers:
-            assert await task
+        early, late = within.Timeout(quiet=True), within.Timeout(quiet=True)
+        callers = [
+            asyncio.create_task(caller(early, lambda: first(shared))),
+            asyncio.create_task(caller(late, lambda: in_tasks(shared, tasks))),
+        ]
+        await asyncio.sleep(LIMIT)
+        early.cancel()
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        late.cancel()
+        await asyncio.gather(*callers)
+        assert early.cancelled_caught
+        assert late.cancelled_caught
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("when", ["ALL_COMPLETED", "FIRST_COMPLETED"])
+def test_t4_wait_completes_although_a_deadline_has_cancelled_its_task(
+    when: str,
+) -> None:
+    """wait() does not raise what its tasks end with, so it has a result in any case."""
+
+    async def main() -> None:
+        done: set[Any] = set()
+        task = asyncio.create_task(asyncio.sleep(NEVER))
+        with within.move_on_after(LIMIT):
+            await task
+        with within.move_on_after(0) as limit:
+            done, _ = await asyncio.wait([task], return_when=when)
+            await asyncio.sleep(NEVER)
+        assert done == {task}
+        assert task.cancelled()
+        assert limit.cancelled_caught
 
     virtually(main)
 

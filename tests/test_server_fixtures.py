@@ -114,6 +114,7 @@ def test_p23_a_server_that_is_started_on_a_virtual_loop(
 
 
 def test_p23_a_server_in_a_fixture_of_pytest_asyncio(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("pytest_asyncio")
     source = (
         SETUP
         + """\

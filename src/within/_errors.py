@@ -127,7 +127,8 @@ def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] 
     """What ``error``, which ends ``block``, or an exception behind it has cut short
     (T25).
     """
-    if error is None or not (error.__context__ or members(error)):
+    is_group = isinstance(error, BaseExceptionGroup)
+    if error is None or (error.__context__ is None and not is_group):
         return getattr(error, "_within_interrupted", None)  # the ordinary case
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
@@ -145,9 +146,9 @@ def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] 
 
 
 def _is_of_block_around(cancellation: BaseException, block: Block) -> bool:
-    """Whether it was sent for an open block around ``block``, a limit on its clean-up."""
+    """Whether it was sent for a block around ``block``, a limit on its clean-up."""
     found = reason_in(cancellation)
-    if found is None or found.block.task is None:
+    if found is None:
         return False
     around = block.parent
     while around is not None and around is not found.block:

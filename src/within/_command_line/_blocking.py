@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import select
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from .._core import Block
+
+assert sys.platform != "win32"
 
 T = TypeVar("T")
 

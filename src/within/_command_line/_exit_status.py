@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
 from contextlib import suppress
+
+from .._processes._platform import KILL
 
 TIMED_OUT = 124
 FAILED = 125  # within itself failed
@@ -16,7 +19,7 @@ SIGNALLED = 128  # plus the number of the signal
 def after_timeout(returncode: int, *, preserve: bool) -> int:
     """The exit status of ``within`` after a timeout, given the command's returncode."""
     # As in coreutils, a command that had to be killed is reported as killed.
-    if not preserve and returncode != -signals.SIGKILL:
+    if not preserve and returncode != -KILL:
         return TIMED_OUT
     return returncode if returncode >= 0 else SIGNALLED - returncode
 
@@ -31,6 +34,9 @@ def die_of(number: int, target: int) -> int:
     Returns:
         The exit status that a shell would show, if the signal does not end us.
     """
+    if sys.platform == "win32":
+        return SIGNALLED + number
+
     import resource
 
     # A core dump of ours would be useless. A limit of 1 byte prevents it on Linux,

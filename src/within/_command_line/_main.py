@@ -18,8 +18,6 @@ from .._processes._command import check_system
 from ._exit_status import FAILED, die_of
 from ._messages import say
 from ._options import HELP, Failure, Options
-from ._start import process_group
-from ._supervision import supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -81,31 +79,23 @@ def _print(answer: str) -> int:
 
 def _run(options: Options) -> int:
     """Run the command; a negative result means that this signal is to end us."""
-    if sys.platform == "win32":
-        return _run_on_windows(options)
     try:
-        check_system()
-    except NotImplementedError as error:
-        raise Failure(FAILED, str(error)) from None
-    _occupy_standard_descriptors()
-    # We may have inherited SIGCHLD as ignored, and then exit statuses are lost.
-    signals.signal(signals.SIGCHLD, signals.SIG_DFL)
-    run = _runner(options.backend)
-    try:
-        # The group is made before the loop: forking inside a running loop is unsafe.
-        with nullcontext(0) if options.foreground else process_group() as group:
-            return run(partial(supervise, options, group))
-    except (OSError, NotImplementedError) as error:
-        raise Failure(FAILED, str(error)) from None
+        if sys.platform == "win32":
+            from ._windows import supervise as supervise_on_windows
 
+            return _runner(options.backend)(partial(supervise_on_windows, options))
+        else:
+            from ._start import process_group
+            from ._supervision import supervise
 
-def _run_on_windows(options: Options) -> int:
-    from ._windows import supervise as supervise_on_windows
-
-    # The loop of our own waits for descriptors, which there are none of here.
-    run = _runner("asyncio" if options.backend == "none" else options.backend)
-    try:
-        return run(partial(supervise_on_windows, options))
+            check_system()
+            _occupy_standard_descriptors()
+            # We may have inherited SIGCHLD as ignored; then exit statuses are lost.
+            signals.signal(signals.SIGCHLD, signals.SIG_DFL)
+            run = _runner(options.backend)
+            # The group is made before the loop: forking in a running loop is unsafe.
+            with nullcontext(0) if options.foreground else process_group() as group:
+                return run(partial(supervise, options, group))
     except (OSError, NotImplementedError) as error:
         raise Failure(FAILED, str(error)) from None
 
@@ -113,9 +103,12 @@ def _run_on_windows(options: Options) -> int:
 def _runner(backend: str) -> Callable[[Callable[[], Coroutine[Any, Any, int]]], int]:
     """What runs a coroutine function on the loop that was chosen."""
     if backend == "none":
-        from ._blocking import run
+        if sys.platform == "win32":  # that loop waits for descriptors of POSIX
+            backend = "asyncio"
+        else:
+            from ._blocking import run
 
-        return lambda main: run(main())
+            return lambda main: run(main())
     try:
         loop: Any = __import__(backend)
     except ImportError:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from .._processes._posix._tty import unstopped
+if sys.platform == "win32":
+    unstopped = nullcontext
+else:
+    from .._processes._posix._tty import unstopped
 
 if TYPE_CHECKING:
     from .._results import Usage

@@ -261,10 +261,8 @@ def signal_number(text: str) -> int:
         base: int = getattr(signals, f"SIGRT{match[1]}", -1)
         away = int(match[3] or 0)
         number = base - away if match[2] == "-" else base + away
-        if (
-            not hasattr(signals, "SIGRTMIN")
-            or not signals.SIGRTMIN <= number <= signals.SIGRTMAX
-        ):
+        least, most = getattr(signals, "SIGRTMIN", 1), getattr(signals, "SIGRTMAX", 0)
+        if not least <= number <= most:
             number = -1
     if number not in valid_signals():
         raise UsageError(

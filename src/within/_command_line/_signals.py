@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from .._processes._descriptors import Descriptors
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self
+
+assert sys.platform != "win32"
 
 
 class Signals:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .._processes._posix._child import Child
+
+assert sys.platform != "win32"
 
 
 class Terminal:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from ._options import Word
@@ -174,8 +174,7 @@ def _check_env(env: Any) -> None:
             f"env is of type {type(env).__name__}: give a mapping of names to values, "
             "or None for ours"
         )
-    given: Mapping[Any, Any] = env
-    for name, value in given.items():
+    for name, value in cast("Mapping[object, object]", env).items():
         if not (isinstance(name, _WORDS) and isinstance(value, _WORDS)):
             # The value may be a secret.
             raise TypeError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
+import sys
 from itertools import chain, starmap
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +37,7 @@ def undisturbed(act: Callable[[], object]) -> None:
     kernel may give a signal to another one, and the handler still runs in the main
     thread; so ``act`` must tolerate being interrupted and called again.
     """
-    if not hasattr(signals, "pthread_sigmask"):  # Windows
+    if sys.platform == "win32":
         act()
         return
     faults = {getattr(signals, name, None) for name in _FAULTS}

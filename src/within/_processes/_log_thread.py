@@ -46,6 +46,19 @@ class LogThread(LogEnd):
         )
         self._thread.start()
 
+    def catch_up(self) -> None:
+        """Let the thread read what is in the pipe by now, but not what comes later.
+
+        A lock would do the same, but whatever interrupts us must not leave it locked.
+        """
+        if self._is_running() and not self.is_over:
+            with suppress(OSError):  # another thread is closing it: there is no more
+                self._catch_up()
+
+    @abstractmethod
+    def _catch_up(self) -> None:
+        """Wait until the thread has read it, or for a moment."""
+
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 

@@ -119,10 +119,12 @@ def server(
         command: The program and its arguments, one by one; there is no shell.
         ready: When the server is ready. A text or a compiled pattern is searched for in
             each line that is logged, even before the line has ended; the match of a
-            pattern is in ``s.match``. :class:`listening` waits for a port, and first
-            makes sure that nothing else is listening there. Any other callable is called
-            once and awaited; it has to return when the server is ready. ``None`` does
-            not wait.
+            pattern is in ``s.match``. A match that ends where the line ends so far might
+            grow, so it only counts once the line goes on or ends, or if nothing more
+            arrives for half a second. :class:`listening` waits for a port or a Unix
+            socket, and first makes sure that nothing else is listening there. Any other
+            callable is called once and awaited; it has to return when the server is
+            ready. ``None`` does not wait.
         keep: How much of the end of the output to keep, in bytes.
         stdin: As for :func:`process`. By default it is a pipe that stays open for the
             length of the block, because many servers exit when their input ends.
@@ -185,7 +187,7 @@ def server(
 
         await checkpoint()  # a task that is cancelled starts nothing
         if isinstance(ready, listening):
-            await ready.check_free()
+            await ready._check_free()  # pyright: ignore[reportPrivateUsage]
         made: Server[Any, Any, Any] = Server(checked, stop, files, text, log, logged)
         await made._get_ready(ready)  # pyright: ignore[reportPrivateUsage]
         return made

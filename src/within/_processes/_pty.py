@@ -23,6 +23,8 @@ def polite_signal(number: int, *, on_terminal: bool) -> int:
     An interactive shell ignores SIGTERM. The end of file, which its next read gives
     after a hang-up, is typed when its stdin is closed.
     """
+    if sys.platform == "win32":
+        return number
     hangs_up = on_terminal and number == signals.SIGTERM
     return signals.SIGHUP if hangs_up else number
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal as signals
+import sys
 from contextlib import suppress
 from functools import partial
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -213,6 +215,8 @@ async def run(
         try:
             files = stdin, stdout, stderr
             await _run(request, stop, files, data or b"", capture, limit)
+            if check:
+                await _let_key_come(capture.child)
         except cancelled as error:
             if capture.child is not None:  # T25: maybe by a limit around us
                 note_interrupted(error, capture.completed())
@@ -220,6 +224,21 @@ async def run(
     if limit.cancelled_caught:
         raise _timed_out(capture, limit, seconds)
     return capture.result(check=check)
+
+
+async def _let_key_come(child: Child | None) -> None:
+    """Be interrupted by the Ctrl-C that has ended the child, and not by its status (P3).
+
+    We have had the signal by now, if the key was pressed on our terminal. But a loop may
+    turn it into an exception only where the task suspends.
+    """
+    if sys.platform == "win32" or child is None:  # no terminal to lend
+        return
+    from anyio.lowlevel import checkpoint
+
+    number = signals.SIGINT
+    if child.returncode == -number and number not in child.sent:
+        await checkpoint()
 
 
 def _timed_out(capture: Capture, limit: Timeout, seconds: float) -> ProcessTimeout[Any]:

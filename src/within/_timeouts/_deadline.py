@@ -39,7 +39,9 @@ class Deadline(Block):
         self, delay: Any, deadline: Any, shield: bool, level: bool, name: str | None
     ) -> None:
         kind: Any = delay.__class__  # T5: the usual arguments are recognised quickly
-        if (kind is float and 0.0 < delay < 1e9) or (kind is int and 0 < delay < 10**9):
+        if (kind is float and 0.0 <= delay < 1e9) or (
+            kind is int and 0 <= delay < 10**9
+        ):
             self.delay = delay
         else:
             self.delay = None if delay is None else as_seconds(delay, "delay")

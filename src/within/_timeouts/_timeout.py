@@ -202,8 +202,9 @@ class Timeout(Deadline):
 
     def _exceeded(self, backend: Backend) -> DeadlineExceeded:
         error = DeadlineExceeded(message(self, backend.current_time()), self)
-        error.interrupted = self.interrupted
-        add_note_of(self.interrupted, error)
+        if self.interrupted is not None:
+            error.interrupted = self.interrupted
+            add_note_of(self.interrupted, error)
         return error
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@
 Only modules below a folder or a name ``_asyncio…`` import asyncio.
 """
 
-from ._backend import (
+from ._running import (
     backend_of,
     backend_of_running_loop,
     running_frame,

@@ -43,9 +43,11 @@ def innermost(task: Task[Any]) -> Any:
 
 def is_shielded(task: Task[Any], outer: Any) -> bool:
     """Whether ``task`` is in a shielded scope inside ``outer``."""
+    scope = innermost(task)
+    if scope is None:
+        return False
     while outer is not None and not getattr(outer, "_active", True):
         outer = _parent(outer)  # `outer` was left before the block that is in it
-    scope = innermost(task)
     while scope is not None and scope is not outer:
         if scope.shield:
             return True

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 from ..._core import OpenBlocks
+from ..._errors import reason_in
 from ._alarm import Alarm
 from ._attribution import has_lost_message, is_own, takes_over
 from ._descriptors import Descriptors
 from ._pursuit import Pursuits
 from ._scopes import ANYIO, anyio_scopes
+from ._waiting import current_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from ..._core import Block
 
@@ -108,7 +109,8 @@ class AsyncioBackend:
         block.task = task
         self._young[task] = block
         if when <= now or block.has_expired:
-            self._expire([block])
+            block.has_expired = True
+            self.pursuits.begin_in_next_pass(task)
 
     def exit(self, block: Block, exc: BaseException | None) -> BaseException | None:
         task: Any = block.task
@@ -249,10 +251,37 @@ class AsyncioBackend:
         self, block: Block, task: Task, exc: BaseException | None
     ) -> BaseException | None:
         """Close a block that has expired, is a shield, or is in an anyio scope."""
+        if self._is_ended_by_its_deadline_alone(block, task, exc):
+            block.owes_uncancel = False
+            task.uncancel()
+            return None
         if block.is_shield:
             self._lower_shield(block, task, exc)
         block.cancel_scope = None
         return self._without_own(block, task, exc)
+
+    def _is_ended_by_its_deadline_alone(
+        self, block: Block, task: Task, exc: BaseException | None
+    ) -> bool:
+        """Whether this is the ordinary end of an expired block, so that none of the
+        steps below has anything to do.
+
+        Our cancellation arrives unchanged, the task has no other block or scope open,
+        and nobody else has cancelled it since.
+        """
+        around = block.parent
+        return (
+            block.owes_uncancel
+            and block.was_told
+            and type(exc) is asyncio.CancelledError
+            and (says := reason_in(exc)) is not None
+            and says.block is block
+            and task.cancelling() == block.cancelling_before + 1
+            and (around is None or around.task is not task)
+            and block.cancel_scope is None
+            and (self._state_of is None or self._state_of(ref(task)) is None)
+            and not block.is_shield
+        )
 
     def _without_own(
         self, block: Block, task: Task, exc: BaseException | None
@@ -348,47 +377,6 @@ class AsyncioBackend:
                 f"{block!r} was left before a block that was entered inside it: "
                 "leave blocks in the reverse order of entering them"
             )
-
-
-def running_loop() -> Any:
-    return asyncio._get_running_loop()  # trio-asyncio may replace it at any time
-
-
-def backend_of(loop: Any) -> AsyncioBackend:
-    backend: AsyncioBackend | None = getattr(loop, "_within_backend", None)
-    return _make_backend(loop) if backend is None else backend
-
-
-def backend_of_running_loop() -> AsyncioBackend | None:
-    """The backend of the running loop, if it has one already."""
-    return getattr(asyncio._get_running_loop(), "_within_backend", None)
-
-
-def running_frame() -> FrameType | None:
-    task = current_task()
-    return None if task is None else getattr(task.get_coro(), "cr_frame", None)
-
-
-def _make_backend(loop: Any) -> AsyncioBackend:
-    # Kept on the loop itself, because it refers to the loop: a registry beside the loop,
-    # weak or not, would keep closed loops alive (T20).
-    backend = AsyncioBackend(loop)
-    try:
-        loop._within_backend = backend
-    except AttributeError:
-        raise RuntimeError(
-            f"the loop {loop!r} takes no attributes, and within keeps its state in one: "
-            "use a subclass of it without __slots__"
-        ) from None
-    return backend
-
-
-def current_task() -> Task | None:
-    """The current task; ``None`` outside a task, and where no loop runs."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
 
 
 def _first_open(block: Block | None) -> Block | None:

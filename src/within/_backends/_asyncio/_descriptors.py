@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Descriptors:
         return self._loop.call_soon_threadsafe
 
     def wake_on_signals(self) -> None:
+        if sys.platform == "win32":
+            return  # there is no SIGCHLD
         if not isinstance(self._loop, asyncio.SelectorEventLoop):
             return  # uvloop sees to it
         # asyncio sets signal.set_wakeup_fd() only for signals that it handles itself, and

@@ -18,7 +18,6 @@ from ._groups import GROUPS_SWALLOW, awaited_by, has_raised, is_open, open_group
 from ._strikes import Strikes, target_of
 from ._waiting import (
     is_running,
-    nothing_is_known_behind,
     passes_until_done,
     waiter_of,
 )
@@ -70,9 +69,11 @@ class Pursuits(Strikes):
     ) -> None:
         super().__init__(loop, open_blocks)
         self._by_task: dict[Task, _Pursuit] = {}
+        self._soon: set[Task] = set()  # for which begin_in_next_pass() was called
+        self.context = Context()  # T8: a handle keeps the context it is made in
 
     def __len__(self) -> int:
-        return len(self._by_task)
+        return len(self._by_task) + len(self._soon)
 
     def begin(self, task: Task) -> None:
         """Bring to ``task`` the cancellation of the blocks that have expired."""
@@ -84,29 +85,23 @@ class Pursuits(Strikes):
         pursuit.was_running = False  # at least not in an earlier pass
         pursuit.step()
 
-    def strike_at_once(self, task: Task) -> bool:
-        """Cancel ``task`` in the ordinary case, without a pursuit; False in any other.
+    def begin_in_next_pass(self, task: Task) -> None:
+        """The same for the running task, which may be suspended by then.
 
-        In the ordinary case only the innermost block has expired, it cancels once,
-        nothing is on its way to the task, and no code but asyncio's is involved.
+        Whatever the loop has already scheduled for the task runs first.
         """
-        waiter = waiter_of(task)
-        if type(waiter) is not asyncio.Future or type(task) is not asyncio.Task:
-            return False
-        if waiter.done() or GROUPS_SWALLOW:
-            return False
-        owed = self.expired_blocks_reaching(task, even_if_held=True)
-        if len(owed) != 1 or (block := owed[0]).was_told or block.is_level_triggered:
-            return False
-        if (
-            block is self.open_blocks.innermost(task)
-            and task.cancelling() == block.cancelling_at_entry
-            and nothing_is_known_behind(waiter, task)
-            and not self.is_held(block, task)
-        ):
-            self.strike_ordinarily(task, block)
-            return True
-        return False
+        if task in self._by_task:
+            self.begin(task)
+        elif task not in self._soon:
+            self.loop.call_soon(self._begin_now, task, context=self.context)
+            self._soon.add(task)  # T23: only once the loop has been asked
+
+    def _begin_now(self, task: Task) -> None:
+        self._soon.discard(task)
+        if task not in self._by_task and not self.strike_at_once(task):
+            pursuit = self._by_task[task] = _Pursuit(self, task)
+            pursuit.was_running = True
+            pursuit.step()
 
     def end(self, task: Task) -> None:
         self._by_task.pop(task, None)
@@ -121,7 +116,6 @@ class _Pursuit:
     """Brings one task the cancellation that its expired blocks owe it."""
 
     __slots__ = (
-        "_context",
         "_groups",
         "_handle",
         "_is_striking",
@@ -141,7 +135,6 @@ class _Pursuit:
     def __init__(self, pursuits: Pursuits, task: Task) -> None:
         self._pursuits = pursuits
         self.task = task
-        self._context = Context()  # T8: a handle keeps the context it is made in
         self._handle: asyncio.Handle | None = None
         self._passes = 0  # that we have waited for a result to arrive
         self._patience = 0  # how many we wait at most
@@ -157,10 +150,7 @@ class _Pursuit:
 
     def _on_turn(self) -> None:
         self._handle = None
-        if self._pursuits.strike_at_once(self.task):  # it was running before
-            self._pursuits.end(self.task)
-        else:
-            self.step()
+        self.step()
 
     def step(self) -> None:
         """Cancel the task if this is the moment, else arrange for another look."""
@@ -302,13 +292,13 @@ class _Pursuit:
     def _look_in_next_pass(self) -> None:
         """Whatever the loop has already scheduled for the task runs first."""
         self._handle = self._pursuits.loop.call_soon(
-            self._on_turn, context=self._context
+            self._on_turn, context=self._pursuits.context
         )
 
     def _look_after_pause(self, longest: float) -> None:
         self._pause = min(self._pause, longest)
         self._handle = self._pursuits.loop.call_later(
-            self._pause, self._on_turn, context=self._context
+            self._pause, self._on_turn, context=self._pursuits.context
         )
         self._pause *= 2
 
@@ -322,7 +312,7 @@ class _Pursuit:
             self._look_soon()
         elif waiter is not self._watched:
             self._watched = waiter
-            waiter.add_done_callback(self._on_done, context=self._context)
+            waiter.add_done_callback(self._on_done, context=self._pursuits.context)
 
     def _on_done(self, waiter: object) -> None:
         if waiter is self._watched:

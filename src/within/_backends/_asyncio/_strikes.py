@@ -8,8 +8,15 @@ from weakref import WeakKeyDictionary
 
 from ..._errors import Reason, reason
 from ._attribution import is_being_cancelled
+from ._groups import GROUPS_SWALLOW
 from ._scopes import anyio_scopes
-from ._waiting import is_task, reached_by_cancel, throw_cancellation
+from ._waiting import (
+    is_task,
+    nothing_is_known_behind,
+    reached_by_cancel,
+    throw_cancellation,
+    waiter_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +91,41 @@ class Strikes:
             return is_cancelled and any(map(self.was_cancelled_by_us, children))
         return future.cancelled() and self.reason_of(future) is not None
 
+    def strike_at_once(self, task: Task) -> bool:
+        """Cancel ``task`` in the ordinary case, in one go; False in any other.
+
+        In the ordinary case only the innermost block has expired, it cancels once,
+        nobody else has cancelled the task, and it waits for a plain future with nothing
+        on its way. Everything else is left to a pursuit and :meth:`strike`.
+        """
+        block = self.open_blocks.innermost(task)
+        if block is None or not block.has_expired or block.is_level_triggered:
+            return False
+        waiter = waiter_of(task)
+        if type(waiter) is not asyncio.Future or type(task) is not asyncio.Task:
+            return False
+        requests = block.cancelling_at_entry
+        if (
+            block.was_told
+            or GROUPS_SWALLOW
+            or waiter.done()
+            or task.cancelling() != requests
+            or not nothing_is_known_behind(waiter, task)
+            or self.is_held(block, task)
+            or self._others_have_expired(block, task)
+        ):
+            return False
+        block.was_told = block.owes_uncancel = True
+        block.cancelling_before = requests
+        task.cancel(reason(block, self.loop.time()))
+        return True
+
+    def _others_have_expired(self, block: Block, task: Task) -> bool:
+        around = block.parent
+        if around is None or around.task is not task:
+            return False
+        return len(self.expired_blocks_reaching(task, even_if_held=True)) > 1
+
     def strike(self, task: Task, waiter: Any, blocks: Sequence[Block]) -> None:
         """Cancel ``task`` for ``blocks``, which are due, outermost first."""
         target = target_of(blocks)
@@ -111,14 +153,6 @@ class Strikes:
             # T22: the waiter's own cancel() has failed, but the limit holds.
             throw_cancellation(task, waiter, says)
             raise
-
-    def strike_ordinarily(self, task: Task, block: Block) -> None:
-        """Do what :meth:`strike` does for the innermost block of a task that waits for
-        a plain future, and that nobody else has cancelled.
-        """
-        block.was_told = block.owes_uncancel = True
-        block.cancelling_before = block.cancelling_at_entry
-        task.cancel(reason(block, self.loop.time()))
 
     def tell(
         self, task: Task, blocks: Sequence[Block], *, is_foreign: bool = False

@@ -35,6 +35,14 @@ def is_task(future: Any) -> bool:
     return isinstance(future, asyncio.Task)
 
 
+def current_task() -> Task | None:
+    """The current task; ``None`` outside a task, and where no loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
 def is_running(task: Task) -> bool:
     """Whether ``task`` is on the stack, maybe below an eager task that it started."""
     if asyncio.current_task() is task:
@@ -135,22 +143,25 @@ class _Look:
         return 0
 
     def _until_gathered(self, futures: Collection[Future]) -> int:
-        failed = list(filter(_has_failed, futures))
-        if failed:
-            return 0 if all(map(self._brings_nothing, failed)) else 1
+        if any(map(_has_failed, futures)):
+            return 1
         return self._until_all(futures)
 
     def _until_all(self, futures: Iterable[Any]) -> int:
-        passes = [self._until(future) for future in futures]
+        passes = self._until_each(futures)
         return max(passes, default=0) if all(passes) else 0
 
     def _until_some(self, futures: Collection[Future], return_when: str) -> int:
         if return_when == asyncio.FIRST_COMPLETED:
-            passes = [self._until(future) for future in futures]
-            return min(filter(None, passes), default=0)
+            return min(filter(None, self._until_each(futures)), default=0)
         if return_when == asyncio.FIRST_EXCEPTION and any(map(_has_failed, futures)):
             return 1
         return self._until_all(futures)
+
+    def _until_each(self, futures: Iterable[Any]) -> list[int]:
+        # wait() and TaskGroup do not raise the cancellation of a task that has ended, so
+        # one that a deadline of ours has cancelled counts like any other.
+        return [1 if future.done() else self._until(future) for future in futures]
 
 
 def _one_more(passes: int) -> int:

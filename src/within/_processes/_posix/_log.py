@@ -9,7 +9,6 @@ import selectors
 import termios
 import time
 from array import array
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -84,15 +83,6 @@ class Log(LogThread):
         """Wait until an attribute has changed; false if the thread has failed."""
         await current().wait_readable(self._news_fd)
         return bool(os.read(self._news_fd, 64))
-
-    def catch_up(self) -> None:
-        """Let the thread read what is in the pipe by now, but not what comes later.
-
-        A lock would do the same, but whatever interrupts us must not leave it locked.
-        """
-        if self._is_running() and not self.is_over:
-            with suppress(OSError):  # another thread is closing it: there is no more
-                self._catch_up()
 
     def _catch_up(self) -> None:
         over = time.monotonic() + _MOMENT

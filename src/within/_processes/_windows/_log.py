@@ -74,8 +74,7 @@ class Log(LogThread):
         self._is_new = False
         return True
 
-    def catch_up(self) -> None:
-        """Let the thread read what is in the pipe by now, if it takes no more than a moment."""
+    def _catch_up(self) -> None:
         over = time.monotonic() + _MOMENT
         pipe = self._pipe
         while (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._awaits import first_failed, is_complete
 from ._scopes import (
@@ -21,6 +21,8 @@ from ._simulation import Simulation
 from ._statements import Await, Body, Statement, TaskGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ._scopes import Steps, Task
     from ._source import Writer
 
@@ -58,7 +60,10 @@ class Native(Simulation):
         end = None if statement.way == "wait" else first_failed(waiting)
         is_lost = statement.way == "gather" and waiting.requested
         if isinstance(end, Cancelled) or (end is None and is_lost):
-            raise waiting.cancelled or self.cancelled(task)
+            is_known = statement.way != "shield" and getattr(
+                end, "is_known_to_all", False
+            )
+            raise waiting.cancelled or self.cancelled(task, ours=is_known)
         if end is not None:
             raise end
         self.log(task, statement.line)
@@ -77,6 +82,29 @@ class Native(Simulation):
         except RAISED as exc:
             end = exc
             self.abort(node)
+        cancelled, dropped = yield from self._until_all_are_done(task, node, end)
+        if node.parent_cancelled:
+            task.requests -= 1
+            if task.requests == 0:
+                cancelled = None
+        if isinstance(end, Exception):
+            node.errors.append(end)
+        left = Several(*node.errors) if node.errors else cancelled
+        if node.errors:
+            self._send_again(task, node, dropped)
+        node.state, task.node = "left", node.parent
+        self.log(task, statement.line, describe(left))
+        if left is not None:
+            raise left
+
+    def _until_all_are_done(
+        self, task: Task, node: Node, end: BaseException | None
+    ) -> Generator[Suspended, Any, tuple[Cancelled | None, Cancelled | None]]:
+        """Wait for the tasks of a group whose body has ended.
+
+        Returns the cancellation that the group raises if nothing failed, and the last
+        one that it got.
+        """
         ending = [] if end is None else [end]
         task.cleaning_up += ending
         cancelled = end if isinstance(end, Cancelled) else None
@@ -91,19 +119,7 @@ class Native(Simulation):
                     self.abort(node)
         for one in ending:
             task.cleaning_up.remove(one)
-        if node.parent_cancelled:
-            task.requests -= 1
-            if task.requests == 0:
-                cancelled = None
-        if isinstance(end, Exception):
-            node.errors.append(end)
-        left = Several(*node.errors) if node.errors else cancelled
-        if node.errors:
-            self._send_again(task, node, dropped)
-        node.state, task.node = "left", node.parent
-        self.log(task, statement.line, describe(left))
-        if left is not None:
-            raise left
+        return cancelled, dropped
 
     def _send_again(self, task: Task, node: Node, dropped: Cancelled | None) -> None:
         """The errors of a group replace a cancellation, which is sent once more.

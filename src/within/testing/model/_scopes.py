@@ -28,7 +28,13 @@ class Cancelled(BaseException):
         ours: Sent for a block of ours.
         interrupts: It interrupts the clean-up after a cancellation that is not ours.
         passed_on: It was sent for a block of ours of a task that awaits this one.
+
+    Attributes:
+        is_known_to_all: The task ended without having suspended again, and asyncio then
+            gives our message to each of its waiters, and not to the first one only.
     """
+
+    is_known_to_all: bool = False
 
     def __init__(
         self, *, foreign: bool, ours: bool, interrupts: bool, passed_on: bool = False

@@ -148,7 +148,8 @@ class Simulation:
         self.ended += 1
         task.number, task.end = self.ended, end
         if task.must_cancel and end is None:  # it was cancelled while it ran
-            task.end = task.again or self.cancelled(task)
+            cancelled = task.end = task.again or self.cancelled(task)
+            cancelled.is_known_to_all = cancelled.passed_on
         self.log(task, "end", describe(end))
         for other in self.tasks:
             if other.suspended is not None and is_complete(other.suspended):

@@ -1,0 +1,67 @@
+"""The conditions under which a task is cancelled at once, without a pursuit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from virtual_limits import LIMIT, NEVER, this_task, virtually
+
+import within
+
+
+def test_t14_a_block_around_a_shield_does_not_cancel_the_shielded_clean_up_again() -> (
+    None
+):
+    async def main() -> None:
+        with within.move_on_after(2 * LIMIT) as outer:
+            with within.shield(LIMIT) as grace:
+                try:
+                    await asyncio.sleep(NEVER)
+                except asyncio.CancelledError:
+                    this_task().uncancel()
+                await asyncio.sleep(2 * LIMIT)
+            assert grace.expired
+            assert within.current_time() == 3 * LIMIT
+            await asyncio.sleep(NEVER)
+        assert outer.cancelled_caught
+        assert within.current_time() == 3 * LIMIT
+
+    virtually(main)
+
+
+def test_t7_an_outer_block_ends_an_inner_one_that_expires_while_it_cleans_up() -> None:
+    async def main() -> None:
+        ended = []
+        with within.move_on_after(LIMIT) as outer:
+            with within.move_on_after(2 * LIMIT) as inner:
+                try:
+                    await asyncio.sleep(NEVER)
+                finally:
+                    await asyncio.sleep(NEVER)
+            ended.append("the inner block")
+        assert outer.cancelled_caught
+        assert not inner.cancelled_caught
+        assert ended == []
+
+    virtually(main)
+
+
+def test_t22_a_task_whose_cancel_raises_does_not_keep_the_limit_off() -> None:
+    class Task(asyncio.Task[Any]):
+        def cancel(self, msg: Any = None) -> bool:
+            raise ValueError(msg)
+
+    async def works() -> bool:
+        with within.move_on_after(LIMIT) as limit:
+            await asyncio.sleep(2 * LIMIT)
+        return limit.cancelled_caught
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        raised: list[Any] = []
+        loop.set_exception_handler(lambda _, what: raised.append(what["exception"]))
+        assert await Task(works(), loop=loop)
+        assert [type(error) for error in raised] == [ValueError]
+
+    virtually(main)
