@@ -28,6 +28,7 @@ from cancellation_scenarios import (
     waited,
 )
 from cancellation_signals import sweep
+from children import FINDS_MEMBERS
 
 from within._processes._posix import _fork
 
@@ -52,6 +53,8 @@ ON_ONE_LOOP = [waited, lines, run_out_of_time, parent, terminal, terminal_of_a_s
 def test_p14_a_handler_that_raises_at_any_bytecode_leaves_nothing(
     scenario: Any, loop: str
 ) -> None:
+    if scenario is terminal_of_a_shell and not FINDS_MEMBERS:
+        pytest.skip("such a job of a shell is found on Linux alone")
     count, leaks = sweep(scenario, loop, runs=30)
     assert leaks == []
     assert count > 5

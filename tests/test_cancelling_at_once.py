@@ -10,9 +10,7 @@ from virtual_limits import LIMIT, NEVER, this_task, virtually
 import within
 
 
-def test_t14_a_block_around_a_shield_does_not_cancel_the_shielded_clean_up_again() -> (
-    None
-):
+def test_t7_t14_a_block_around_a_shield_does_not_cancel_its_clean_up_again() -> None:
     async def main() -> None:
         with within.move_on_after(2 * LIMIT) as outer:
             with within.shield(LIMIT) as grace:
@@ -43,6 +41,22 @@ def test_t7_an_outer_block_ends_an_inner_one_that_expires_while_it_cleans_up() -
         assert outer.cancelled_caught
         assert not inner.cancelled_caught
         assert ended == []
+
+    virtually(main)
+
+
+def test_t7_t10_of_two_blocks_that_expire_together_the_outer_one_is_named() -> None:
+    async def main() -> None:
+        says = []
+        with within.Timeout(LIMIT, quiet=True, name="outer") as outer:
+            with within.Timeout(LIMIT, quiet=True, name="inner"):
+                try:
+                    await asyncio.sleep(NEVER)
+                except asyncio.CancelledError as error:
+                    says += error.args
+                    raise
+        assert outer.cancelled_caught
+        assert [name for name in ("outer", "inner") if name in says[0]] == ["outer"]
 
     virtually(main)
 
