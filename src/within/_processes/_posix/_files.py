@@ -41,9 +41,10 @@ class Files(BaseFiles):
         self.terminal: Terminal | None = None
         if command.terminal is not None:
             self.terminal = Terminal(held, command.terminal)
-            self.stdin, self.stdout = self.terminal.keyboard, self.terminal.master
+            self.stdin: int | None = self.terminal.keyboard
+            self.stdout: int | None = self.terminal.master
             slave = self.terminal.slave
-            self.for_child = (slave, slave, slave)
+            self.for_child: tuple[int, int, int] = (slave, slave, slave)
             return
         try:
             given = self._open(stdin, stdout, stderr)

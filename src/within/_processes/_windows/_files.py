@@ -40,7 +40,7 @@ class Files(BaseFiles):
         except BaseException:
             self.failed()
             raise
-        self.for_child = (given[0], given[1], given[2])
+        self.for_child: tuple[int, int, int] = (given[0], given[1], given[2])
 
     def write_stdin(self, fd: int, data: memoryview) -> int:
         """Write what its stdin takes without waiting; return the number of bytes."""
