@@ -34,9 +34,11 @@ def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
                 return False
             # This makes one reader more for a moment, and reads nothing.
             fd = held.open(os.open, path, READING)
-            if os.readlink(path).startswith("pipe:"):
-                return _is_hung_up(fd)
-            return _is_hung_up(fd) or _would_not_wait(fd, held)
+            if _is_hung_up(fd):
+                return True
+            ends = held.pipe()
+            is_named = status.st_dev != os.fstat(ends[0]).st_dev
+            return is_named and _would_not_wait(fd, ends, held)
         except OSError as error:  # it is gone, or closed, or another user's
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
@@ -49,17 +51,17 @@ def _is_hung_up(fd: int) -> bool:
     return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
-def _would_not_wait(fd: int, held: Descriptors) -> bool:
+def _would_not_wait(fd: int, ends: tuple[int, int], held: Descriptors) -> bool:
     """Whether reading a named pipe would give data, or its end, at once.
 
     The kernel does not tell a new reader of a named pipe that the writers are gone: they
-    may be yet to come. To ask without reading, we have the data moved into a pipe that
-    is broken. That fails in any case, but before that the kernel looks whether it would
+    may be yet to come. To ask without reading, we have the data moved into a pipe,
+    that of ``ends``, which is broken. That fails in any case, but before that the kernel looks whether it would
     have to wait.
     """
     if not hasattr(os, "splice"):
         return False
-    reading, writing = held.pipe()
+    reading, writing = ends
     held.close(reading)
     before = signals.pthread_sigmask(signals.SIG_BLOCK, ())
     try:
