@@ -56,12 +56,6 @@ WHOSE = [
         "",
     ),
     Mutation(
-        "T14: end a shield by its deadline alone",
-        BACKEND,
-        "            and not block.is_shield\n",
-        "",
-    ),
-    Mutation(
         "T8: do not call Task.uncancel() for a block that its deadline ends",
         BACKEND,
         "            task.uncancel()\n            return None\n",

@@ -49,6 +49,16 @@ def test_t7_a_cancelled_clean_up_block_does_not_keep_that_of_a_level_triggered_o
     virtually(main)
 
 
+def test_t7_t10_of_two_blocks_due_at_once_the_outer_one_is_named() -> None:
+    async def main() -> None:
+        with within.move_on_at(LIMIT, name="outer"):
+            with within.move_on_at(LIMIT, name="inner"):
+                with pytest.raises(asyncio.CancelledError, match="'outer' exceeded"):
+                    await asyncio.sleep(NEVER)
+
+    virtually(main)
+
+
 async def suspend() -> None:
     """Suspend the victim, and go on at its first cancellation."""
     with pytest.raises(asyncio.CancelledError):

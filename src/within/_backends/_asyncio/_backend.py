@@ -280,7 +280,6 @@ class AsyncioBackend:
             and (around is None or around.task is not task)
             and block.cancel_scope is None
             and (self._state_of is None or self._state_of(ref(task)) is None)
-            and not block.is_shield
         )
 
     def _without_own(
