@@ -53,6 +53,30 @@ PORTABLE = [
     )
 ]
 
+# The tests of the testing kit, and the oldest packages that the extra "test" accepts.
+KIT = [
+    f"tests/test_{name}.py"
+    for name in (
+        "deadlocks",
+        "deadlocks_stubborn",
+        "model",
+        "polling",
+        "pytest_fixtures",
+        "pytest_plugin",
+        "server_fixtures",
+        "virtual_time",
+        "virtual_time_at_rest",
+        "virtual_time_threads",
+    )
+]
+OLDEST = [
+    "anyio==4.16.*",
+    "hypothesis==6.100.*",
+    "pytest==8.3.*",
+    "trio==0.32.*",  # which anyio 4.16 needs
+    "uvloop==0.21.*",
+]
+
 # The files that GitHub reads, and the schema that each has to satisfy.
 SCHEMAS = {
     "workflows/*.yml": "github-workflows",
@@ -114,6 +138,14 @@ def tests(session: nox.Session) -> None:
     """Run the suite on every Python that is installed."""
     install(session, "test", group="tests")
     session.run(*pytest(session))
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """Run the tests of the testing kit with the oldest packages that it accepts."""
+    install(session, "test")
+    session.install(*OLDEST, "pytest-timeout", "pytest-xdist")
+    session.run(*pytest(session, *([] if session.posargs else KIT)))
 
 
 @nox.session
