@@ -121,9 +121,13 @@ def test_t4_a_waiter_that_another_deadline_of_ours_cancelled_has_not_completed(
             with limit:
                 await shared
 
+        limits = [within.move_on_after(None) for _ in range(3)]
+        victims = asyncio.gather(*map(victim, limits))
+        await asyncio.sleep(0)  # now all of them wait
         deadline = within.current_time() + SHORT
-        limits = [within.move_on_at(deadline) for _ in range(3)]
-        await asyncio.gather(*map(victim, limits))
+        for limit in limits:
+            limit.reschedule(deadline)
+        await victims
         assert all(limit.cancelled_caught for limit in limits)
 
     run_asyncio(main())
