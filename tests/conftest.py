@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -86,6 +87,15 @@ def asyncio_is_unchanged() -> Iterator[None]:
     """
     yield
     assert "trio_asyncio" not in sys.modules
+
+
+@pytest.fixture(autouse=True, scope="session")
+def libuv_has_its_pipe() -> None:
+    """The first loop of uvloop in a process opens a pipe that stays open."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()
 
 
 def loop_name(param: tuple[str, dict[str, Any]]) -> str:
