@@ -119,9 +119,9 @@ def server(
         command: The program and its arguments, one by one; there is no shell.
         ready: When the server is ready. A text or a compiled pattern is searched for in
             each line that is logged, even before the line has ended; the match of a
-            pattern is in ``s.match``. A match that ends where the line ends so far might
-            grow, so it only counts once the line goes on or ends, or if nothing more
-            arrives for half a second. :class:`listening` waits for a port or a Unix
+            pattern is in ``s.match``. A match at the end of an incomplete line may still
+            grow: it only counts once more of the line arrives, or after half a second of
+            silence. :class:`listening` waits for a port or a Unix
             socket, and first makes sure that nothing else is listening there. Any other
             callable is called once and awaited; it has to return when the server is
             ready. ``None`` does not wait.

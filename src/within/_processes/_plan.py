@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Stop:
-    """How to end a child and the processes that it has started, its tree.
+    """How to end a child and its tree (the processes that it has started).
 
     The steps are, each one only if the previous one was not enough: close stdin and wait
     ``close_stdin`` seconds; send ``signal`` and wait ``grace`` seconds; send SIGKILL.
@@ -131,7 +131,7 @@ class Stop:
         return hash(tuple(self._as_dict().values()))
 
     def __replace__(self, **changes: Any) -> Self:
-        """Another one, with some values changed: for ``copy.replace()`` of Python 3.13."""
+        """Return a copy with some values changed. ``copy.replace()`` calls this."""
         return type(self)(**(self._as_dict() | changes))
 
     def __reduce__(self) -> Any:
