@@ -49,7 +49,14 @@ def timeout(
 ) -> Timeout:
     """A block that raises :exc:`DeadlineExceeded` after ``delay`` seconds.
 
-    For the arguments and the errors, see :class:`Timeout`.
+    Args:
+        delay: Seconds (or a ``timedelta``) from entry to the deadline. ``None`` means that
+            there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        DeadlineExceeded: If the deadline ends the block. It is a :exc:`TimeoutError`.
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
