@@ -24,9 +24,9 @@ Work = Callable[[], object]
 class Driver:
     """A thread that takes orders from a queue, as a database driver does."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "driver") -> None:
         self._orders: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="driver")
+        self._thread = threading.Thread(target=self._run, name=name)
         self._thread.start()
 
     def _run(self) -> None:
@@ -72,6 +72,17 @@ def test_v8_so_may_one_that_is_started_by_the_test(loop: str) -> None:
     async def main() -> float:
         with contextlib.closing(Driver()) as driver, within.timeout(3600):
             await driver.ask()
+            await driver.ask(lambda: time.sleep(_outside.MOMENT / 4))
+        return virtual_clock().now
+
+    assert virtually(loop, main) == 0
+
+
+@each_loop
+@pytest.mark.parametrize("name", ["asyncio_mqtt", "Trio thread of mine", "within-db"])
+def test_v8_its_name_may_begin_like_one_of_a_loop(loop: str, name: str) -> None:
+    async def main() -> float:
+        with contextlib.closing(Driver(name)) as driver, within.timeout(3600):
             await driver.ask(lambda: time.sleep(_outside.MOMENT / 4))
         return virtual_clock().now
 

@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 # Threads that wait for their next piece of work; the loops keep track of those that
 # have one. Ours wake a task only through a descriptor that it waits for; pytest-timeout
 # watches a test with one.
-_HARMLESS = (
-    "asyncio_",
-    "AnyIO worker thread",
-    "Trio thread",
-    "within-",
-    "pytest_timeout",
+# Each is a whole name, because a driver may call its thread "asyncio_mqtt".
+_HARMLESS = re.compile(
+    r"asyncio_\d+|AnyIO worker thread|Trio thread \d+|pytest_timeout .*"
+    r"|within-(alarm|connect|log-\d+|wait-\d+)",
+    re.DOTALL,
 )
 
 # The queue from which each thread of a `ThreadPoolExecutor` takes its work, and the
@@ -101,7 +100,7 @@ class Outside:
         )
 
     def _may_wake(self, thread: threading.Thread) -> bool:
-        if thread.name.startswith(_HARMLESS):
+        if _HARMLESS.fullmatch(thread.name):
             return False
         # A thread of a pool may be older than the clock and still get work later.
         if (work := _queues.get(thread)) is not None:
@@ -126,7 +125,7 @@ def _strangers() -> list[threading.Thread]:
         thread
         for thread in threading.enumerate()
         if thread is not current
-        and not thread.name.startswith(_HARMLESS)
+        and not _HARMLESS.fullmatch(thread.name)
         and not ((work := _queues.get(thread)) is not None and _is_idle(thread, work))
     ]
 
