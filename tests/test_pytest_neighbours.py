@@ -165,6 +165,37 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
         """,
         "TestIt::test_a: marked virtual_time, but unittest runs it on a loop of its own",
     ),
+    "a generator": (
+        (),
+        """\
+        @pytest.mark.virtual_time
+        async def test_a():
+            yield
+        """,
+        "test_a: marked virtual_time, but anyio's pytest plugin does not run it",
+    ),
+    "a static method": (
+        (),
+        """\
+        @pytest.mark.virtual_time
+        class TestIt:
+            @staticmethod
+            async def test_a():
+                pass
+        """,
+        "TestIt::test_a: marked virtual_time, but anyio's pytest plugin does not run it",
+    ),
+    "one parameter": (
+        (),
+        """\
+        one = pytest.param(1, marks=pytest.mark.virtual_time)
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("x", [one, 2])
+        async def test_a(x):
+            pass
+        """,
+        "test_a[asyncio-1]: marked virtual_time only after its loops were chosen",
+    ),
 }
 
 
@@ -211,6 +242,48 @@ def test_v6_without_anyios_plugin_a_virtual_test_is_refused(
     outcome = run_pytest(pytester, source, "-p", "no:anyio")
     assert "anyio's pytest plugin, which would run it, is disabled" in outcome.text
     assert outcome.status not in (0, 1)
+
+
+MARKS_LATE = """\
+    import pytest
+    def pytest_collection_modifyitems(items):
+        for item in items:
+            if item.originalname in ("test_a", "test_sync"):
+                item.add_marker(pytest.mark.virtual_time)
+    @pytest.fixture
+    def marks(request):
+        request.applymarker(pytest.mark.virtual_time)
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        ("anyio", "marked virtual_time only after its loops were chosen"),
+        ("asyncio", "marked virtual_time and asyncio, so that pytest-asyncio would"),
+        ("trio", "marked virtual_time and trio, so that pytest-trio would"),
+    ],
+)
+def test_v6_a_mark_that_comes_too_late_makes_the_test_fail(
+    pytester: pytest.Pytester, plugin: str, reason: str
+) -> None:
+    need(*{plugin} - {"anyio"})
+    pytester.makeconftest(dedent(MARKS_LATE))
+    source = f"""\
+        @pytest.mark.{plugin}
+        async def test_a():
+            pass
+        @pytest.mark.{plugin}
+        async def test_b(marks):
+            pass
+        def test_sync(marks):
+            pass
+    """
+    options = STRICT if plugin == "asyncio" else ()
+    outcome = run_pytest(pytester, source, *options, plugins=(plugin,))
+    verdicts = {name.partition("[")[0]: verdict for name, verdict in outcome.tests}
+    assert verdicts == {"test_a": "FAILED", "test_b": "FAILED", "test_sync": "PASSED"}
+    assert reason in outcome.text
 
 
 UNKNOWN = """\

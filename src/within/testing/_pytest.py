@@ -158,6 +158,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # -- running tests -------------------------------------------------------------
 
 
+# `tryfirst` on a wrapper: pytest-trio replaces the test function in its own wrapper.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Refuse a test whose mark was added after collection, by a hook or fixture (V6)."""
+    if item.get_closest_marker("virtual_time"):
+        arguments: dict[str, Any] = getattr(item, "funcargs", {})
+        has_loop = virtual_options(arguments.get("anyio_backend")) is not None
+        if (reason := reason_for_refusal(item, has_loop)) is not None:
+            pytest.fail(f"{item.nodeid}: {reason}", pytrace=False)
+    return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Raise a deadlock from the test itself, so that the loop stays usable."""

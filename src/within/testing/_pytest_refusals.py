@@ -71,9 +71,20 @@ def reason_for_refusal(item: pytest.Item, has_virtual_loop: bool) -> str | None:
             "marked virtual_time, but unittest runs it on a loop of its own, in real "
             "time: write it as a function, or in a class that is not a TestCase"
         )
+    if not item.config.pluginmanager.hasplugin("anyio"):
+        return (
+            "marked virtual_time, but anyio's pytest plugin, which would run it, is "
+            "disabled: enable it (no '-p no:anyio')"
+        )
+    if "virtual_time" not in _marks_in_the_source(item, obj):
+        return (
+            "marked virtual_time only after its loops were chosen (by a hook, by a "
+            "fixture, or for one parameter): put the mark on the test, its class or "
+            "its module"
+        )
     return (
-        "marked virtual_time, but anyio's pytest plugin, which would run it, is "
-        "disabled: enable it (no '-p no:anyio')"
+        "marked virtual_time, but anyio's pytest plugin does not run it: write it as "
+        "an 'async def' function or method that does not yield and is not static"
     )
 
 
@@ -84,11 +95,17 @@ def _is_unittest(item: pytest.Item) -> bool:
 
 def _other_mark(item: pytest.Item, obj: Any) -> str | None:
     """The mark of another plugin, unless that plugin has added it by itself."""
-    by_hand = {mark.name for mark in getattr(obj, "pytestmark", ())}
-    for node in item.listchain()[:-1]:
-        by_hand |= {mark.name for mark in node.own_markers}
+    by_hand = _marks_in_the_source(item, obj)
     found = [name for name in _PLUGINS if name in by_hand]
     return found[0] if found else None
+
+
+def _marks_in_the_source(item: pytest.Item, obj: Any) -> set[str]:
+    """The names of the marks on the test function, its class and its module."""
+    found: set[str] = {mark.name for mark in getattr(obj, "pytestmark", ())}
+    for node in item.listchain()[:-1]:
+        found |= {mark.name for mark in node.own_markers}
+    return found
 
 
 def unexpected_runner(item: pytest.Item) -> str:
