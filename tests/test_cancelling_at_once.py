@@ -28,23 +28,6 @@ def test_t7_t14_a_block_around_a_shield_does_not_cancel_its_clean_up_again() -> 
     virtually(main)
 
 
-def test_t7_an_outer_block_ends_an_inner_one_that_expires_while_it_cleans_up() -> None:
-    async def main() -> None:
-        ended = []
-        with within.move_on_after(LIMIT) as outer:
-            with within.move_on_after(2 * LIMIT) as inner:
-                try:
-                    await asyncio.sleep(NEVER)
-                finally:
-                    await asyncio.sleep(NEVER)
-            ended.append("the inner block")
-        assert outer.cancelled_caught
-        assert not inner.cancelled_caught
-        assert ended == []
-
-    virtually(main)
-
-
 def test_t7_t10_of_two_blocks_that_expire_together_the_outer_one_is_named() -> None:
     async def main() -> None:
         says = []

@@ -8,44 +8,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import termios
-from collections.abc import Callable
 
 import pytest
 from children import FINDS_MEMBERS, alive
+from foreground_programs import each_kind, everywhere, in_a_thread, program
 from jobs import CTRL_C, CTRL_Z, session
 
 from within import run
 
 pytestmark = pytest.mark.skipif(
     not FINDS_MEMBERS, reason="asks /proc what became of a process"
-)
-
-START = """
-import asyncio, os, signal, subprocess, sys, threading, within, within.testing
-from within import Stop, process, run
-ASK = "printf '%s: ' $0 >/dev/tty; read -r x </dev/tty; echo got $x"
-async def main():
-"""
-END = """
-try:
-    within.testing.run(main, backend=sys.argv[1])
-except KeyboardInterrupt:
-    print("interrupted")
-print("the end")
-"""
-
-
-def program(body: str) -> Callable[[str], list[str]]:
-    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-    return lambda backend: [sys.executable, "-c", START + lines + END, backend]
-
-
-everywhere = pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-# Where the loop has no part in it, one loop of each kind is enough for the ordinary run.
-each_kind = pytest.mark.parametrize(
-    "backend", ["asyncio", pytest.param("uvloop", marks=pytest.mark.exhaustive), "trio"]
 )
 
 RUN = program("""
@@ -294,21 +267,8 @@ def test_p16_an_ignored_sigchld_stays_ignored() -> None:
         assert shell.told() == "exited 0"
 
 
-THREAD = program("""
-def work():
-    async def ask():
-        print((await run("sh", "-c", ASK, "Password", text=True)).stdout)
-    within.testing.run(ask, backend=sys.argv[1])
-await run("true")  # in the main thread, where handlers can be set
-thread = threading.Thread(target=work)
-thread.start()
-while thread.is_alive():
-    thread.join(0.01)
-""")
-
-
 def test_p3_a_loop_in_a_thread_is_lent_the_terminal_too() -> None:
-    with session(*THREAD("trio")) as shell:
+    with session(*in_a_thread()("trio")) as shell:
         shell.types(b"secret\n")
         assert shell.sees("got") == "secret"
         assert shell.told() == "exited 0"

@@ -11,8 +11,8 @@ from weakref import ref
 
 import pytest
 from children import FINDS_MEMBERS, FOREVER
+from foreground_programs import everywhere, in_a_thread, program
 from jobs import CTRL_C, session
-from test_foreground import everywhere, program
 
 from within._processes._posix._foreground import Foreground
 
@@ -71,8 +71,7 @@ def test_p3_a_handler_leaves_its_news_to_the_one_that_it_interrupts(
         sleeper.kill()
 
 
-LATE = program("""
-from within._processes._posix import _child
+LATE = """
 from within._processes._posix._foreground import foreground
 looked, look, start = threading.Event(), foreground._look, _child.start_program
 foreground._look = lambda: (look(), looked.set())
@@ -83,21 +82,11 @@ def late(pids, *rest):
     os.waitid(os.P_PID, found[0], os.WSTOPPED | os.WNOWAIT)
     looked.wait()
     pids += found
-def work():
-    async def ask():
-        print((await run("sh", "-c", ASK, "Password", text=True)).stdout)
-    _child.start_program = late
-    within.testing.run(ask, backend=sys.argv[1])
-await run("true")  # in the main thread, where handlers can be set
-thread = threading.Thread(target=work)
-thread.start()
-while thread.is_alive():
-    thread.join(0.01)
-""")
+"""
 
 
 def test_p3_a_child_may_ask_before_its_thread_knows_its_pid() -> None:
-    with session(*LATE("trio")) as shell:
+    with session(*in_a_thread(LATE, start="late")("trio")) as shell:
         shell.types(b"secret\n")
         assert shell.sees("got") == "secret"
         assert shell.told() == "exited 0"

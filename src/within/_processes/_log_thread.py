@@ -8,7 +8,7 @@ does between the tests and during those on another loop.
 from __future__ import annotations
 
 import threading
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ _CHUNK = 65536  # what is read at once, in bytes
 _ROUNDS = 16
 
 
-class LogThread(LogEnd):
+class LogThread(LogEnd, ABC):
     """Reads the output, and watches for the exit.
 
     The log of each platform says what to wait for.

@@ -124,9 +124,7 @@ class Foreground:
                 return False
             self._before = before
             signals.signal(signals.SIGCHLD, self._on_child)
-            if (
-                before == signals.SIG_DFL
-            ):  # the loop resets it to this when it is closed
+            if before == signals.SIG_DFL:  # to which the loop resets it when it closes
                 current().wake_on_signals()
         if _is_main_thread():
             for number, handler in self._while_open():
