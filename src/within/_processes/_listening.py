@@ -109,9 +109,8 @@ class listening:  # noqa: N801  # it is used like a function
             if await _accepts(address):
                 raise OSError(
                     errno.EADDRINUSE,
-                    f"{os.strerror(errno.EADDRINUSE)}: something accepts connections on "
-                    f"{self._where()} already, before the "
-                    "server is started",
+                    f"{os.strerror(errno.EADDRINUSE)}: something is listening on "
+                    f"{self._where()} already, so the server was not started",
                 )
 
     def _where(self) -> str:

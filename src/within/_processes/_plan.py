@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Stop:
     """How to end a child and its tree (the processes that it has started).
 
-    The steps are, each one only if the previous one was not enough: close stdin and wait
+    Each step is taken only if the one before it was not enough: close stdin and wait
     ``close_stdin`` seconds; send ``signal`` and wait ``grace`` seconds; send SIGKILL.
     The output is read meanwhile, so that the child can flush it and exit.
 
