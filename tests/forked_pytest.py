@@ -7,6 +7,7 @@ and forks for each run. Where a process cannot fork, each run starts an interpre
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import itertools
@@ -76,6 +77,8 @@ class Server:
         os.close(requests)
         os.close(theirs)
         self._requests, self._answers = os.fdopen(ours, "w"), os.fdopen(answers)
+        atexit.register(self._requests.close)
+        atexit.register(self._answers.close)
         self._numbers = itertools.count()
 
     def run(self, directory: Path, options: tuple[str, ...]) -> Ended:

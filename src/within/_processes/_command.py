@@ -182,7 +182,7 @@ def _check_word(arg: Word, place: int) -> str | bytes:
     except TypeError:
         raise TypeError(
             f"{what} is {arg!r}: give str, bytes or a path, each argument by itself "
-            "(process(*command) for a list)"
+            "(*command for a list)"
         ) from None
     if ("\0" if isinstance(word, str) else b"\0") in word:  # type: ignore[operator]
         raise ValueError(f"{what} is {word!r}: a NUL cannot be passed to a program")
