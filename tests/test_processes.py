@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, alive, line, needs_members
+from children import FOREVER, alive, needs_members
 
 import within
 from within import process, run
@@ -318,53 +318,3 @@ async def test_a_command_that_is_no_text_can_be_printed() -> None:
         command = """echo '\\udcff' 'a b' 'it'"'"'s'"""
         await child.wait()
         assert repr(child) == f"<Process {child.pid} `{command}` exited with 0>"
-
-
-# -- P5: when it is reaped ----------------------------------------------------------------
-
-
-def is_a_group(pgid: int) -> bool:
-    try:
-        os.killpg(pgid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-async def test_p5_asking_for_the_returncode_reaps_what_has_ended() -> None:
-    async with process("sleep", FOREVER, stdin=None, stdout=None) as child:
-        os.killpg(child.pid, signal.SIGTERM)
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert is_a_group(child.pid)
-        assert "ended by signal" in repr(child)
-        assert is_a_group(child.pid)  # looking at it changes nothing
-        assert child.returncode == -signal.SIGTERM
-        assert not is_a_group(child.pid)
-        assert child.usage is not None
-
-
-@needs_members
-async def test_p5_asking_for_the_returncode_keeps_the_number_of_a_group() -> None:
-    script = f"sleep {FOREVER} & echo $!; exit 3"
-    async with process("sh", "-c", script) as child:
-        pid = int(await line(child))
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert child.returncode == 3
-        assert child.usage is None
-        child.send_signal(signal.SIGTERM, tree=True)
-        with within.timeout(30):
-            while child.usage is None:
-                assert child.returncode == 3
-                await anyio.sleep(0.001)
-        assert not alive(pid)
-
-
-async def test_p5_asking_for_the_returncode_leaves_no_task_waiting() -> None:
-    async with process("sleep", FOREVER) as child, anyio.create_task_group() as tasks:
-        tasks.start_soon(child.wait)
-        tasks.start_soon(child.read)
-        await anyio.wait_all_tasks_blocked()
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert child.returncode == -signal.SIGKILL
-        assert child.usage is not None

@@ -288,6 +288,8 @@ class Child:
     def drop(self) -> None:
         """Called when nothing refers to it any more, or when the interpreter exits."""
         was_open = self.is_open()
+        if was_open and self.returncode is not None:  # its exit was told to somebody
+            was_open = not (self.is_spared() or self.family.is_dying())
         self.end_now()  # first: the warning may be an error
         if was_open:
             warnings.warn(
@@ -308,7 +310,7 @@ class Child:
                     self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
             until = time.monotonic() + _BLOCKING
-            while not (self._seems_gone() or self.is_refused()):
+            while not (self._seems_done() or self.is_refused()):
                 if time.monotonic() > until:
                     break
                 select.select([], [], [], 0.0005)
@@ -321,7 +323,7 @@ class Child:
         _unreleased.discard(self)
         self.family.forget()
 
-    def _seems_gone(self) -> bool:
+    def _seems_done(self) -> bool:
         try:
             return self.is_done()
         except OSError:  # out of descriptors to look for the others

@@ -231,9 +231,11 @@ class Child:
         """Called when nothing refers to it any more, or when the interpreter exits."""
         if self._released:
             return
-        was_running = bool(self._started) and not self._is_reaped
+        was_open = bool(self._started) and not self._is_reaped
+        if was_open and self.returncode is not None:  # and that was told
+            was_open = not self.is_done()
         self.end_now()  # first: the warning may be an error
-        if was_running:
+        if was_open:
             warnings.warn(
                 f"{self!r} was dropped while open: leave its block, or await aclose()",
                 ResourceWarning,
