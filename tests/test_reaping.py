@@ -13,6 +13,9 @@ from children import FOREVER, alive, line, needs_members
 
 import within
 from within import Stop, process
+from within._processes._platform import Pump
+from within._processes._pump import limited
+from within._processes._stopping import _Patience
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -91,3 +94,12 @@ async def test_p1_dropped_at_the_end_of_all_output_without_a_warning() -> None:
         assert await child.read() == ""
         del child  # a warning would be an error
         gc.collect()
+
+
+# -- T23: the limits of a stop ---------------------------------------------------------------
+
+
+async def test_t23_a_wait_for_a_child_has_no_generator_that_could_stay_open() -> None:
+    with Pump() as pump:
+        for limit in (_Patience(1).limit(pump), limited(1, pump)):
+            assert isinstance(limit, within.Timeout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from .._backends import current
@@ -14,7 +13,8 @@ from ._pty import polite_signal
 from ._pump import limited
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from ._plan import Stop
     from ._platform import Child, Pump
@@ -254,12 +254,8 @@ class _Patience:
         """
         return self._now() >= self._deadline
 
-    @contextmanager
-    def limit(self, pump: Pump) -> Generator[None, None, None]:
-        """End the block when they are over; it can be entered any number of times."""
+    def limit(self, pump: Pump) -> AbstractContextManager[object]:
+        """A block that ends when they are over."""
         if self._is_real:
-            with limited(self._deadline - self._now(), pump):
-                yield
-        else:
-            with move_on_at(self._deadline):
-                yield
+            return limited(self._deadline - self._now(), pump)
+        return move_on_at(self._deadline)
