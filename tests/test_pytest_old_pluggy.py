@@ -12,10 +12,11 @@ from within.testing import _pytest, _pytest_entry
 
 # Starts pytest with another version of pluggy than it has.
 OLD = """
-import sys, pluggy, pytest
-pluggy.__version__ = "1.1.0"
-sys.modules.pop("within.testing._pytest_entry", None)
+import importlib.metadata, sys, pytest
+restore = importlib.metadata.version
+importlib.metadata.version = {"pluggy": "1.1.0"}.__getitem__
 import within.testing._pytest_entry as plugin
+importlib.metadata.version = restore
 if "within.testing._pytest" in sys.modules:
     sys.exit("the plugin was imported")
 options = ["-q", "-p", "no:within", "-p", "no:cacheprovider", "-p", "no:randomly"]

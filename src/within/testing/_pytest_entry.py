@@ -6,11 +6,14 @@ of pytest, even of tests that have nothing to do with the plugin.
 
 from __future__ import annotations
 
-import pluggy
+from importlib.metadata import version
+
 import pytest
 
-# `hookimpl(wrapper=True)`, which the plugin needs, came with pluggy 1.2.
-if tuple(map(int, pluggy.__version__.split(".")[:2])) >= (1, 2):
+_pluggy = version("pluggy")
+
+# `hookimpl(wrapper=True)`, which the plugin needs, came with 1.2.
+if tuple(map(int, _pluggy.split(".")[:2])) >= (1, 2):
     from ._pytest import (
         pytest_collection_modifyitems,
         pytest_configure,
@@ -49,5 +52,5 @@ else:
             if item.get_closest_marker("virtual_time") is not None:
                 raise pytest.UsageError(
                     f"{item.nodeid}: virtual_time needs pluggy 1.2 or newer, and this is "
-                    f"pluggy {pluggy.__version__}"
+                    f"pluggy {_pluggy}"
                 )
