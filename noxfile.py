@@ -35,6 +35,7 @@ PORTABLE = [
         "processes",
         "pty",
         "pty_ends",
+        "reaping",
         "run",
         "run_keep",
         "run_live",
@@ -48,6 +49,7 @@ PORTABLE = [
         "streams_lines",
         "streams_pipelines",
         "streams_rest",
+        "survivors",
         "text",
         "tree",
     )

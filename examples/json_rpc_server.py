@@ -1,4 +1,4 @@
-"""The server for json_rpc.py: JSON-RPC 2.0 on stdin and stdout, one message per line.
+"""The server for json_rpc_demo.py: JSON-RPC 2.0 on stdin and stdout, one message per line.
 
 A client may call every public method of ``Server``. Some of them misbehave on request.
 """

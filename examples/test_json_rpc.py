@@ -13,7 +13,8 @@ import anyio.lowlevel
 import json_rpc
 import pytest
 from children import alive
-from json_rpc import SERVER, Client, ServerError, ServerGone
+from json_rpc import Client, ServerError, ServerGone, open_client
+from json_rpc_demo import SERVER
 
 import within
 from within import Stop
@@ -54,7 +55,7 @@ async def test_answers_come_in_any_order() -> None:
     async def hold(client: Client, name: str) -> None:
         answered.append(await client.request("hold", name))
 
-    async with Client.start(*SERVER) as client, anyio.create_task_group() as tasks:
+    async with open_client(*SERVER) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(hold, client, "a")
         await held(client, "a")
         tasks.start_soon(hold, client, "b")
@@ -72,7 +73,7 @@ async def test_each_of_many_at_once_gets_its_own_answer() -> None:
         text = f"{number} " * 500
         right.append(await client.request("echo", text) == text)
 
-    async with Client.start(*SERVER) as client, anyio.create_task_group() as tasks:
+    async with open_client(*SERVER) as client, anyio.create_task_group() as tasks:
         for number in range(300):
             tasks.start_soon(echo, client, number)
     assert right == [True] * 300
@@ -84,7 +85,7 @@ async def test_notifications_go_both_ways() -> None:
     async def note(method: str, params: Any) -> None:
         notified.append((method, params))
 
-    async with Client.start(*SERVER, on_notification=note) as client:
+    async with open_client(*SERVER, on_notification=note) as client:
         await client.notify("news", "good")
         await client.notify("news", "bad")
         assert await client.request("heard") == ["good", "bad"]
@@ -93,7 +94,7 @@ async def test_notifications_go_both_ways() -> None:
 
 
 async def test_an_error_from_the_server_raises_server_error() -> None:
-    async with Client.start(*SERVER) as client:
+    async with open_client(*SERVER) as client:
         with pytest.raises(ServerError, match="division by zero") as caught:
             await client.request("divide", [1, 0])
         assert caught.value.args[0]["code"] == -32000
@@ -107,7 +108,7 @@ async def test_lines_that_are_not_messages_are_skipped(
 ) -> None:
     lines = ["Starting...", "", "[1, 2]", "null", "{" * 3, "[" * 100_000]
     with caplog.at_level(logging.WARNING):
-        async with Client.start(*SERVER) as client:
+        async with open_client(*SERVER) as client:
             for line in lines:
                 await client.request("say", line)
             for odd in ('{"id": [1]}', '{"id": 99}', '{"id": null, "error": {}}'):
@@ -122,21 +123,20 @@ async def test_lines_that_are_not_messages_are_skipped(
 
 async def test_a_late_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_rpc, "CANCEL", PATIENCE)
-    async with Client.start(*SERVER) as client:
+    async with open_client(*SERVER) as client:
         await held(client)
-        with pytest.raises(within.DeadlineExceeded) as caught:
-            await client.request("hold", "late", timeout=0.1)
-        assert caught.value.scope.name == "hold"
+        with within.move_on_after(0.1):
+            await client.request("hold", "late")
         assert await client.request("cancelled") == [2]
         await client.request("release", "late")
-        assert await client.request("add", [1, 2], timeout=PATIENCE) == 3
+        assert await client.request("add", [1, 2]) == 3
 
 
 async def test_the_server_is_told_when_a_caller_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(json_rpc, "CANCEL", PATIENCE)
-    async with Client.start(*SERVER) as client:
+    async with open_client(*SERVER) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.request, "hold", "in vain")
             await held(client, "in vain")
@@ -149,12 +149,12 @@ async def test_a_request_that_times_out_while_sending_leaves_no_partial_line(
 ) -> None:
     monkeypatch.setattr(json_rpc, "CANCEL", 0)
     long = "x" * 2**20  # more than a pipe holds
-    async with Client.start(*SERVER) as client:
-        client.process.send_signal(signal.SIGSTOP)
+    async with open_client(*SERVER) as client:
+        client.server.send_signal(signal.SIGSTOP)
         for _ in range(2):  # the first is being written, the second waits
-            with pytest.raises(within.DeadlineExceeded):
-                await client.request("echo", long, timeout=0.05)
-        client.process.send_signal(signal.SIGCONT)
+            with within.move_on_after(0.05):
+                await client.request("echo", long)
+        client.server.send_signal(signal.SIGCONT)
         assert await client.request("echo", "next") == "next"
 
 
@@ -167,11 +167,11 @@ async def test_a_slow_notification_handler_slows_the_server_down() -> None:
         await go.wait()
 
     async with (
-        Client.start(*SERVER, on_notification=listen) as client,
+        open_client(*SERVER, on_notification=listen) as client,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(client.request, "flood", 2000)
-        while not heard or client.stderr != b"no room":
+        while not heard or client.server.log != "no room":
             await anyio.lowlevel.checkpoint()
         assert len(heard) == 1
         go.set()
@@ -190,7 +190,7 @@ async def failing(client: Client, errors: list[str], *request: Any) -> None:
 
 async def test_when_the_server_dies_all_requests_fail_with_its_stderr() -> None:
     errors: list[str] = []
-    async with Client.start(*SERVER) as client:
+    async with open_client(*SERVER) as client:
         async with anyio.create_task_group() as tasks:
             for name in "abc":
                 tasks.start_soon(failing, client, errors, "hold", name)
@@ -208,7 +208,7 @@ async def test_when_the_server_dies_all_requests_fail_with_its_stderr() -> None:
 
 async def test_the_server_dies_while_its_own_child_holds_the_pipes() -> None:
     errors: list[str] = []
-    async with Client.start(*SERVER) as client:
+    async with open_client(*SERVER) as client:
         helper = await client.request("start_helper")
         await failing(client, errors, "die", "no ink")
         assert alive(helper)
@@ -224,7 +224,7 @@ async def test_a_server_that_closes_stdout_or_stdin_counts_as_gone(
 ) -> None:
     errors: list[str] = []
     stop = Stop(grace=PATIENCE)
-    async with Client.start(*SERVER, stop=stop) as client:
+    async with open_client(*SERVER, stop=stop) as client:
         await failing(client, errors, method)
         for _ in range(2):
             await failing(client, errors, "hold", "on")
@@ -234,7 +234,7 @@ async def test_a_server_that_closes_stdout_or_stdin_counts_as_gone(
 
 async def test_a_server_that_cannot_be_started() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-server"):
-        async with Client.start("no-such-server"):
+        async with open_client("no-such-server"):
             raise AssertionError
 
 
@@ -242,32 +242,33 @@ async def test_a_server_that_cannot_be_started() -> None:
 
 
 async def test_closing_stdin_stops_the_server() -> None:
-    async with Client.start(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
+    async with open_client(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
         helper = await client.request("start_helper")
-    assert client.process.returncode == 0
+    assert client.server.returncode == 0
     assert not alive(helper)
 
 
 async def test_the_last_notifications_still_arrive() -> None:
-    async with Client.start(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
+    async with open_client(*SERVER, stop=Stop(close_stdin=PATIENCE)) as client:
         await client.notify("news", "x" * 2**20)
         await client.notify("exit", 7)
-    assert client.process.returncode == 7
+    assert client.server.returncode == 7
 
 
 async def test_a_server_that_ignores_the_end_of_its_stdin_gets_sigterm() -> None:
     stop = Stop(close_stdin=0.05, grace=PATIENCE)
-    async with Client.start(*SERVER, stop=stop) as client:
+    async with open_client(*SERVER, stop=stop) as client:
         await client.request("ignore_the_end")
-    assert client.process.returncode == -signal.SIGTERM
+    assert client.server.returncode == -signal.SIGTERM
 
 
-async def test_an_error_in_the_block_is_not_wrapped_in_a_group() -> None:
-    with pytest.raises(LookupError, match="mine"):  # noqa: PT012
-        async with Client.start(*SERVER) as client:
+async def test_an_error_in_the_block_ends_the_server() -> None:
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+        async with open_client(*SERVER) as client:
             await client.request("add", [1, 2])
             raise LookupError("mine")
-    assert client.process.returncode == 0
+    assert caught.value.subgroup(LookupError) is not None
+    assert client.server.returncode == 0
 
 
 async def test_an_error_in_a_notification_handler_ends_the_block() -> None:
@@ -275,7 +276,7 @@ async def test_an_error_in_a_notification_handler_ends_the_block() -> None:
         raise LookupError(params)
 
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
-        async with Client.start(*SERVER, on_notification=fail) as client:
+        async with open_client(*SERVER, on_notification=fail) as client:
             await client.request("count_to", 1)
             await client.request("hold", "forever")
     assert caught.value.subgroup(LookupError) is not None
@@ -284,14 +285,14 @@ async def test_an_error_in_a_notification_handler_ends_the_block() -> None:
 async def test_a_limit_around_the_block() -> None:
     with pytest.raises(within.DeadlineExceeded, match="'session'"):  # noqa: PT012
         with within.timeout(0.05, name="session"):
-            async with Client.start(*SERVER) as client:
+            async with open_client(*SERVER) as client:
                 await client.request("hold", "forever")
 
 
 async def test_closing_the_client_fails_the_open_requests() -> None:
     errors: list[str] = []
     async with anyio.create_task_group() as tasks:
-        async with Client.start(*SERVER) as client:
+        async with open_client(*SERVER) as client:
             tasks.start_soon(failing, client, errors, "hold", "on")
             await held(client, "on")
         await failing(client, errors, "add", [1, 2])

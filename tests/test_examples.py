@@ -76,11 +76,11 @@ Y
 `sh -c cat; echo out of ink >&2; exit 3` has failed with status 3: out of ink
 """
 
-PRINTED = {"json_rpc": CLIENT, "repl": DIALOGUE, "pipeline": STAGES}
+PRINTED = {"json_rpc_demo": CLIENT, "repl": DIALOGUE, "pipeline": STAGES}
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-@pytest.mark.parametrize("name", ["json_rpc", "shell_harness", "repl", "pipeline"])
+@pytest.mark.parametrize("name", ["json_rpc_demo", "shell_harness", "repl", "pipeline"])
 def test_an_example_that_starts_children(
     name: str, backend: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,7 +36,7 @@ PAGES = {
     "pexpect.md": Page(5, needs=("pexpect",), children=True),
     "sh.md": Page(7, needs=("sh", "plumbum"), children=True),
     "mirakuru.md": Page(3, needs=("mirakuru",), children=True),
-    "stdio-client.md": Page(3, children=True),
+    "stdio-client.md": Page(4, children=True),
 }
 
 SNIPPETS = [

@@ -13,7 +13,7 @@ import pytest
 from children import FOREVER, QUICK, alive, longer_and_longer
 
 import within
-from within import process, run
+from within import DEVNULL, PIPE, process, run
 from within._processes._typed import as_typed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -24,6 +24,11 @@ async def test_p8_three_pipes_at_once() -> None:
     data = os.urandom(3_000_000)
     done = await run("sh", "-c", "tee /dev/stderr", input=data)
     assert (done.stdout == data, done.stderr == data) == (True, True)
+
+
+@pytest.mark.parametrize("stdin", [None, PIPE, DEVNULL])
+async def test_p8_input_takes_the_place_of_stdin(stdin: int | None) -> None:
+    assert (await run("cat", stdin=stdin, input=b"in")).stdout == b"in"
 
 
 async def test_p8_input_that_the_child_does_not_read() -> None:

@@ -13,7 +13,8 @@ from children import FOREVER
 from within import Stop
 from within._processes._command import Command
 from within._processes._posix import _lost
-from within._processes._posix._child import Child, State
+from within._processes._posix._child import Child
+from within._processes._posix._state import State
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

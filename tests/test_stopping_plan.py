@@ -25,6 +25,7 @@ from within import Stop, process, run
         ({"signal": True}, TypeError, "True"),
         ({"tree": "forest"}, ValueError, "forest"),
         ({"first": "both"}, ValueError, "both"),
+        ({"survivors": "some"}, ValueError, "survivors is 'some'"),
         ({"pause": -1}, ValueError, "pause is -1"),
         ({"linger": None}, TypeError, "linger is None: give math.inf"),
         ({"grace": None}, TypeError, "grace is None: give math.inf"),

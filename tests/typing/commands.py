@@ -322,6 +322,9 @@ def arguments_of_stop() -> None:
     assert_type(stop.signal, int)
     mixed = within.Stop(first="child", pause=0.2, linger=1)
     assert_type([mixed.pause, mixed.linger], list[float])
+    sparing = within.Stop(survivors="leave")
+    assert_type(sparing.survivors, Literal["end", "leave"])
+    within.Stop(survivors="all")  # type: ignore[arg-type]
     guarded = within.Stop(die_with_parent=True)
     assert_type(guarded.die_with_parent, bool)
     within.Stop(die_with_parent=None)  # type: ignore[arg-type]

@@ -246,3 +246,36 @@ async def test_p6_what_is_left_behind_may_finish_its_output() -> None:
     leaves += f"{late!r}], stderr=subprocess.PIPE); p.stderr.readline()"
     found = await run(*python(leaves), text=True, stop=Stop(pause=1.0))
     assert found.stdout.split() == [*"01234"]
+
+
+# -- Stop(survivors="leave") --------------------------------------------------------
+
+# Starts one of its own, prints its number, and exits when its input ends.
+GRACEFUL = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {FOREVER!r}], stdin=subprocess.DEVNULL)
+print(child.pid)
+sys.exit(3 if not sys.stdin.read() else 4)
+"""
+
+
+async def test_p3_a_survivor_of_a_graceful_end_lives_on() -> None:
+    stop = Stop(survivors="leave", close_stdin=60)
+    async with process(*python(GRACEFUL), stop=stop) as child:
+        survivor = Watched(int(await line(child)))
+    try:
+        assert child.returncode == 3
+        assert not survivor.wait(0.3)
+    finally:
+        os.kill(survivor.pid, 9)  # TerminateProcess()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_p4_a_child_that_had_to_be_stopped_takes_its_tree_along(end: str) -> None:
+    stop = Stop(survivors="leave", grace=0.05)
+    async with process(*python(GRACEFUL + FOREVER), stop=stop) as child:
+        survivor = Watched(int(await line(child)))
+        if end == "kill":
+            child.kill()
+            await child.wait()
+    assert survivor.is_dead()

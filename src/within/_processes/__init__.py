@@ -16,7 +16,7 @@ From the bottom up:
   end, and ``_communication`` writes and reads all at once.
 - ``_options`` has the types of the arguments; ``_pty`` checks what is asked of a terminal.
   ``_open`` (:func:`process`), ``_process`` with ``_dialogue``, and ``_run`` are what users
-  see. For ``run()``, ``_capture`` holds the result, ``_keep`` as much of the output as is
+  see; ``_as_anyio`` tells anyio of the process. For ``run()``, ``_capture`` holds the result, ``_keep`` as much of the output as is
   wanted, and ``_live`` calls the function that watches.
 - ``_open_server`` (:func:`server`) starts a ``_server``: a process that is waited for
   (``_ready``, ``_listening``) and read on all the while (``_log``, whose thread is a

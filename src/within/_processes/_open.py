@@ -198,5 +198,7 @@ async def _start(
 ) -> Process[Any, Any, Any]:
     from anyio.lowlevel import checkpoint
 
+    from . import _as_anyio  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
     await checkpoint()  # a task that is cancelled starts nothing
     return Process(command, plan, files, text)

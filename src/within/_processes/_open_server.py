@@ -185,6 +185,8 @@ def server(
     async def start() -> Server[Any, Any, Any]:
         from anyio.lowlevel import checkpoint
 
+        from . import _as_anyio  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
         await checkpoint()  # a task that is cancelled starts nothing
         if isinstance(ready, listening):
             await ready._check_free()  # pyright: ignore[reportPrivateUsage]

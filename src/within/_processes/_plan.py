@@ -39,6 +39,10 @@ class Stop:
         first: Which processes get ``signal``: every process of the ``"tree"``, or only
             the ``"child"``, for a program that ends its own workers. In the latter case,
             the others get SIGKILL when the child has exited.
+        survivors: What to do with the rest of the tree if the child exits by itself, which
+            means before it was sent ``signal`` or SIGKILL: ``"end"`` it, or ``"leave"`` it
+            running, for a program that starts a daemon. If the child had to be stopped,
+            its tree is ended in any case.
         die_with_parent: End the tree with SIGKILL if your program itself is killed. A
             small guard process, which is started when it is first needed, waits for
             that. (Only on Linux; on Windows this is always so. The guard cannot kill a
@@ -51,8 +55,8 @@ class Stop:
     grace=1)`` on Python 3.13 and newer, and ``stop.__replace__(grace=1)`` before that.
 
     Raises:
-        ValueError: If a number of seconds is negative, or ``signal``, ``tree`` or
-            ``first`` is unknown.
+        ValueError: If a number of seconds is negative, or ``signal``, ``tree``,
+            ``first`` or ``survivors`` is unknown.
         TypeError: If an argument is not a number of seconds, or not a signal.
 
     >>> from within import Stop
@@ -70,6 +74,7 @@ class Stop:
         "linger",
         "pause",
         "signal",
+        "survivors",
         "tree",
     )
 
@@ -81,6 +86,7 @@ class Stop:
         grace: float = 5.0,
         tree: Literal["child", "group", "all"] = "group",
         first: Literal["tree", "child"] = "tree",
+        survivors: Literal["end", "leave"] = "end",
         die_with_parent: bool = False,
         pause: float = 0.1,
         linger: float = 2.0,
@@ -96,11 +102,14 @@ class Stop:
             )
         if first not in ("tree", "child"):
             raise ValueError(f'first is {first!r}: give "tree" or "child"')
+        if survivors not in ("end", "leave"):
+            raise ValueError(f'survivors is {survivors!r}: give "end" or "leave"')
         self.close_stdin: Final = _patience(close_stdin, "close_stdin")
         self.signal: Final = signal
         self.grace: Final = _patience(grace, "grace")
         self.tree: Final = tree
         self.first: Final = first
+        self.survivors: Final = survivors
         self.die_with_parent: Final = die_with_parent
         self.pause: Final = _patience(pause, "pause")
         self.linger: Final = _patience(linger, "linger")

@@ -113,18 +113,20 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     def returncode(self) -> int | None:
         """The exit status, or minus the signal's number if a signal ended the child.
 
-        ``None`` while the child is running.
+        ``None`` while the child is running. Like :meth:`wait`, this reaps a child that has
+        exited, if the rest of its process group has ended too.
         """
-        if self._child.returncode is None:
-            self._child.has_exited()
-        return self._child.returncode
+        child = self._child
+        if child.has_exited() and child.is_ours():
+            self._reap_if_gone()
+        return child.returncode
 
     @property
     def usage(self) -> Usage | None:
         """Wall time and CPU time in seconds, and peak memory in bytes.
 
-        ``None`` until the child is reaped. :meth:`wait` reaps it if the rest of its
-        process group has ended by then; otherwise the end of the block does.
+        ``None`` until the child is reaped. :meth:`wait` and ``returncode`` reap it if the
+        rest of its process group has ended by then; otherwise the end of the block does.
         """
         return self._child.usage
 
@@ -144,7 +146,8 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         return cast("Err_co", self._stderr)
 
     def __repr__(self) -> str:
-        code = self.returncode
+        self._child.has_exited()
+        code = self._child.returncode
         if not self._child.is_ours():
             state = "in the process that started it"
         elif code is None:
@@ -181,10 +184,15 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
                     "can no longer be noticed"
                 )
             await until_exit(child.exit_fd, child.has_exited)
-        if not self._stopping and child.is_gone():
-            child.reap()
+        self._reap_if_gone()
         assert child.returncode is not None
         return child.returncode
+
+    def _reap_if_gone(self) -> None:
+        # A zombie keeps its group alive, as killpg(2) sees it. Tasks that wait for the
+        # exit have copies of its descriptor, so this does not leave them waiting.
+        if not self._stopping and self._child.is_gone():
+            self._child.reap()
 
     def send_signal(self, number: int, tree: bool = False) -> None:
         """Send a signal to the child, or do nothing if the child has ended.

@@ -179,17 +179,23 @@ class BasePump(ABC):
         """Forget a handler, if there is one."""
 
 
-@contextmanager
-def limited(seconds: float, pump: BasePump) -> Generator[None, None, None]:
+def limited(seconds: float, pump: BasePump) -> AbstractContextManager[object]:
     """End the block after ``seconds`` of real time, in which ``pump`` waits."""
     if current().has_virtual_time():
-        # That clock stands still while a child is at work, as this one is. But the child
-        # may never end, so the limit has to be in real seconds.
-        with move_on_after(None) as limit, pump.alarm(seconds, limit.cancel):
-            yield
-    else:
-        with move_on_after(seconds):
-            yield
+        return _limited_in_virtual_time(seconds, pump)
+    # Not through a generator: if a signal handler raised between its start and the block,
+    # the generator would stay open with its limit (T23).
+    return move_on_after(seconds)
+
+
+@contextmanager
+def _limited_in_virtual_time(
+    seconds: float, pump: BasePump
+) -> Generator[None, None, None]:
+    # That clock stands still while a child is at work, as this one is. But the child may
+    # never end, so the limit has to be in real seconds.
+    with move_on_after(None) as limit, pump.alarm(seconds, limit.cancel):
+        yield
 
 
 def _ignore(fd: int) -> int:

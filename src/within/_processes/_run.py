@@ -141,7 +141,7 @@ async def run(
             "strict". Either one implies ``text=True``. If the command fails or is
             stopped, bytes that cannot be decoded are replaced.
         stdin, stdout, stderr: As for :class:`subprocess.Popen`. By default there is no
-            input, and both outputs are captured.
+            input, and both outputs are captured. With ``input``, stdin is a pipe.
         on_output: A function that is called with each line as it arrives:
             ``on_output(source, text)``, where ``source`` is ``"stdout"`` or
             ``"stderr"``. The text is always ``str``, even if the result has ``bytes``: it
@@ -197,7 +197,7 @@ async def run(
     decoding = _decoding(text, encoding, errors)
     data = _input(input, decoding)
     if data is not None:
-        if stdin not in (DEVNULL, PIPE):
+        if stdin not in (DEVNULL, PIPE, None):
             raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
         stdin = PIPE
     check_keep(keep, max_output)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from .._backends import current
@@ -14,7 +13,8 @@ from ._pty import polite_signal
 from ._pump import limited
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from ._plan import Stop
     from ._platform import Child, Pump
@@ -44,6 +44,7 @@ async def let_finish(
     or to a terminal. Then we wait for the processes themselves.
     """
     pump.unwatch()
+    is_shared = is_shared and not child.is_spared()
     # Most children leave nobody behind. Then the rest is in the pipes, and reading it
     # now saves a pass of the loop, and a look at the group.
     pump.drain()
@@ -88,7 +89,7 @@ async def stop_child(
         return
     stopping = _Stopping(child, pump, plan, close_stdin, orderly)
     try:
-        if not child.is_gone():
+        if not child.is_done():
             pump.watch(child.exit_fd)
             await _finish(stopping.advance)
         stopping.over = True
@@ -218,7 +219,7 @@ class _Stopping:
 
     async def _gone(self) -> bool:
         child = self._child
-        if not self._patience.is_over() and not child.is_gone():
+        if not self._patience.is_over() and not child.is_done():
             with self._patience.limit(self._pump):
                 await self._pump.until(child.has_exited)
                 self._pump.unwatch()
@@ -230,7 +231,7 @@ class _Stopping:
                         if child.is_refused():
                             break
                     await self._pump.until_one_ends(left)
-        return child.is_gone()
+        return child.is_done()
 
 
 class _Patience:
@@ -253,12 +254,8 @@ class _Patience:
         """
         return self._now() >= self._deadline
 
-    @contextmanager
-    def limit(self, pump: Pump) -> Generator[None, None, None]:
-        """End the block when they are over; it can be entered any number of times."""
+    def limit(self, pump: Pump) -> AbstractContextManager[object]:
+        """A block that ends when they are over."""
         if self._is_real:
-            with limited(self._deadline - self._now(), pump):
-                yield
-        else:
-            with move_on_at(self._deadline):
-                yield
+            return limited(self._deadline - self._now(), pump)
+        return move_on_at(self._deadline)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import enum
 import os
 import select
 import signal as signals
@@ -22,8 +21,10 @@ from ._family import Family
 from ._files import Files
 from ._foreground import foreground
 from ._fork import start_program
+from ._helpers import identity_of_input
 from ._lost import forget, keep_for_later, look_after, look_after_all, record
-from ._tree import identity, ignoring_missing, may_signal
+from ._state import State
+from ._tree import ignoring_missing, may_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,18 +41,6 @@ _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asy
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-
-
-class State(enum.Enum):
-    """How far the life of a child has come."""
-
-    MADE = "not started"
-    RUNNING = "running"
-    EXITED = "exited, not reaped"  # its pid is still its own (P5)
-    LOST = "reaped by somebody else"  # its pid may be any process's
-    REAPED = "reaped"
-    LEFT = "left to itself"  # it could not be killed
-    RELEASED = "released"  # nothing of it is ours any more
 
 
 class Child:
@@ -89,6 +78,8 @@ class Child:
         self.on_signal: Callable[[int], None] | None = None
         self.is_deaf = False  # on Windows: no signal but a kill can reach it
         self._command = command
+        self._plan = plan
+        self._was_told = False  # to end, by the stop sequence or by the user
         self._owner = os.getpid()
         # Both lists are filled by C code in the same step as fork() and wait4(). They
         # alone say whether there is a process, and whether its pid is still its own.
@@ -150,7 +141,7 @@ class Child:
         # setsid() makes a group as well, and setpgid() would fail after it.
         new_session = bool(options.get("start_new_session") or self.terminal)
         try:
-            self.stdin = _identity_of(files.for_child[0])
+            self.stdin = identity_of_input(files.for_child[0])
             env = self.family.environment(options.get("env"))
             group = self.family.group_to_join(new_session=new_session)
             if group == 0:
@@ -207,6 +198,15 @@ class Child:
         """Whether it and all of its tree are dead."""
         return self.has_exited() and not self.left()
 
+    def is_spared(self) -> bool:
+        """Whether it ended before it was told to, and what it has left behind lives on."""
+        leaves = self._plan.survivors == "leave"
+        return leaves and not self._was_told and self.has_exited()
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to stop."""
+        return self.is_spared() or self.is_gone()
+
     def left(self) -> list[int]:
         """Some living members of its tree, without the child; empty if there are none."""
         return [] if self._waited else self.family.left()
@@ -244,7 +244,8 @@ class Child:
         """Reap it. From here on its pid may go to another process (P5)."""
         if not self.is_open():
             return
-        self._signal_groups(signals.SIGKILL)  # a member that we have not seen
+        if not self.is_spared():
+            self._signal_groups(signals.SIGKILL)  # a member that we have not seen
         if self.has_exited():
             end_waiting(self.pid)
         if not self._is_lost:
@@ -287,6 +288,8 @@ class Child:
     def drop(self) -> None:
         """Called when nothing refers to it any more, or when the interpreter exits."""
         was_open = self.is_open()
+        if was_open and self.returncode is not None:  # its exit was told to somebody
+            was_open = not (self.is_spared() or self.family.is_dying())
         self.end_now()  # first: the warning may be an error
         if was_open:
             warnings.warn(
@@ -303,10 +306,11 @@ class Child:
             self.family.watch()  # its start may have been interrupted before that
             with suppress(OSError):  # out of descriptors to look for marked ones
                 self.family.mark()
-                self.signal_tree(signals.SIGKILL, report=False)
+                if not self.is_spared():
+                    self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
             until = time.monotonic() + _BLOCKING
-            while not (self._seems_gone() or self.is_refused()):
+            while not (self._seems_done() or self.is_refused()):
                 if time.monotonic() > until:
                     break
                 select.select([], [], [], 0.0005)
@@ -319,9 +323,9 @@ class Child:
         _unreleased.discard(self)
         self.family.forget()
 
-    def _seems_gone(self) -> bool:
+    def _seems_done(self) -> bool:
         try:
-            return self.is_gone()
+            return self.is_done()
         except OSError:  # out of descriptors to look for the others
             return self.has_exited()
 
@@ -331,24 +335,27 @@ class Child:
         """Send a signal to the child alone. Does nothing if it has ended."""
         if not self.is_open() or self.has_exited():
             return
-        if report and self.on_signal is not None:
-            self.on_signal(number)
-        self.sent.add(number)
+        self._note_signal(number, report)
         # Unreaped, the pid is its own, whatever happens meanwhile (P5).
         ignoring_missing(os.kill, self.pid, number)
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:
         """Send a signal to everything that :class:`Stop` ends with the child."""
-        if not self.is_open():
+        if not self.is_open() or (report and self.is_spared()):
             return
-        if report and self.on_signal is not None:
-            self.on_signal(number)
-        self.sent.add(number)
+        self._note_signal(number, report)
         self.family.meet()
         self._signal_groups(number)
         if number == signals.SIGKILL or not self.family.is_child_in_groups():
             self.signal(number)
         self.family.signal_marked(number)
+
+    def _note_signal(self, number: int, report: bool) -> None:
+        if report and self.on_signal is not None:
+            self.on_signal(number)
+        self.sent.add(number)
+        if report or number in (self._plan.signal, signals.SIGKILL):
+            self._was_told = True
 
     def _signal_groups(self, number: int) -> None:
         if not self.family.has_group:
@@ -377,13 +384,6 @@ class Child:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-
-def _identity_of(fd: int) -> tuple[int, int] | None:
-    try:
-        return identity(os.fstat(max(fd, 0)))  # -1 stands for ours
-    except OSError:  # it is closed, for the child as well
-        return None
 
 
 # Those that are not released, for an end of the interpreter that finds them open.

@@ -24,6 +24,7 @@ from ._tree import (
     can_search,
     group_of,
     ignoring_missing,
+    is_exiting,
     mark_family,
     session_of,
     signal_member,
@@ -187,6 +188,16 @@ class Family:
                     self._note(pid)
                     return [pid]
         return members
+
+    def is_dying(self) -> bool:
+        """Whether all that is left of it is on its way out.
+
+        A process closes its files some microseconds before it is a zombie, so the end of
+        the output can be seen before the group is empty.
+        """
+        with suppress(OSError):  # out of descriptors
+            return all(map(is_exiting, self.left()))
+        return False
 
     def activity(self) -> dict[int, Activity]:
         """What each living member of its groups is doing."""

@@ -16,6 +16,14 @@ from .._descriptors import Descriptors
 from ._tree import READING, can_search, identity
 
 
+def identity_of_input(fd: int) -> tuple[int, int] | None:
+    """Which file a child gets as its input; -1 stands for ours."""
+    try:
+        return identity(os.fstat(max(fd, 0)))
+    except OSError:  # it is closed, for the child as well
+        return None
+
+
 def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
     """Whether its stdin is a pipe to which nobody writes any more.
 

@@ -53,6 +53,9 @@ _DEAD = (b"Z", b"X", b"")
 # A process flag: it is a thread of the kernel, and has no environment.
 _PF_KTHREAD = 0x00200000
 
+# Another one: it can run no more code of its program.
+_PF_EXITING = 0x00000004
+
 # How many new processes one search looks at, at most. As a rule there are hardly any.
 _CHASE = 10_000
 
@@ -224,6 +227,12 @@ def is_alive(pid: int) -> bool:
     """False for a zombie: it is dead, though not reaped yet."""
     state, _, threads = _status(pid)
     return state not in _DEAD or threads > 1  # only its first thread has ended
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether it is inside exit(2), or dead."""
+    state, flags, threads = _status(pid)
+    return threads <= 1 and (state in _DEAD or bool(flags & _PF_EXITING))
 
 
 def is_running(pid: int) -> bool:

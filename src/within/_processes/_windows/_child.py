@@ -25,6 +25,7 @@ from ._kernel import (
     KILLED,
     SILENT_BREAKAWAY_OK,
     create_job,
+    free_job,
     has_ended,
     open_process,
     peak_memory,
@@ -74,6 +75,8 @@ class Child:
         self.terminal: None = None  # there is none to give (P21)
         self._command = command
         self._is_alone = plan.tree == "child"
+        self._leaves = plan.survivors == "leave"
+        self._was_told = False  # to end, by the stop sequence or by the user
         self._job = 0
         # Its handle, its thread's, its id and its thread's, from the moment of the start.
         self._started: list[tuple[int, int, int, int]] = []
@@ -161,6 +164,14 @@ class Child:
         """Whether it and all of its tree are dead."""
         return self.has_exited() and not self.left()
 
+    def is_spared(self) -> bool:
+        """Whether it ended before it was told to, and what it has left behind lives on."""
+        return self._leaves and not self._was_told and self.has_exited()
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to stop."""
+        return self.is_spared() or self.is_gone()
+
     @property
     def usage(self) -> Usage | None:
         """What it has used; ``None`` until :meth:`reap`."""
@@ -170,7 +181,10 @@ class Child:
         """Note what it has used, and let it go: its id may go to another process (P5)."""
         if self._is_reaped or not self._started:
             return
-        terminate_job(self._job)  # a member that we have not seen
+        if self.is_spared():
+            free_job(self._job)
+        else:
+            terminate_job(self._job)  # a member that we have not seen
         self.has_exited()
         process = self._started[0][0]
         wall = (self._ended or time.monotonic()) - self._began
@@ -193,11 +207,12 @@ class Child:
             end.close()
         if self._started and not self._is_reaped:
             self._keep_process()  # its start may have been interrupted
-            with suppress(OSError):  # it may not be in the job yet
-                _winapi.TerminateProcess(self.exit_fd, KILLED)
-            terminate_job(self._job)
+            if not self.is_spared():
+                with suppress(OSError):  # it may not be in the job yet
+                    _winapi.TerminateProcess(self.exit_fd, KILLED)
+                terminate_job(self._job)
             until = time.monotonic() + _BLOCKING
-            while not self.is_gone() and time.monotonic() < until:
+            while not self.is_done() and time.monotonic() < until:
                 _winapi.WaitForSingleObject(self.exit_fd, 1)
                 if self.has_exited():
                     time.sleep(0.001)
@@ -216,9 +231,11 @@ class Child:
         """Called when nothing refers to it any more, or when the interpreter exits."""
         if self._released:
             return
-        was_running = bool(self._started) and not self._is_reaped
+        was_open = bool(self._started) and not self._is_reaped
+        if was_open and self.returncode is not None:  # and that was told
+            was_open = not self.is_done()
         self.end_now()  # first: the warning may be an error
-        if was_running:
+        if was_open:
             warnings.warn(
                 f"{self!r} was dropped while open: leave its block, or await aclose()",
                 ResourceWarning,
@@ -239,8 +256,7 @@ class Child:
         check_signal(number)
         if self._is_reaped or self.has_exited() or number == CONTINUE:
             return
-        if report and self.on_signal is not None:
-            self.on_signal(number)
+        self._note_signal(number, report)
         if number == KILL:
             with suppress(OSError):  # it has ended since we looked
                 _winapi.TerminateProcess(self.exit_fd, KILLED)
@@ -250,14 +266,18 @@ class Child:
     def signal_tree(self, number: int, *, report: bool = True) -> None:
         """Send a signal to everything that :class:`Stop` ends with the child."""
         check_signal(number)
-        if self._is_reaped or number == CONTINUE:
+        if self._is_reaped or number == CONTINUE or (report and self.is_spared()):
             return
-        if report and self.on_signal is not None:
-            self.on_signal(number)
+        self._note_signal(number, report)
         if number != KILL:
             self._send_break()
         else:
             terminate_job(self._job)
+
+    def _note_signal(self, number: int, report: bool) -> None:
+        if report and self.on_signal is not None:
+            self.on_signal(number)
+        self._was_told = True
 
     def _send_break(self) -> None:
         # We hold a handle of the process, so its number, which is the group's, is not

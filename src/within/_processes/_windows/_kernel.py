@@ -120,14 +120,23 @@ def create_job(flags: int) -> int:
     """A new job object with these limits. Nothing inherits its handle."""
     job = _create_job(None, None)
     _check(job)
-    limits = _ExtendedLimits()
-    limits.basic.flags = flags
     try:
-        _check(_set_job(job, _EXTENDED_LIMITS, ctypes.byref(limits), _size(limits)))
+        _set_flags(job, flags)
     except BaseException:
         close_handle(job)
         raise
     return int(job)
+
+
+def free_job(job: int) -> None:
+    """Let the processes in the job live on when its last handle is closed."""
+    _set_flags(job, 0)
+
+
+def _set_flags(job: int, flags: int) -> None:
+    limits = _ExtendedLimits()
+    limits.basic.flags = flags
+    _check(_set_job(job, _EXTENDED_LIMITS, ctypes.byref(limits), _size(limits)))
 
 
 def assign(job: int, process: int) -> None:
