@@ -98,7 +98,7 @@ PURSUITS = [
         "",
     ),
     Mutation(
-        "T7: cancel at once although a block is open inside",
+        "T14: cancel at once although a block is open inside",
         STRIKES,
         "if block is None or not block.has_expired or",
         "if block is None or",

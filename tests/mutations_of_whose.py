@@ -154,14 +154,20 @@ WHOSE = [
     Mutation(
         "T6: never hand a cancellation to the anyio scope that sent it",
         BACKEND,
-        "if anyio is not None and anyio.claim(task, exc):",
+        "if anyio is not None and may_claim and anyio.claim(task, exc):",
         "if False:",
     ),
     Mutation(
         "T6: hand it over only if no Task.cancel() is pending",
         BACKEND,
-        "if anyio is not None and anyio.claim(task, exc):",
-        "if not foreign and anyio is not None and anyio.claim(task, exc):",
+        "may_claim = is_ours or not foreign",
+        "may_claim = not foreign",
+    ),
+    Mutation(
+        "T6: hand a Task.cancel() of other code to an anyio scope",
+        BACKEND,
+        "may_claim = is_ours or not foreign",
+        "may_claim = True",
     ),
     Mutation(
         "T6: hand it to an anyio scope outside a shield",

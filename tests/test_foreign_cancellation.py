@@ -106,6 +106,25 @@ def test_t6_t21_of_our_block_and_an_anyio_scope_the_outer_one_wins(
     run_asyncio(main())
 
 
+def test_t6_t21_a_task_cancel_is_not_taken_for_that_of_a_scope(
+    run_asyncio: Run,
+) -> None:
+    """It arrives in a block that has expired, in a scope that has been cancelled."""
+
+    async def main() -> None:
+        async def victim() -> None:
+            this_task().cancel()
+            with anyio.CancelScope() as scope, within.move_on_after(0):
+                asyncio.get_running_loop().call_soon(scope.cancel)
+                await asyncio.sleep(NEVER)
+
+        child = asyncio.create_task(victim())
+        with pytest.raises(asyncio.CancelledError):
+            await child
+
+    run_asyncio(main())
+
+
 @pytest.mark.parametrize("inner", [0, 1])
 @pytest.mark.parametrize("outer", [0, 1])
 async def test_t7_of_two_expired_blocks_the_outer_one_raises(

@@ -127,6 +127,15 @@ GATHER_RAISES_OURS = Program(
 )
 # A `Task.cancel()` from before the block that has not been delivered yet (T6).
 CANCELLED_BEFORE = Program((CancelTask(), Cancel(0), block(None, Sleep(0))))
+# A `Task.cancel()` arrives in a block that has expired, in a group that has been
+# cancelled. It is not the group's, which would catch it (T6).
+NOT_FOR_THE_GROUP = Program(
+    (
+        Cancel(0),
+        CancelTask(),
+        Group(((CancelGroup(0),),), (block(None, Sleep(2)),)),
+    )
+)
 # A level-triggered block cancels its task again when the task has swallowed a
 # cancellation (T16).
 SWALLOWED_ONCE = Program(
@@ -178,6 +187,7 @@ def test_t4_t19_with_tasks_on_asyncio(program: Program) -> None:
 
 @example(program=ARRIVES_INSIDE)
 @example(program=CANCELLED_BEFORE)
+@example(program=NOT_FOR_THE_GROUP)
 @given(program=drawn(native=True))
 def test_t6_with_task_cancel_on_asyncio(program: Program) -> None:
     check_against_reference(program, "asyncio")

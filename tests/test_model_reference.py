@@ -14,6 +14,7 @@ from within.testing.model import (
     Ask,
     Call,
     Cancel,
+    CancelGroup,
     CancelScope,
     CancelTask,
     Catch,
@@ -206,6 +207,24 @@ def test_a_program_without_an_answer_is_refused() -> None:
         next(Program((CancelTask(),)).outcomes("trio"))
     with pytest.raises(ValueError, match="'curio'"):
         next(endless.outcomes("curio"))
+
+
+def test_t6_a_cancel_that_anyio_takes_back_has_no_answer() -> None:
+    """anyio 4.16 takes back a request of the main task that it never made.
+
+    The child's group has cancelled the child, and hands that request on to the group of
+    the main task, which is cancelled too.
+    """
+
+    def program(*child: Statement) -> Program:
+        inner = Group(((Get(0),), child), (CancelTask(),))
+        return Program((block(5, Group(((inner,),), ()), quiet=False),))
+
+    with pytest.raises(Unanswerable, match="anyio takes back"):
+        list(program(CancelGroup(0), Cancel(0)).outcomes("asyncio"))
+    # Nothing is taken back where the child has not been cancelled.
+    (trace,) = program(Cancel(0)).outcomes("asyncio")
+    assert trace["main"][-1] == ("end", 0.0, "Cancelled")
 
 
 async def boom() -> None:

@@ -142,5 +142,8 @@ async def test_t26_only_coroutine_functions_can_be_decorated() -> None:
     decorate: Any = within.timeout(LIMIT)
     with pytest.raises(TypeError, match="`with` or `async with` instead"):
         decorate(plain)
-    with pytest.raises(TypeError, match="PEP 789"):
+    with pytest.raises(
+        TypeError,
+        match=r"decorated, because it is an async generator.*\(PEP 789\)\. Put",
+    ):
         decorate(generator)

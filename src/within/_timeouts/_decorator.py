@@ -25,16 +25,14 @@ def with_block(
     from inspect import isasyncgenfunction, iscoroutinefunction  # takes a while to load
 
     if not iscoroutinefunction(function):
-        hint = (
-            "an asynchronous generator is suspended inside the block while its caller "
-            "runs (PEP 789): put the block into the loop that iterates over it"
+        reason = (
+            "it is an async generator, and while it is suspended its caller would run "
+            "inside the block (PEP 789). Put the block into the loop that iterates over it"
             if isasyncgenfunction(function)
-            else "enter the block with `with` or `async with` instead"
+            else "it is not a coroutine function (async def). Enter the block with `with` "
+            "or `async with` instead"
         )
-        raise TypeError(
-            f"{function!r} is not a coroutine function (async def), and cannot be "
-            f"decorated: {hint}"
-        )
+        raise TypeError(f"{function!r} cannot be decorated, because {reason}")
 
     @wraps(function)
     async def limited(*args: P.args, **kwargs: P.kwargs) -> Any:

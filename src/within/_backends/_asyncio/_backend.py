@@ -320,7 +320,8 @@ class AsyncioBackend:
                 self.pursuits.tell(task, outer)  # T7
                 return False
             anyio = anyio_scopes()
-            if anyio is not None and anyio.claim(task, exc):
+            may_claim = is_ours or not foreign  # not a cancellation by other code (T6)
+            if anyio is not None and may_claim and anyio.claim(task, exc):
                 return False
         return not foreign
 

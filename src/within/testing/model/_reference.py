@@ -24,6 +24,7 @@ from ._scopes import (
     enter,
     is_cancelled,
     leave,
+    takes_back_too_many,
     visible,
 )
 from ._statements import (
@@ -48,6 +49,7 @@ from ._statements import (
     Statement,
     Swallow,
     Wait,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Reference(Native):
         self.known: dict[int, Node] = {}  # by the id of their statement
         self.events: set[int] = set()
         self.queues: dict[int, list[int]] = {}
+        self.has_cancel_task = any(isinstance(one, CancelTask) for one in walk(body))
         made: list[Block | Scope] = [*writer.blocks, *writer.scopes]
         for one in made:
             node = Node(type(one), writer.name(one), one.shield, one.delay)
@@ -245,7 +248,7 @@ class Reference(Native):
         except RAISED as exc:
             end = exc
         self.nodes.remove(node)
-        caught = leave(task, node, end, trio=self.trio, level=self.level)
+        caught = self._leave(task, node, end)
         if caught:
             end = None
             if isinstance(statement, Block) and not statement.quiet:
@@ -255,6 +258,12 @@ class Reference(Native):
         self.log(task, statement.line, describe(end), node.cancelled, *ours)
         if end is not None:
             raise end
+
+    def _leave(self, task: Task, node: Node, end: BaseException | None) -> bool:
+        takes_too_many = not self.trio and takes_back_too_many(node)
+        if takes_too_many and self.has_cancel_task and task.requests:
+            raise Unanswerable("anyio takes back a cancel() of other code")
+        return leave(task, node, end, trio=self.trio, level=self.level)
 
     def _group(self, task: Task, statement: Group) -> Steps:
         node = Node(Group, self.writer.name(statement))
@@ -291,7 +300,7 @@ class Reference(Native):
                 node.errors.clear()
         end = Several(*node.errors) if node.errors else end or node.passed_on
         self.nodes.remove(node)
-        caught = leave(task, node, end, trio=self.trio, level=self.level)
+        caught = self._leave(task, node, end)
         self.log(task, statement.line, "" if caught else describe(end))
         if end is not None and not caught:
             raise end

@@ -94,6 +94,10 @@ class Node:
         default_factory=list[Exception]
     )  # of the child tasks
     passed_on: Cancelled | None = None  # a cancellation of a child task
+    # Of anyio on asyncio: it has cancelled the task that is in it; it will take back a
+    # request of another task.
+    has_cancelled_its_task: bool = False
+    takes_back_too_many: bool = False
     # Of a group of asyncio: it has cancelled its tasks, its parent; we told it something.
     aborting: bool = False
     parent_cancelled: bool = False
@@ -221,6 +225,35 @@ def leave(
         return False
     exc.foreign = exc.foreign or around  # T6: now it belongs to the other scope
     return not around
+
+
+def note_request(task: Task) -> None:
+    """Note which scope of anyio cancels ``task`` on asyncio: the nearest one."""
+    for node in visible(task.node):
+        if node.cancelled and node.kind is not Block:
+            node.has_cancelled_its_task |= node.task is task
+            break
+
+
+def takes_back_too_many(node: Node) -> bool:
+    """Whether anyio, at the end of ``node``, takes back requests of another task.
+
+    If a scope around ``node`` is cancelled too, anyio leaves it to that scope to take
+    the requests back. anyio 4.16 does so even where another task is in that scope. The
+    count of that task is then too low, and a ``Task.cancel()`` of other code is lost.
+    """
+    if not (node.has_cancelled_its_task or node.takes_back_too_many):
+        return False
+    if node.cancelled and (node.shield or not is_cancelled(False, node.parent)):
+        return node.takes_back_too_many
+    around = node.parent
+    while around is not None and around.kind is Block:
+        around = around.parent
+    if around is not None:
+        is_of_other_task = around.task is not node.task
+        around.takes_back_too_many |= node.takes_back_too_many or is_of_other_task
+        around.has_cancelled_its_task |= not is_of_other_task
+    return False
 
 
 def _is_foreign(task: Task, node: Node, exc: Cancelled) -> bool:

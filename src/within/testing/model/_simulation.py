@@ -27,6 +27,7 @@ from ._scopes import (
     describe,
     expired_blocks_reaching,
     is_cancelled,
+    note_request,
     tell,
 )
 from ._statements import Block
@@ -259,6 +260,8 @@ class Simulation:
         if task in self.receivers:
             self.receivers.remove(task)
         task.ready = True
+        if foreign and not self.trio:
+            note_request(task)
         task.throw = self.cancelled(task, foreign=foreign)
 
     def cancelled(self, task: Task, **why: bool) -> Cancelled:
