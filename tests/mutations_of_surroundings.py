@@ -106,8 +106,8 @@ SURROUNDINGS = [
     Mutation(
         "T21: of two running loops, take the one that was found first",
         CHOICE,
-        "return _innermost()",
-        "return found",
+        "if other is None:",
+        "if loop is not None:",
     ),
     Mutation(
         "T21: do not look on the stack for the inner one of two loops",
@@ -118,7 +118,7 @@ SURROUNDINGS = [
     Mutation(
         "T21: take a library that cannot be imported for one that is loaded",
         CHOICE,
-        "if not modules.get(library):",
-        "if False:",
+        " and modules.get(library) is not None:",
+        " and library in modules:",
     ),
 ]

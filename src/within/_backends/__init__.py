@@ -15,6 +15,7 @@ one inside the other:
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib import import_module
 from sys import modules
 from threading import Lock
@@ -23,18 +24,23 @@ from typing import TYPE_CHECKING, Any, cast
 from ._protocol import Backend, Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
+
+    Finder = Callable[[], Any]
 
 __all__ = ["Backend", "Room", "current", "register"]
 
-# Keyed by the library that is imported if the loop may be running. All three keep the
-# order of registration, and are replaced rather than changed: other threads read them.
+# Keyed by the library that is imported if the loop may be running. Both keep the order
+# of registration.
 _registered: dict[str, str] = {}
-_not_loaded: tuple[str, ...] = ()
 _loaded: dict[str, Room] = {}
 _lock = Lock()
-_finders: tuple[Callable[[], Any], ...] = ()  # running_loop() of each
+
+# Each finds a running loop. Every block calls both, and a loop over a tuple of finders
+# would take longer than the finders themselves.
+_find_first: Finder
+_find_other: Finder
 
 
 def register(library: str, room: str) -> None:
@@ -45,10 +51,9 @@ def register(library: str, room: str) -> None:
         room: The module that offers what :class:`Room` lists. It is imported after the
             library, never before it.
     """
-    global _not_loaded
     with _lock:
         _registered[library] = room
-        _not_loaded = (*_not_loaded, library)
+        _bind_finders()
 
 
 def current() -> Backend:
@@ -57,55 +62,44 @@ def current() -> Backend:
     Raises:
         RuntimeError: If no event loop is running.
     """
-    # Every block comes through here, so the ordinary case is one function.
-    for library in _not_loaded:
-        if library in modules:
-            _load(library)
-    found: Any = None
-    for running_loop in _finders:
-        loop = running_loop()
-        if loop is not None:
-            if found is not None:
-                return _innermost()
-            found = loop
+    # Every block comes through here, so the ordinary case is one function: a single
+    # loop is running, and it has its backend already.
+    loop, other = _find_first(), _find_other()
+    backend: Backend
     try:
-        backend: Backend = found._within_backend
+        if other is None:
+            backend = loop._within_backend
+            return backend
+        if loop is None:
+            backend = other._within_backend
+            return backend
     except AttributeError:
-        if found is None:
-            raise RuntimeError(
-                "no event loop is running here: call this from a coroutine that asyncio, "
-                "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
-            ) from None
-        backend = _innermost()
-    return backend
+        pass
+    return _choose()
 
 
-def _load(library: str) -> None:
-    global _not_loaded, _finders
-    if not modules.get(library):  # None marks it as not importable
-        return
-    room = cast("Room", import_module(_registered[library]))
-    with _lock:
-        _loaded[library] = room
-        _finders = tuple(room.running_loop for room in _rooms())
-        _not_loaded = tuple(name for name in _registered if name not in _loaded)
+def _choose() -> Backend:
+    """The same, whatever is running.
 
-
-def _rooms() -> list[Room]:
-    return [_loaded[library] for library in _registered if library in _loaded]
-
-
-def _innermost() -> Backend:
-    """Of the running loops, the backend of the one whose task is nearest on the stack.
-
-    If the stack does not tell, this is the loop that was registered last: when trio is a
-    guest of asyncio, asyncio's loop runs all the time, and trio only during its steps.
+    Of several running loops, this is the one whose task is nearest on the stack. If the
+    stack does not tell, it is the one that was registered last: when trio is a guest of
+    asyncio, asyncio's loop runs all the time, and trio only during its steps.
     """
+    for library in _registered:
+        # None marks a library as not importable.
+        if library not in _loaded and modules.get(library) is not None:
+            _load(library)
     running = [
         (room.backend_of(loop), room.running_frame())
-        for room in _rooms()
-        if (loop := room.running_loop()) is not None
+        for library in _registered
+        if (room := _loaded.get(library)) is not None
+        and (loop := room.running_loop()) is not None
     ]
+    if not running:
+        raise RuntimeError(
+            "no event loop is running here: call this from a coroutine that asyncio, "
+            "uvloop or trio runs (asyncio.run(main()), trio.run(main))"
+        )
     last, its_frame = running[-1]
     python: Any = sys  # type checkers take `_getframe` for private
     frame: FrameType | None = None if its_frame is None else python._getframe()
@@ -115,6 +109,36 @@ def _innermost() -> Backend:
                 return backend
         frame = frame.f_back
     return last
+
+
+def _load(library: str) -> None:
+    room = cast("Room", import_module(_registered[library]))
+    with _lock:
+        _loaded[library] = room
+        _bind_finders()
+
+
+def _bind_finders() -> None:
+    global _find_first, _find_other
+    _find_first, *others = map(_finder, _registered)
+    # Usually only trio's.
+    _find_other = others[0] if len(others) == 1 else partial(_find_any, others)
+
+
+def _finder(library: str) -> Finder:
+    """What finds the running loop of ``library``.
+
+    Until the room of the library is loaded, this finds the library itself, as soon as
+    it has been imported. That has no backend, so :func:`_choose` loads the room.
+    """
+    room = _loaded.get(library)
+    return partial(modules.get, library) if room is None else room.running_loop
+
+
+def _find_any(finders: Sequence[Finder]) -> Any:
+    """A running loop; if there are several, a list, which has no backend."""
+    running = [loop for find in finders if (loop := find()) is not None]
+    return running[0] if len(running) == 1 else running or None
 
 
 register("asyncio", f"{__name__}._asyncio")
