@@ -3,7 +3,7 @@
 // Among pages that mention a word equally often, one that answers a question comes first.
 var Scorer = {
   places: [
-    [/^howto\/index/, 1], [/^howto\//, 4], [/^windows/, 6], [/^reference\//, 2],
+    [/^howto\/index/, 1], [/^howto\//, 4], [/^windows/, 2], [/^reference\//, 2],
     [/^migration\//, -3], [/^(changelog|architecture)/, -4],
   ],
   score: ([page, title, anchor, description, score, file, kind]) => {

@@ -21,6 +21,7 @@ import within.testing
 
 PROMPT = "<<ready>>\n"  # a line that no answer contains
 PYTHON = (sys.executable, "-i", "-q", "-c", f"import sys; sys.ps1 = {PROMPT!r}")
+PATIENCE = 5  # seconds that an interrupted line has to end
 
 
 class Repl:
@@ -51,13 +52,20 @@ class Repl:
                 with within.timeout(timeout, name=line):
                     await self._process.write(line + "\n")
                     answer = await self._process.read_until(PROMPT)
-            except within.DeadlineExceeded:
-                self._process.send_signal(signal.SIGINT)
-                await self._process.read_until(
-                    PROMPT
-                )  # of the line that was interrupted
+            except within.IncompleteOutput:
+                raise
+            except BaseException:  # our limit, or a cancellation from outside
+                await self._interrupt()
                 raise
         return answer.removesuffix(PROMPT)
+
+    async def _interrupt(self) -> None:
+        """End the line that runs, so that the next one does not get its answer."""
+        self._process.send_signal(signal.SIGINT)
+        with within.move_on_after(PATIENCE, shield=True) as limit:
+            await self._process.read_until(PROMPT)
+        if limit.expired:  # the line ignores Ctrl-C
+            self._process.kill()
 
 
 async def main() -> None:

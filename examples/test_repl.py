@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+import repl as example
 from repl import Repl
 
 import within
@@ -50,6 +51,27 @@ async def test_a_line_that_takes_too_long_is_interrupted_and_the_session_goes_on
         with pytest.raises(within.DeadlineExceeded, match="while True"):
             await repl.run("while True: pass", timeout=0.1)
         assert await repl.run("x") == "6\n"
+
+
+async def test_a_line_that_is_cancelled_from_outside_is_interrupted_too() -> None:
+    async with Repl.start() as repl:
+        with within.move_on_after(0.1) as limit:
+            await repl.run("print('old'); import time; time.sleep(60)")
+        assert limit.expired
+        assert await repl.run("6 * 7") == "42\n"
+
+
+async def test_a_line_that_ignores_the_interrupt_ends_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(example, "PATIENCE", 0.1)
+    async with Repl.start() as repl:
+        await repl.run("import signal, time")
+        await repl.run("_ = signal.signal(signal.SIGINT, signal.SIG_IGN)")
+        with pytest.raises(within.DeadlineExceeded, match="sleep"):
+            await repl.run("time.sleep(60)", timeout=0.1)
+        with pytest.raises(within.IncompleteOutput):
+            await repl.run("6 * 7")
 
 
 async def test_the_interpreter_exits() -> None:

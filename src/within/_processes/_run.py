@@ -146,10 +146,11 @@ async def run(
             ``on_output(source, text)``, where ``source`` is ``"stdout"`` or
             ``"stderr"``. The text is always ``str``, even if the result has ``bytes``: it
             is decoded with ``encoding`` or as UTF-8, and bytes that cannot be decoded are
-            replaced. It ends with ``\\n``, unless it is an unfinished line at the end of the
-            output, or a piece of a line longer than a million characters. If this is a coroutine function, each call is awaited; nothing is
-            read meanwhile, and ``timeout`` ends such a call too. If it raises, the
-            command is stopped, and ``run`` raises that exception.
+            replaced. It ends with ``\\n``, except for an unfinished line at the end of the
+            output. A line longer than a million characters comes in pieces, and only
+            the last piece ends with ``\\n``. If this is a coroutine function, each call is
+            awaited; nothing is read meanwhile, and ``timeout`` ends such a call too. If it
+            raises, the command is stopped, and ``run`` raises that exception.
         max_output: The number of bytes to keep, of stdout and stderr together.
         keep: What to do if there is more output than ``max_output``: ``"all"`` stops the
             command; ``"head"`` keeps the first bytes, and ``"tail"`` the last ones, and
