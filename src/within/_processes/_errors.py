@@ -39,7 +39,8 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
     gone: ``bytes``, or ``str`` with ``text=True``. ``dropped`` is the number of bytes
     that were read but not kept, because of ``max_output``. ``returncode`` is the exit
     status, and ``usage`` is the time and memory that the child has used. Both are
-    ``None`` if the limit had passed before the child was started.
+    ``None`` if the limit had passed before the child was started, or if the child could
+    not be ended, such as ``sudo`` if you are not root.
     """
 
     # None where there was no pipe.

@@ -129,7 +129,8 @@ async def run(
     This returns when the command has exited and its output has ended. If the command
     leaves a process behind that holds the output open, ``run`` goes on reading only while
     more output keeps coming (see :class:`Stop`), and then ends that process. However the
-    call ends, no process of the command's group is left.
+    call ends, no process of the command's group is left, except one that you may not
+    signal.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
