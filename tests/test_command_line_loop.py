@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,32 @@ def test_exit_functions_are_run() -> None:
     call = [sys.executable, "-c", code, "60", "sh", "-c", "exit 3"]
     done = subprocess.run(call, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, "bye", "")
+
+
+def test_a_signal_that_does_not_interrupt_the_wait_ends_it() -> None:
+    # The kernel gives it to another thread, so poll(2) goes on in this one.
+    reading, writing = os.pipe()
+
+    async def main() -> None:
+        current().wake_on_signals()
+        with within.timeout(5):
+            await current().wait_readable(reading)
+
+    def send() -> None:
+        time.sleep(0.1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: os.write(writing, b"x"))
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        run(main())
+        assert signal.set_wakeup_fd(-1) == -1
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+        os.close(reading)
+        os.close(writing)
 
 
 @pytest.fixture

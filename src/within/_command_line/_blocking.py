@@ -9,13 +9,16 @@ trio.
 from __future__ import annotations
 
 import math
+import os
 import select
+import signal as signals
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._backends import register
+from .._processes._descriptors import Descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -46,6 +49,8 @@ class BlockingBackend:
         self.main = main
         self._within_backend = self  # it is a loop as well
         self._open: list[Block] = []  # outermost first
+        self._wakeup = Descriptors()
+        self._wakeup_fd = -1
 
     def is_running_here(self) -> bool:
         return _running.backend is self
@@ -101,16 +106,39 @@ class BlockingBackend:
     def notify_closing(self, fd: int) -> None:
         """There is no other task that could wait for it."""
 
+    # -- signals -----------------------------------------------------------
+
+    def wake_on_signals(self) -> None:
+        """Let each signal end the wait, so that Python runs its handler.
+
+        A signal that comes just before poll(2), or to another thread, does not
+        interrupt it.
+        """
+        self._wakeup_fd, writing = self._wakeup.pipe()
+        os.set_blocking(self._wakeup_fd, False)
+        os.set_blocking(writing, False)
+        signals.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def close(self) -> None:
+        if self._wakeup_fd >= 0:
+            signals.set_wakeup_fd(-1)
+        self._wakeup.close_all()
+
     # -- behind the blocks -------------------------------------------------
 
     def _wait(self, fd: int, event: int) -> None:
         poll = select.poll()
         poll.register(fd, event)
+        if self._wakeup_fd >= 0:
+            poll.register(self._wakeup_fd, select.POLLIN)
         while True:
             if self._has_expired():
                 raise Cancelled
             left = self.effective_deadline() - self.current_time()
-            if poll.poll(max(0.0, min(left, _LONGEST)) * 1000):  # T4: before a deadline
+            found = poll.poll(max(0.0, min(left, _LONGEST)) * 1000)
+            if any(ready == self._wakeup_fd for ready, _ in found):
+                os.read(self._wakeup_fd, 4096)  # the handlers have run
+            if any(ready == fd for ready, _ in found):  # T4: before a deadline
                 return
 
     def _in_force(self) -> list[Block]:
@@ -154,13 +182,15 @@ def running_frame() -> FrameType | None:
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` to its end, and return its result."""
-    around, _running.backend = _running.backend, BlockingBackend(main)
+    backend = BlockingBackend(main)
+    around, _running.backend = _running.backend, backend
     try:
         main.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
     finally:
+        backend.close()
         _running.backend = around
     raise RuntimeError(f"{main!r} awaits something that is not of this loop")
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._backends import current
 from .._clock import current_time
 from .._processes._plan import Stop
 from .._processes._posix._pump import Pump
@@ -87,6 +88,7 @@ class _Supervision:
     async def run(self) -> int:
         """Run the command, and return the exit status as :func:`supervise` does."""
         options = self._options
+        current().wake_on_signals()
         with (
             Terminal(self._group) as terminal,
             Signals(_forwarded_signals()) as received,
