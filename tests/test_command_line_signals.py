@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from children import alive
 from command_line_runs import (
+    ALL_BACKENDS,
     BACKENDS,
     FOREVER,
     WITHIN,
@@ -177,3 +179,38 @@ def test_a_limit_in_a_limit(outer: str, inner: str, script: str, status: int) ->
     done = times_out_when_ready(*outer.split(), "600", *nested)
     assert done.returncode == status
     assert not alive(int(done.stdout))
+
+
+# The command, in a program that gives SIGTERM to a thread of its own: the kernel does not
+# interrupt the main thread's wait for it, as with a signal that comes just before the wait.
+SIGNAL_ELSEWHERE = """
+import signal, sys, threading, time
+from within.__main__ import main
+
+def send():
+    sys.stdin.readline()
+    time.sleep(0.1)  # the main thread is waiting by now; if not, the test sees nothing
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=send, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+def test_a_signal_that_does_not_interrupt_the_wait_is_forwarded(backend: str) -> None:
+    words = ["--backend", backend, FOREVER, "sh", "-c", f"echo ready; sleep {FOREVER}"]
+    with subprocess.Popen(
+        [sys.executable, "-c", SIGNAL_ELSEWHERE, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        try:
+            assert program.stdout.readline() == "ready\n"
+            print(file=program.stdin, flush=True)
+            assert program.wait(timeout=30) == -signal.SIGTERM
+        finally:
+            program.kill()
