@@ -85,13 +85,14 @@ def _choose() -> Backend:
     stack does not tell, it is the one that was registered last: when trio is a guest of
     asyncio, asyncio's loop runs all the time, and trio only during its steps.
     """
-    for library in _registered:
+    libraries = list(_registered)  # another thread may register one meanwhile
+    for library in libraries:
         # None marks a library as not importable.
         if library not in _loaded and modules.get(library) is not None:
             _load(library)
     running = [
         (room.backend_of(loop), room.running_frame())
-        for library in _registered
+        for library in libraries
         if (room := _loaded.get(library)) is not None
         and (loop := room.running_loop()) is not None
     ]

@@ -135,10 +135,10 @@ class BlockingBackend:
             if self._has_expired():
                 raise Cancelled
             left = self.effective_deadline() - self.current_time()
-            found = poll.poll(max(0.0, min(left, _LONGEST)) * 1000)
-            if any(ready == self._wakeup_fd for ready, _ in found):
+            ready = dict(poll.poll(max(0.0, min(left, _LONGEST)) * 1000))
+            if self._wakeup_fd in ready:
                 os.read(self._wakeup_fd, 4096)  # the handlers have run
-            if any(ready == fd for ready, _ in found):  # T4: before a deadline
+            if fd in ready:  # T4: before a deadline
                 return
 
     def _in_force(self) -> list[Block]:

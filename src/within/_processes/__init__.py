@@ -16,8 +16,9 @@ From the bottom up:
   end, and ``_communication`` writes and reads all at once.
 - ``_options`` has the types of the arguments; ``_pty`` checks what is asked of a terminal.
   ``_open`` (:func:`process`), ``_process`` with ``_dialogue``, and ``_run`` are what users
-  see; ``_as_anyio`` tells anyio of the process. For ``run()``, ``_capture`` holds the result, ``_keep`` as much of the output as is
-  wanted, and ``_live`` calls the function that watches.
+  see; ``_as_anyio`` tells anyio of the process. For ``run()``, ``_capture`` holds the
+  result, ``_keep`` as much of the output as is wanted, and ``_live`` calls the function
+  that watches.
 - ``_open_server`` (:func:`server`) starts a ``_server``: a process that is waited for
   (``_ready``, ``_listening``) and read on all the while (``_log``, whose thread is a
   ``_log_thread``; ``_log_end`` is what it keeps).

@@ -196,9 +196,14 @@ async def _start(
     files: tuple[Any, Any, Any],
     text: tuple[str, str, int | None],
 ) -> Process[Any, Any, Any]:
+    await before_start()
+    return Process(command, plan, files, text)
+
+
+async def before_start() -> None:
+    """Do what comes before a process is made: a task that is cancelled starts nothing."""
     from anyio.lowlevel import checkpoint
 
     from . import _as_anyio  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
-    await checkpoint()  # a task that is cancelled starts nothing
-    return Process(command, plan, files, text)
+    await checkpoint()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from .._contexts import opening
 from ._decoding import Text
 from ._listening import listening
-from ._open import check_process
+from ._open import before_start, check_process
 from ._options import PIPE, STDOUT
 from ._plan import Stop
 from ._platform import Log
@@ -183,11 +183,7 @@ def server(
     log = Log(keep, readable, sought)
 
     async def start() -> Server[Any, Any, Any]:
-        from anyio.lowlevel import checkpoint
-
-        from . import _as_anyio  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-        await checkpoint()  # a task that is cancelled starts nothing
+        await before_start()
         if isinstance(ready, listening):
             await ready._check_free()  # pyright: ignore[reportPrivateUsage]
         made: Server[Any, Any, Any] = Server(checked, stop, files, text, log, logged)

@@ -10,6 +10,7 @@
 - ``_guard`` ends our trees if this program is killed. ``_guarding`` is what the guard
   runs, in an interpreter of its own;
 - ``_tty`` and ``_foreground`` lend our own terminal to a child that asks for it;
-- ``_family`` is everything that is ended with one child, and ``_child`` is the child;
+- ``_family`` is everything that is ended with one child, and ``_child`` is the child, in
+  a ``_state``;
 - ``_pump`` waits for descriptors, ``_log`` reads the output of a server.
 """
