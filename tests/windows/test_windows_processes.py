@@ -279,3 +279,14 @@ async def test_p4_a_child_that_had_to_be_stopped_takes_its_tree_along(end: str) 
             child.kill()
             await child.wait()
     assert survivor.is_dead()
+
+
+# -- P17: as anyio's ----------------------------------------------------------
+
+
+async def test_p17_a_process_is_one_of_anyios() -> None:
+    async with process(*python(FOREVER)) as child:
+        assert isinstance(child, anyio.abc.Process)
+        for name in vars(anyio.abc.Process):
+            if not name.startswith("_"):
+                getattr(child, name)
