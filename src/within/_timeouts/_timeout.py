@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .._backends import current
 from .._errors import add_note_of, explain, interrupted_by, message
-from ._deadline import CREATED, ENTERED, EXITED, Deadline
+from ._deadline import CREATED, EXITED, Deadline, NotOpen
 from ._decorator import with_block
 from ._first_instruction import try_begins_at_once
 
@@ -121,7 +121,7 @@ class Timeout(Deadline):
     # -- the block ---------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._state is not CREATED:
+        if self._place is not CREATED:
             raise RuntimeError(
                 f"{self!r} was entered before: each block needs a Timeout of its own"
             )
@@ -130,8 +130,7 @@ class Timeout(Deadline):
             backend.enter(self)
             # T23: opening the block is the last thing that enter() does. No signal
             # handler runs between that and our return.
-            self._backend = backend
-            self._state = ENTERED
+            self._place = backend
             return self
         except BaseException:
             backend.abandon(self)
@@ -145,15 +144,12 @@ class Timeout(Deadline):
         traceback: TracebackType | None,
     ) -> bool | None:
         try:
-            backend = self._backend
-            if backend is None:
-                raise RuntimeError(f"{self!r} is not open: it cannot be left")
+            backend: Any = self._place
             left = backend.exit(self, exc)
         except BaseException:  # misuse, or a signal handler raised (T23)
             self._abandon()
             raise
-        self._backend = None  # T20: a kept Timeout must not keep its loop
-        self._state = EXITED
+        self._place = EXITED  # T20: a kept Timeout must not keep its loop
         if left is exc and (exc is None or not self.has_expired):
             return None
         try:
@@ -162,9 +158,9 @@ class Timeout(Deadline):
             del exc, left  # T8: they hold this frame through their tracebacks
 
     def _abandon(self) -> None:
-        backend, self._backend = self._backend, None
+        backend = self._backend
         if backend is not None:
-            self._state = EXITED
+            self._place = EXITED
             backend.abandon(self)
 
     def _unwind(
@@ -269,10 +265,11 @@ class Timeout(Deadline):
     # -- as data -----------------------------------------------------------
 
     def __repr__(self) -> str:
-        words = [self._state]
+        place = self._place
+        words = [str(place) if isinstance(place, NotOpen) else "entered"]
         if self.has_expired:
             words.append("expired")
-        elif self._state is CREATED and self.delay is not None:
+        elif place is CREATED and self.delay is not None:
             words.append(f"delay={self.delay:g}")
         elif self.when != math.inf:
             words.append(f"deadline={self.when:.12g}")
@@ -289,8 +286,8 @@ class Timeout(Deadline):
         # A copy, in this process or another, is a record of the block: it is on no
         # loop, and cannot be entered.
         record = {name: getattr(self, name) for name in _PORTABLE}
-        unset = dict.fromkeys(("_backend", "task", "entry"))
-        return _new, (type(self),), {**record, **unset, "_state": EXITED}
+        unset = {"task": None, "entry": None, "_place": EXITED}
+        return _new, (type(self),), {**record, **unset}
 
 
 def _new(kind: Any) -> Any:
