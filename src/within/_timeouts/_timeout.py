@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .._backends import current
@@ -37,21 +38,13 @@ _PORTABLE = (
 )
 
 
-class _Answer:
+# Not an `async` function: Python would warn of a coroutine that was never awaited if a
+# signal handler raised before its first step.
+@coroutine
+def _answer(swallow: bool | None) -> Generator[None, None, bool | None]:
     """What an ``await`` returns at once."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: bool) -> None:
-        self._value = value
-
-    # A generator, because CPython runs it in place. It calls any other iterator.
-    def __await__(self) -> Generator[None, None, bool]:
-        return self._value
-        yield
-
-
-_SWALLOW, _GO_ON = _Answer(True), _Answer(False)
+    return swallow
+    yield
 
 
 class Timeout(Deadline):
@@ -220,7 +213,7 @@ class Timeout(Deadline):
         @try_begins_at_once
         def __aexit__(self, exc_type, exc, traceback):
             try:
-                return _SWALLOW if self.__exit__(exc_type, exc, traceback) else _GO_ON
+                return _answer(self.__exit__(exc_type, exc, traceback))
             except BaseException:
                 self._abandon()  # if it was interrupted before __exit__() began
                 raise
