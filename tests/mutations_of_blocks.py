@@ -159,7 +159,7 @@ EDGES = [
     Mutation(
         "T23: do not close a block that was left interrupted",
         TIMEOUT,
-        "            self._place = EXITED\n            backend.abandon(self)\n",
+        "            self._place = EXITED\n            place.abandon(self)\n",
         "            self._place = EXITED\n",
     ),
     Mutation(

@@ -151,10 +151,10 @@ class Timeout(Deadline):
             del exc, left  # T8: they hold this frame through their tracebacks
 
     def _abandon(self) -> None:
-        backend = self._backend
-        if backend is not None:
+        place = self._place
+        if not isinstance(place, NotOpen):
             self._place = EXITED
-            backend.abandon(self)
+            place.abandon(self)
 
     def _unwind(
         self, backend: Backend, exc: BaseException | None, left: BaseException | None
