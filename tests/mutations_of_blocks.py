@@ -50,8 +50,8 @@ EDGES = [
     Mutation(
         "T13: let a block be entered twice",
         TIMEOUT,
-        "        if self._place is not",
-        "        if False and self._place is not",
+        "        if self._state is not",
+        "        if False and self._state is not",
     ),
     Mutation(
         "T13: let a block be left out of order",
@@ -134,8 +134,8 @@ EDGES = [
     Mutation(
         "T23: leave a block open whose exit was interrupted",
         TIMEOUT,
-        "            self._abandon()\n            raise\n        self._place",
-        "            raise\n        self._place",
+        "            self._abandon()\n            raise\n        self._state",
+        "            raise\n        self._state",
     ),
     Mutation(
         "T23: leave a block open whose exit was interrupted before it began",
@@ -159,8 +159,8 @@ EDGES = [
     Mutation(
         "T23: do not close a block that was left interrupted",
         TIMEOUT,
-        "            self._place = EXITED\n            place.abandon(self)\n",
-        "            self._place = EXITED\n",
+        "            self._state = EXITED\n            state.abandon(self)\n",
+        "            self._state = EXITED\n",
     ),
     Mutation(
         "T23: take an error of a signal handler for the rest of a group on trio",
@@ -213,8 +213,8 @@ EDGES = [
     Mutation(
         "T20: let a timeout that has been left keep its loop alive",
         TIMEOUT,
-        "self._place = EXITED  # T20: a kept Timeout must not keep its loop",
-        "object.__setattr__(self, 'kept', self._place); self._place = EXITED",
+        "self._state = EXITED  # T20: a kept Timeout must not keep its loop",
+        "self.kept, self._state = self._state, EXITED",
     ),
     Mutation(
         "T20: one backend for all loops",

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from .._seconds import Seconds
 
 
-class NotOpen(str):
-    """Takes the place of the backend in a block that is not open: its state in a word."""
+class NotOpen:
+    """The state of a block that is not open, and so cannot be left (T13)."""
 
-    __slots__ = ()
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def exit(self, block: Block, exc: BaseException | None) -> NoReturn:
         raise RuntimeError(f"{block!r} is not open: it cannot be left")
-
-    def __reduce__(self) -> str:
-        return self.upper()  # the name of the constant below
 
 
 CREATED = NotOpen("created")
@@ -59,7 +59,8 @@ class Deadline(Block):
         else:
             self.delay = None if delay is None else as_seconds(delay, "delay")
         self.when = _NEVER if deadline is None else as_seconds(deadline, "deadline")
-        self._place: Backend | NotOpen = CREATED
+        # While the block is open, its state is the backend of the loop that it is open on.
+        self._state: Backend | NotOpen = CREATED
         self.task = None
         if shield:
             self.is_shield = True
@@ -71,8 +72,8 @@ class Deadline(Block):
     @property
     def _backend(self) -> Backend | None:
         """The backend of the loop on which the block is open."""
-        place = self._place
-        return None if isinstance(place, NotOpen) else place
+        state = self._state
+        return None if isinstance(state, NotOpen) else state
 
     @property
     def deadline(self) -> float | None:
@@ -143,14 +144,14 @@ class Deadline(Block):
                 f"{self!r} was given no delay that could be counted again: use "
                 "reschedule(current_time() + seconds)"
             )
-        if self._place is CREATED:
+        if self._state is CREATED:
             self._move(math.inf, delay)
         else:
             self._move((backend or current()).current_time() + delay, delay)
 
     def _move(self, when: float, delay: float | None) -> None:
         """Move the deadline to ``when``; ``delay`` is the limit that messages name."""
-        if self._place is EXITED:
+        if self._state is EXITED:
             raise RuntimeError(f"{self!r} has been left: its deadline cannot be moved")
         backend = self._backend
         if backend is not None:
@@ -169,7 +170,7 @@ class Deadline(Block):
         This is 0.0 once the deadline has passed, infinity if there is no deadline, and
         the whole delay before entry.
         """
-        if self._place is CREATED and self.delay is not None:
+        if self._state is CREATED and self.delay is not None:
             return max(0.0, float(self.delay))
         if self.when == math.inf:
             return math.inf
@@ -190,7 +191,7 @@ class Deadline(Block):
             if not self.expired:
                 self.was_cancelled = True
                 backend.cancel(self)
-        elif self._place is CREATED:
+        elif self._state is CREATED:
             self.has_expired = self.was_cancelled = True
 
     @property

@@ -114,7 +114,7 @@ class Timeout(Deadline):
     # -- the block ---------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._place is not CREATED:
+        if self._state is not CREATED:
             raise RuntimeError(
                 f"{self!r} was entered before: each block needs a Timeout of its own"
             )
@@ -123,7 +123,7 @@ class Timeout(Deadline):
             backend.enter(self)
             # T23: opening the block is the last thing that enter() does. No signal
             # handler runs between that and our return.
-            self._place = backend
+            self._state = backend
             return self
         except BaseException:
             backend.abandon(self)
@@ -137,12 +137,12 @@ class Timeout(Deadline):
         traceback: TracebackType | None,
     ) -> bool | None:
         try:
-            backend: Any = self._place
+            backend: Any = self._state
             left = backend.exit(self, exc)
         except BaseException:  # misuse, or a signal handler raised (T23)
             self._abandon()
             raise
-        self._place = EXITED  # T20: a kept Timeout must not keep its loop
+        self._state = EXITED  # T20: a kept Timeout must not keep its loop
         if left is exc and (exc is None or not self.has_expired):
             return None
         try:
@@ -151,10 +151,10 @@ class Timeout(Deadline):
             del exc, left  # T8: they hold this frame through their tracebacks
 
     def _abandon(self) -> None:
-        place = self._place
-        if not isinstance(place, NotOpen):
-            self._place = EXITED
-            place.abandon(self)
+        state = self._state
+        if not isinstance(state, NotOpen):
+            self._state = EXITED
+            state.abandon(self)
 
     def _unwind(
         self, backend: Backend, exc: BaseException | None, left: BaseException | None
@@ -258,11 +258,11 @@ class Timeout(Deadline):
     # -- as data -----------------------------------------------------------
 
     def __repr__(self) -> str:
-        place = self._place
-        words = [str(place) if isinstance(place, NotOpen) else "entered"]
+        state = self._state
+        words = [state.name if isinstance(state, NotOpen) else "entered"]
         if self.has_expired:
             words.append("expired")
-        elif place is CREATED and self.delay is not None:
+        elif state is CREATED and self.delay is not None:
             words.append(f"delay={self.delay:g}")
         elif self.when != math.inf:
             words.append(f"deadline={self.when:.12g}")
@@ -275,12 +275,14 @@ class Timeout(Deadline):
         name = "" if self.name is None else f" {self.name!r}"
         return f"<Timeout{name} {' '.join(words)}>"
 
-    def __reduce__(self) -> Any:
-        # A copy, in this process or another, is a record of the block: it is on no
-        # loop, and cannot be entered.
-        record = {name: getattr(self, name) for name in _PORTABLE}
-        unset = {"task": None, "entry": None, "_place": EXITED}
-        return _new, (type(self),), {**record, **unset}
+    # A copy, in this process or another, is a record of the block: it is on no loop, and
+    # cannot be entered.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _PORTABLE}
+
+    def __setstate__(self, record: dict[str, Any]) -> None:
+        vars(self).update(record, _state=EXITED, task=None, entry=None)
 
 
 def _new(kind: Any) -> Any:
