@@ -134,8 +134,8 @@ EDGES = [
     Mutation(
         "T23: leave a block open whose exit was interrupted",
         TIMEOUT,
-        "            self._abandon()\n            raise\n        self._backend",
-        "            raise\n        self._backend",
+        "            self._abandon()\n            raise\n        self._state",
+        "            raise\n        self._state",
     ),
     Mutation(
         "T23: leave a block open whose exit was interrupted before it began",
@@ -159,7 +159,7 @@ EDGES = [
     Mutation(
         "T23: do not close a block that was left interrupted",
         TIMEOUT,
-        "            self._state = EXITED\n            backend.abandon(self)\n",
+        "            self._state = EXITED\n            state.abandon(self)\n",
         "            self._state = EXITED\n",
     ),
     Mutation(
@@ -213,8 +213,8 @@ EDGES = [
     Mutation(
         "T20: let a timeout that has been left keep its loop alive",
         TIMEOUT,
-        "self._backend = None  # T20: a kept Timeout must not keep its loop",
-        "pass",
+        "self._state = EXITED  # T20: a kept Timeout must not keep its loop",
+        "self.kept, self._state = self._state, EXITED",
     ),
     Mutation(
         "T20: one backend for all loops",

@@ -135,7 +135,7 @@ ENDS = [
     Mutation(
         "T26: count from entry again",
         DEADLINE,
-        "self._move((self._backend or current()).current_time() + delay, delay)",
+        "self._move((backend or current()).current_time() + delay, delay)",
         "self._move(self.when, delay)",
     ),
     Mutation(

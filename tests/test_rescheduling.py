@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
+import pickle
 from collections.abc import Callable
 
 import anyio
@@ -82,6 +84,24 @@ async def test_t11_after_expiry_or_exit_it_is_a_runtime_error(ticks: Ticks) -> N
     limit.cancel()
     with pytest.raises(RuntimeError, match="expired already"):
         limit.reschedule(None)
+
+
+def by_pickle(limit: within.Timeout) -> within.Timeout:
+    found: within.Timeout = pickle.loads(pickle.dumps(limit))
+    return found
+
+
+@pytest.mark.parametrize("copied_by", [by_pickle, copy.copy, copy.deepcopy])
+async def test_t11_the_deadline_of_a_copied_block_cannot_be_moved(
+    copied_by: Callable[[within.Timeout], within.Timeout],
+) -> None:
+    """A copy is a record of the block, whatever the block goes on to do."""
+    copied = copied_by(within.timeout(5, name="request"))
+    assert repr(copied) == "<Timeout 'request' exited>"
+    for move in (copied.restart, lambda: copied.reschedule(None)):
+        with pytest.raises(RuntimeError, match="has been left"):
+            move()
+    assert (copied.deadline, copied.delay) == (None, 5)
 
 
 async def test_t11_a_deadline_moved_to_the_past_fires_at_the_next_suspension(

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .._backends import current
 from .._core import Block
 from .._seconds import as_seconds
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from .._backends import Backend
     from .._seconds import Seconds
 
-# The states of a block, as `repr()` shows them.
-CREATED: Final = "created"
-ENTERED: Final = "entered"
-EXITED: Final = "exited"
+
+class NotOpen:
+    """The state of a block that is not open, and so cannot be left (T13)."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def exit(self, block: Block, exc: BaseException | None) -> NoReturn:
+        raise RuntimeError(f"{block!r} is not open: it cannot be left")
+
+
+CREATED = NotOpen("created")
+EXITED = NotOpen("exited")
 
 _NEVER = math.inf
 
@@ -46,8 +59,8 @@ class Deadline(Block):
         else:
             self.delay = None if delay is None else as_seconds(delay, "delay")
         self.when = _NEVER if deadline is None else as_seconds(deadline, "deadline")
-        self._state = CREATED
-        self._backend: Backend | None = None
+        # While the block is open, its state is the backend of the loop that it is open on.
+        self._state: Backend | NotOpen = CREATED
         self.task = None
         if shield:
             self.is_shield = True
@@ -55,6 +68,12 @@ class Deadline(Block):
             self.is_level_triggered = True
         if name is not None:
             self.name = name
+
+    @property
+    def _backend(self) -> Backend | None:
+        """The backend of the loop on which the block is open."""
+        state = self._state
+        return None if isinstance(state, NotOpen) else state
 
     @property
     def deadline(self) -> float | None:
@@ -116,18 +135,19 @@ class Deadline(Block):
         >>> asyncio.run(main())
         60
         """
-        if self._backend is not None:
-            self._check_loop(self._backend)
+        backend = self._backend
+        if backend is not None:
+            self._check_loop(backend)
         delay = self.limit if self.delay is None else self.delay
         if delay is None:
             raise RuntimeError(
                 f"{self!r} was given no delay that could be counted again: use "
                 "reschedule(current_time() + seconds)"
             )
-        if self._backend is None and self._state is CREATED:
+        if self._state is CREATED:
             self._move(math.inf, delay)
         else:
-            self._move((self._backend or current()).current_time() + delay, delay)
+            self._move((backend or current()).current_time() + delay, delay)
 
     def _move(self, when: float, delay: float | None) -> None:
         """Move the deadline to ``when``; ``delay`` is the limit that messages name."""
@@ -165,11 +185,12 @@ class Deadline(Block):
         Raises:
             RuntimeError: If you call this from another thread.
         """
-        if self._backend is not None:
-            self._check_loop(self._backend)
+        backend = self._backend
+        if backend is not None:
+            self._check_loop(backend)
             if not self.expired:
                 self.was_cancelled = True
-                self._backend.cancel(self)
+                backend.cancel(self)
         elif self._state is CREATED:
             self.has_expired = self.was_cancelled = True
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from types import coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .._backends import current
 from .._errors import add_note_of, explain, interrupted_by, message
-from ._deadline import CREATED, ENTERED, EXITED, Deadline
+from ._deadline import CREATED, EXITED, Deadline, NotOpen
 from ._decorator import with_block
 from ._first_instruction import try_begins_at_once
 
@@ -37,21 +38,13 @@ _PORTABLE = (
 )
 
 
-class _Answer:
+# Not an `async` function: Python would warn of a coroutine that was never awaited if a
+# signal handler raised before its first step.
+@coroutine
+def _answer(swallow: bool | None) -> Generator[None, None, bool | None]:
     """What an ``await`` returns at once."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: bool) -> None:
-        self._value = value
-
-    # A generator, because CPython runs it in place. It calls any other iterator.
-    def __await__(self) -> Generator[None, None, bool]:
-        return self._value
-        yield
-
-
-_SWALLOW, _GO_ON = _Answer(True), _Answer(False)
+    return swallow
+    yield
 
 
 class Timeout(Deadline):
@@ -130,8 +123,7 @@ class Timeout(Deadline):
             backend.enter(self)
             # T23: opening the block is the last thing that enter() does. No signal
             # handler runs between that and our return.
-            self._backend = backend
-            self._state = ENTERED
+            self._state = backend
             return self
         except BaseException:
             backend.abandon(self)
@@ -145,15 +137,12 @@ class Timeout(Deadline):
         traceback: TracebackType | None,
     ) -> bool | None:
         try:
-            backend = self._backend
-            if backend is None:
-                raise RuntimeError(f"{self!r} is not open: it cannot be left")
+            backend: Any = self._state
             left = backend.exit(self, exc)
         except BaseException:  # misuse, or a signal handler raised (T23)
             self._abandon()
             raise
-        self._backend = None  # T20: a kept Timeout must not keep its loop
-        self._state = EXITED
+        self._state = EXITED  # T20: a kept Timeout must not keep its loop
         if left is exc and (exc is None or not self.has_expired):
             return None
         try:
@@ -162,10 +151,10 @@ class Timeout(Deadline):
             del exc, left  # T8: they hold this frame through their tracebacks
 
     def _abandon(self) -> None:
-        backend, self._backend = self._backend, None
-        if backend is not None:
+        state = self._state
+        if not isinstance(state, NotOpen):
             self._state = EXITED
-            backend.abandon(self)
+            state.abandon(self)
 
     def _unwind(
         self, backend: Backend, exc: BaseException | None, left: BaseException | None
@@ -224,7 +213,7 @@ class Timeout(Deadline):
         @try_begins_at_once
         def __aexit__(self, exc_type, exc, traceback):
             try:
-                return _SWALLOW if self.__exit__(exc_type, exc, traceback) else _GO_ON
+                return _answer(self.__exit__(exc_type, exc, traceback))
             except BaseException:
                 self._abandon()  # if it was interrupted before __exit__() began
                 raise
@@ -269,10 +258,11 @@ class Timeout(Deadline):
     # -- as data -----------------------------------------------------------
 
     def __repr__(self) -> str:
-        words = [self._state]
+        state = self._state
+        words = [state.name if isinstance(state, NotOpen) else "entered"]
         if self.has_expired:
             words.append("expired")
-        elif self._state is CREATED and self.delay is not None:
+        elif state is CREATED and self.delay is not None:
             words.append(f"delay={self.delay:g}")
         elif self.when != math.inf:
             words.append(f"deadline={self.when:.12g}")
@@ -285,12 +275,14 @@ class Timeout(Deadline):
         name = "" if self.name is None else f" {self.name!r}"
         return f"<Timeout{name} {' '.join(words)}>"
 
-    def __reduce__(self) -> Any:
-        # A copy, in this process or another, is a record of the block: it is on no
-        # loop, and cannot be entered.
-        record = {name: getattr(self, name) for name in _PORTABLE}
-        unset = dict.fromkeys(("_backend", "task", "entry"))
-        return _new, (type(self),), {**record, **unset, "_state": EXITED}
+    # A copy, in this process or another, is a record of the block: it is on no loop, and
+    # cannot be entered.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _PORTABLE}
+
+    def __setstate__(self, record: dict[str, Any]) -> None:
+        vars(self).update(record, _state=EXITED, task=None, entry=None)
 
 
 def _new(kind: Any) -> Any:

@@ -87,17 +87,18 @@ class AsyncioBackend:
             # counts as coming from inside the block.
             block.cancelling_at_entry = requests - getattr(task, "_must_cancel", False)
         parent = self._young.get(task)
-        if parent is None:
+        if parent is None and self._old:
             parent = self._old.get(task)
-            if parent is None:
-                parent = _inherited.get()
-                while parent is not None and parent.task is None:
-                    parent = parent.parent
-                if parent is not None:
-                    parent = self._inherited_by(task, parent)
+        if parent is None:
+            parent = _inherited.get()
+            while parent is not None and parent.task is None:
+                parent = parent.parent
+            if parent is not None:
+                parent = self._inherited_by(task, parent)
         block.parent = parent
         if self._state_of is not None:
-            if self._state_of(ref(task)) is not None:
+            state = self._state_of(ref(task))
+            if state is not None and state.cancel_scope is not None:
                 self._note_scope(block, task)
         elif ANYIO in sys.modules:
             self._note_scope(block, task)
