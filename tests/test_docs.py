@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import json
 import pkgutil
 import re
 import sys
+from inspect import isclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doc_blocks import run_page
 
 import within
+import within.testing
+import within.testing.model
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -77,6 +82,19 @@ def test_every_public_callable_has_an_example() -> None:
 @pytest.mark.parametrize("name", ["ReceiveStream", "SendStream"])
 def test_a_public_stream_does_not_describe_its_internal_attributes(name: str) -> None:
     assert "Attributes:" not in getattr(within, name).__doc__
+
+
+def test_help_shows_no_comment() -> None:
+    """In place of a missing docstring, help() shows the comment above a function."""
+    modules: list[Any] = [within, within.testing, within.testing.model]
+    shown: list[str] = []
+    for kind in [getattr(it, name) for it in modules for name in it.__all__]:
+        methods = inspect.getmembers(kind, inspect.isfunction) if isclass(kind) else []
+        for name, method in methods:
+            if method.__module__.startswith("within") and not inspect.getdoc(method):
+                found = inspect.getcomments(method)
+                shown += [f"{kind.__name__}.{name}: {found}"] if found else []
+    assert shown == []
 
 
 def test_the_readme(tmp_path: Path) -> None:

@@ -220,7 +220,9 @@ class Timeout(Deadline):
         ) -> bool | None: ...
     else:
         # T23: not a coroutine function. A signal handler may run between its call and
-        # its first step, and the block would stay open.
+        # its first step, and the block would stay open. (The empty line keeps this
+        # comment out of help().)
+
         @try_begins_at_once
         def __aexit__(self, exc_type, exc, traceback):
             try:
