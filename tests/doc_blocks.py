@@ -4,7 +4,8 @@ Sybil finds and evaluates the blocks; this file says what each kind of block mea
 blocks of a page run in order, as one program, in a directory of their own:
 
 - A ``python`` block prints exactly the ``text`` block that follows directly. In that
-  block ``...`` stands for any text. Without such a block it prints nothing.
+  block ``...`` stands for any text, and ``(ended 0.0005 s late)`` and the line of
+  ``--usage`` for any measurement. Without such a block it prints nothing.
 - A ``python`` block that begins with the name of a file, ``# greeter.py``, is written
   to that file. The blocks after it can import it or run it.
 - Files called ``test_*.py`` are run by pytest at the end of the page, and must pass.
@@ -40,6 +41,10 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 FILE = re.compile(r"# (\w+\.py)\n")
+# Lateness is a measurement unless it is 0: in virtual time, it is exact.
+MEASURED = re.compile(
+    r"(\(ended )(?!0 )[\d.e-]+( s late\))|((?:wall|user|system|memory) )[\d.]+( s| MiB)"
+)
 
 evaluate_python = PythonEvaluator()
 find_fences = RawFencedCodeBlockLexer(re.compile(r" *(?P<language>[^\n]*?) *\n"))
@@ -124,6 +129,7 @@ def _file(example: Example) -> Path:
 
 def _difference(expected: str, printed: str) -> str | None:
     printed = textwrap.dedent(printed)  # as Sybil does with the block
+    expected = MEASURED.sub(r"\1\3...\2\4", expected)
     checker = doctest.OutputChecker()
     if checker.check_output(expected, printed, FLAGS):
         return None

@@ -72,6 +72,27 @@ def test_output_that_differs_fails(run: Run, text: str) -> None:
         run(text)
 
 
+@pytest.mark.parametrize(
+    ("told", "printed", "is_right"),
+    [
+        ("(ended 0.0005 s late)", "(ended 1.2e-05 s late)", True),
+        ("wall 0.01 s, peak memory 15.4 MiB", "wall 2 s, peak memory 8 MiB", True),
+        ("(ended 0 s late)", "(ended 0.0005 s late)", False),
+        ("(ended 0.0005 s late)", "(ended 0.0005 s early)", False),
+        ("after 3 s", "after 4 s", False),
+    ],
+)
+def test_a_measurement_stands_for_any_other(
+    run: Run, told: str, printed: str, is_right: bool
+) -> None:
+    page = f"```python\nprint({printed!r})\n```\n```text\n{told}\n```\n"
+    if is_right:
+        run(page)
+    else:
+        with pytest.raises(SybilFailure):
+            run(page)
+
+
 def test_a_traceback_shows_the_line_of_the_page(run: Run) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         run("One\n\n```python\nx = 0\n```\n\nTwo\n\n```python\nx\n1 / x\n```\n")

@@ -249,7 +249,7 @@ class Timeout(Deadline):
         >>> asyncio.run(nap())
         Traceback (most recent call last):
             ...
-        within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
+        within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended 0.0004 s late)
         """
         kind = type(self)
         name = (

@@ -65,7 +65,7 @@ def timeout(
     >>> asyncio.run(main())
     Traceback (most recent call last):
         ...
-    within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
+    within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended 0.0004 s late)
     """
     return _Block(delay, None, shield, level, name)
 
@@ -91,7 +91,7 @@ def timeout_at(
     >>> trio.run(main)
     Traceback (most recent call last):
         ...
-    within.DeadlineExceeded: 'step ...' exceeded its deadline ... (ended ... s late)
+    within.DeadlineExceeded: 'step 3' exceeded its deadline 161803.4 (ended 0.0004 s late)
     """
     return _Block(None, deadline, shield, level, name)
 
