@@ -125,15 +125,34 @@ def test_the_first_example_has_ten_lines_and_is_the_same_on_the_site() -> None:
     assert len(readme.splitlines()) == 10
 
 
-def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
-    figures = {
+def benchmarks() -> dict[tuple[str, str], dict[str, float]]:
+    """The medians in seconds, by loop and title, and then by package."""
+    text = (DOCS / "benchmarks.json").read_text("utf-8")
+    return {
         (figure["loop"], figure["title"]): {
             row["name"]: row["value"]["middle"] for row in figure["rows"]
         }
-        for figure in json.loads((DOCS / "benchmarks.json").read_text("utf-8"))[
-            "figures"
-        ]
+        for figure in json.loads(text)["figures"]
     }
+
+
+def test_the_figures_of_why_are_those_of_the_benchmarks() -> None:
+    title, figures = "async with timeout(10): pass", benchmarks()
+    [row] = [
+        line
+        for line in (DOCS / "why.md").read_text("utf-8").splitlines()
+        if line.startswith(f"| `{title}` |")
+    ]
+    told = [float(number) for number in re.findall(r" ([\d.]+) µs ", row)]
+    asyncio, trio = figures["asyncio", title], figures["trio", title]
+    theirs = ("asyncio.timeout", "async-timeout", "quattro", "anyio.fail_after")
+    measured = [asyncio["within"], trio["within"], *map(asyncio.get, theirs)]
+    measured.append(trio["trio.fail_after"])
+    assert told == [round(seconds * 1e6, 1) for seconds in measured if seconds]
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
+    figures = benchmarks()
     units = {"µs": 1e-6, "ms": 1e-3}
     rows = re.findall(
         r"^\| `?([^|`]*)(?:`([^|`]*)`?)? +\| ([\d.]+) (\w+) \| ([\d.]+) \w+ \| ([\d.]+) \w+ \|$",

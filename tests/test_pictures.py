@@ -121,7 +121,7 @@ def test_each_rule_is_stated_once_with_a_link_target() -> None:
 
 def test_the_index_lists_every_rule_in_order() -> None:
     index, _, rules = semantics().partition("\n## How to read")
-    listed = re.findall(r"^\| \[([A-Z]\d+)\]\(#(\w+)\) \| \S.* \|$", index, re.MULTILINE)
+    listed = re.findall(r"^- \[([A-Z]\d+)\]\(#(\w+)\): \S", index, re.MULTILINE)
     by_number = sorted(RULES, key=lambda rule: ("TPRV".index(rule[0]), int(rule[1:])))
     assert listed == [(rule, rule.lower()) for rule in by_number]
     assert re.search(r"^### ", rules, re.MULTILINE)

@@ -205,6 +205,11 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
             tree: Send it to every process that ``stop`` would end: the process group,
                 and with ``Stop(tree="all")`` the processes that have left it too. This
                 works even after the child has exited, if other processes remain (P25).
+
+        Raises:
+            ValueError: If there is no such signal.
+            TypeError: If ``number`` is not a number.
+            NotImplementedError: If Windows cannot send this signal.
         """
         check_signal(number)
         if tree:

@@ -94,9 +94,11 @@ class Timeout(Deadline):
     _quiet = False
 
     interrupted: Completed[Any] | None = None
-    """The status, output and usage of a :func:`run` that the deadline interrupted (T25).
+    """The output so far of a call that the deadline interrupted, as a :class:`Completed` (T25).
 
-    ``None`` if it interrupted none.
+    The call may be :func:`run`, :meth:`Process.communicate`, or a :func:`server` that was
+    not ready yet. Of a ``communicate()``, the ``returncode`` is ``None`` and the ``usage``
+    is NaN, because the child was still running. ``None`` if no such call was interrupted.
     """
 
     def __init__(
@@ -322,9 +324,11 @@ class DeadlineExceeded(TimeoutError):
     scope: Timeout
     """The block that the deadline ended."""
     interrupted: Completed[Any] | None = None
-    """The status, output and usage of a :func:`run` that the deadline interrupted (T25).
+    """The output so far of a call that the deadline interrupted, as a :class:`Completed` (T25).
 
-    ``None`` if it interrupted none.
+    The call may be :func:`run`, :meth:`Process.communicate`, or a :func:`server` that was
+    not ready yet. Of a ``communicate()``, the ``returncode`` is ``None`` and the ``usage``
+    is NaN, because the child was still running. ``None`` if no such call was interrupted.
     """
 
     def __init__(self, message: str, scope: Timeout) -> None:
