@@ -79,8 +79,14 @@ def timeout_at(
 ) -> Timeout:
     """A block that raises :exc:`DeadlineExceeded` at ``deadline``.
 
-    The deadline is a time on the clock that :func:`current_time` reads. For the other
-    arguments and the errors, see :class:`Timeout`.
+    Args:
+        deadline: A time on the clock that :func:`current_time` reads, in seconds.
+            ``None`` means that there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        DeadlineExceeded: If the deadline ends the block. It is a :exc:`TimeoutError`.
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import trio, within
     >>> async def main():
@@ -105,8 +111,15 @@ def move_on_after(
 ) -> _Quiet:
     """A block that ends quietly after ``delay`` seconds.
 
-    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it. For the
-    arguments and the errors, see :class:`Timeout`.
+    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it.
+
+    Args:
+        delay: Seconds (or a ``timedelta``) from entry to the deadline. ``None`` means that
+            there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import trio, within
     >>> async def main():
@@ -128,8 +141,15 @@ def move_on_at(
 ) -> _Quiet:
     """A block that ends quietly at ``deadline``.
 
-    The deadline is a time on the clock that :func:`current_time` reads. For the other
-    arguments and the errors, see :class:`Timeout`.
+    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it.
+
+    Args:
+        deadline: A time on the clock that :func:`current_time` reads, in seconds.
+            ``None`` means that there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
@@ -149,6 +169,13 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     The enclosing deadlines take effect at the first suspension after the block. On
     asyncio, a shield holds off anyio's scopes too. Nothing can hold off a bare
     ``Task.cancel()``, which is also how ``asyncio.TaskGroup`` cancels its children.
+
+    Args:
+        grace: Seconds (or a ``timedelta``) from entry to the shield's own deadline, at
+            which the block ends quietly. ``None`` means that there is no limit.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
