@@ -296,7 +296,7 @@ DIFFERENT = {
         ),
         "killed by USR1, some left",
         "exit 9",
-        "`within` forwards every signal that would end it. Otherwise the command would be left behind.",
+        "`within` forwards every signal that would end it, because the command would otherwise be left running.",
         (9, 10),
     ),
     "HUP was ignored (`nohup`)": Difference(

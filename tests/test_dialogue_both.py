@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -88,6 +89,9 @@ async def test_t25_communicate_under_a_limit_tells_the_output_so_far() -> None:
             break
     assert told is not None
     assert (told.stdout, told.stderr) == ("first\n", "oh no\n")
+    # The child was still running at that moment.
+    assert told.returncode is None
+    assert math.isnan(told.usage.wall)
 
 
 async def test_p22_an_output_that_is_no_text_is_in_the_error_of_communicate() -> None:

@@ -56,16 +56,30 @@ def test_the_blocks_of_a_page_are_one_program(run: Run) -> None:
     )
 
 
+def test_a_page_shows_a_number_where_any_lateness_will_do(run: Run) -> None:
+    printed = "'sh' exceeded its limit of 0.5 s (ended {} s late)"
+    page = '```python\nprint("' + printed + '")\n```\n```text\n' + printed + "\n```\n"
+    run(page.format("9.12e-05", "0.0012"))
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "```python\nprint('(ended 0.1 s late)')\n```\n```text\n(ended 0 s late)\n```\n",
         "```python\nprint(1)\n```\n```text\n2\n```\n",
         "```python\nprint(1)\n```\n```text\nTrue\n```\n",
         "```python\nprint(1)\n```\n",
         "```python\nprint(1)\n```\n\nA word.\n\n```text\n1\n```\n",
         "```python\npass\n```\n```text\n1\n```\n",
     ],
-    ids=["other", "1 is not True", "no output", "not directly", "nothing printed"],
+    ids=[
+        "late",
+        "other",
+        "1 is not True",
+        "no output",
+        "not directly",
+        "nothing printed",
+    ],
 )
 def test_output_that_differs_fails(run: Run, text: str) -> None:
     with pytest.raises(SybilFailure, match=r"page\.md, line 1, "):
@@ -147,6 +161,18 @@ def test_a_console_block_that_prints_what_it_says(run: Run) -> None:
 def test_a_console_block_that_prints_something_else_fails(run: Run) -> None:
     with pytest.raises(SybilFailure, match=r"page\.md, line 1, "):
         run("```console\n$ within 60 -- true\n$ echo $?\n1\n```\n")
+
+
+USED = "within: wall 9.876 s, user 9.8 s, system 9.8 s, peak memory 1.5 MiB"
+
+
+def test_a_console_block_shows_what_a_command_might_use(run: Run) -> None:
+    run(f"```console\n$ within 0 --usage true\n{USED}\n```\n")
+
+
+def test_a_console_block_without_usage_prints_none(run: Run) -> None:
+    with pytest.raises(SybilFailure, match=r"page\.md, line 1, "):
+        run(f"```console\n$ within 0 true\n{USED}\n```\n")
 
 
 def test_directives_and_other_consoles_are_not_run(run: Run) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import json
 import pkgutil
 import re
 import sys
+from inspect import isclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doc_blocks import run_page
 
 import within
+import within.testing
+import within.testing.model
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -79,6 +84,19 @@ def test_a_public_stream_does_not_describe_its_internal_attributes(name: str) ->
     assert "Attributes:" not in getattr(within, name).__doc__
 
 
+def test_help_shows_no_comment() -> None:
+    """In place of a missing docstring, help() shows the comment above a function."""
+    modules: list[Any] = [within, within.testing, within.testing.model]
+    shown: list[str] = []
+    for kind in [getattr(it, name) for it in modules for name in it.__all__]:
+        methods = inspect.getmembers(kind, inspect.isfunction) if isclass(kind) else []
+        for name, method in methods:
+            if method.__module__.startswith("within") and not inspect.getdoc(method):
+                found = inspect.getcomments(method)
+                shown += [f"{kind.__name__}.{name}: {found}"] if found else []
+    assert shown == []
+
+
 def test_the_readme(tmp_path: Path) -> None:
     run_page(ROOT / "README.md", tmp_path)
 
@@ -107,15 +125,34 @@ def test_the_first_example_has_ten_lines_and_is_the_same_on_the_site() -> None:
     assert len(readme.splitlines()) == 10
 
 
-def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
-    figures = {
+def benchmarks() -> dict[tuple[str, str], dict[str, float]]:
+    """The medians in seconds, by loop and title, and then by package."""
+    text = (DOCS / "benchmarks.json").read_text("utf-8")
+    return {
         (figure["loop"], figure["title"]): {
             row["name"]: row["value"]["middle"] for row in figure["rows"]
         }
-        for figure in json.loads((DOCS / "benchmarks.json").read_text("utf-8"))[
-            "figures"
-        ]
+        for figure in json.loads(text)["figures"]
     }
+
+
+def test_the_figures_of_why_are_those_of_the_benchmarks() -> None:
+    title, figures = "async with timeout(10): pass", benchmarks()
+    [row] = [
+        line
+        for line in (DOCS / "why.md").read_text("utf-8").splitlines()
+        if line.startswith(f"| `{title}` |")
+    ]
+    told = [float(number) for number in re.findall(r" ([\d.]+) µs ", row)]
+    asyncio, trio = figures["asyncio", title], figures["trio", title]
+    theirs = ("asyncio.timeout", "async-timeout", "quattro", "anyio.fail_after")
+    measured = [asyncio["within"], trio["within"], *map(asyncio.get, theirs)]
+    measured.append(trio["trio.fail_after"])
+    assert told == [round(seconds * 1e6, 1) for seconds in measured if seconds]
+
+
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
+    figures = benchmarks()
     units = {"µs": 1e-6, "ms": 1e-3}
     rows = re.findall(
         r"^\| `?([^|`]*)(?:`([^|`]*)`?)? +\| ([\d.]+) (\w+) \| ([\d.]+) \w+ \| ([\d.]+) \w+ \|$",

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, QUICK
+from children import FOREVER, QUICK, longer_and_longer
 
 import within
 
@@ -88,6 +88,21 @@ async def test_t25_a_command_that_was_not_started_is_not_reported() -> None:
         async with within.timeout(0):
             await within.run("true")
     assert raised.value.interrupted is None
+
+
+async def test_t25_a_server_that_was_not_ready_is_reported_with_its_log() -> None:
+    script = f"echo loading; exec sleep {FOREVER}"
+    for limit in longer_and_longer():
+        with pytest.raises(within.DeadlineExceeded) as raised:
+            async with within.timeout(limit):
+                await within.server("sh", "-c", script, ready="ready", stop=QUICK)
+        told = raised.value.interrupted
+        if told is not None and told.stdout:
+            break
+    assert told is not None
+    assert (told.stdout, told.stderr) == ("loading\n", None)
+    assert told.returncode == -15
+    assert told.usage.wall > 0
 
 
 async def test_t25_a_limit_without_a_command_reports_none() -> None:

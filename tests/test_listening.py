@@ -145,3 +145,14 @@ def test_p23_bad_paths() -> None:
     some: Any = listening
     with pytest.raises(TypeError, match="host is '::1', but a path has no host"):
         some(Path("/run/socket"), "::1")
+
+
+async def test_p23_listening_is_awaited_and_not_entered() -> None:
+    waiting: Any = listening(8080)
+    words = r"listening\(8080, '127.0.0.1'\) is not a block: await it, or pass it to"
+    with pytest.raises(TypeError, match=words):
+        async with waiting:
+            pass
+    with pytest.raises(TypeError, match=words):
+        with waiting:
+            pass

@@ -134,6 +134,48 @@ async def test_bad_arguments_of_a_process(
         assert await child.readline() == "as before\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "stdout.readline",
+            r"ReceiveStream .*'readline': receive\(\) returns.*process",
+        ),
+        (
+            "stdout.read",
+            r"'read': receive\(\) .* use the methods of the process itself",
+        ),
+        (
+            "stdin.write",
+            r"SendStream .*'write': send\(\) .* use write\(\) of the process",
+        ),
+        (
+            "stdin.drain",
+            r"'drain': send\(\) sends bytes, and aclose\(\) ends the input",
+        ),
+    ],
+)
+async def test_p17_a_method_of_other_streams_leads_to_ours(
+    name: str, words: str
+) -> None:
+    async with process("cat") as child:
+        with pytest.raises(AttributeError, match=words) as caught:
+            await _call(child, name)
+        assert caught.value.name == name.partition(".")[2]
+        assert not hasattr(child.stdout, "_anything")
+
+
+@pytest.mark.parametrize("data", ["text", b"text", "a" * 10_000])
+async def test_p2_input_is_not_given_as_stdin(data: Any) -> None:
+    way = (
+        r"stdin is b?'.*': pass .* as input= of run\(\), or .* write\(\) after process"
+    )
+    for start in (within.run, process):
+        with pytest.raises(TypeError, match=way) as caught:
+            await start("cat", stdin=data)
+        assert len(str(caught.value)) < 200
+
+
 async def test_p23_a_signal_that_is_none_was_not_asked_for() -> None:
     """The exit is still an error, as the block has not asked for it."""
     with pytest.raises(within.ServerFailed, match="status 3"):

@@ -119,6 +119,20 @@ def test_each_rule_is_stated_once_with_a_link_target() -> None:
     assert sorted(rule for _, rule in stated) == sorted(RULES)
 
 
+def test_the_index_lists_every_rule_in_order() -> None:
+    index, _, rules = semantics().partition("\n## How to read")
+    listed = re.findall(r"^- \[([A-Z]\d+)\]\(#(\w+)\): \S", index, re.MULTILINE)
+    by_number = sorted(RULES, key=lambda rule: ("TPRV".index(rule[0]), int(rule[1:])))
+    assert listed == [(rule, rule.lower()) for rule in by_number]
+    assert re.search(r"^### ", rules, re.MULTILINE)
+
+
+def test_the_rules_of_each_part_are_in_order() -> None:
+    for part in re.split(r"^## ", semantics(), flags=re.MULTILINE):
+        stated = re.findall(r"^### [A-Z](\d+) · ", part, re.MULTILINE)
+        assert stated == sorted(stated, key=int)
+
+
 def test_each_rule_that_a_test_names_is_on_the_page() -> None:
     named = {
         rule.upper()

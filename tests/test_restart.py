@@ -147,3 +147,9 @@ async def test_t26_only_coroutine_functions_can_be_decorated() -> None:
         match=r"decorated, because it is an async generator.*\(PEP 789\)\. Put",
     ):
         decorate(generator)
+    for kind in (classmethod, staticmethod):
+        name = kind.__name__
+        with pytest.raises(
+            TypeError, match=f"it is a {name}. Put this decorator below @{name}"
+        ):
+            decorate(kind(sleep))

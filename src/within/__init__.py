@@ -2,6 +2,10 @@
 
 They work in the same way on asyncio, uvloop and trio. The README gives a tour, and the
 docstrings explain the rest. Import ``within.testing`` separately.
+
+A number in parentheses in a docstring, such as (T4), names a rule. The page "Semantics" of
+the documentation (``docs/semantics.md``) states every rule and has an index of all of them.
+All times are in seconds, and all sizes in bytes, unless a docstring says otherwise.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -8,7 +8,8 @@ from ._backends import current
 def current_time() -> float:
     """Return the time on the running loop's own clock, in seconds.
 
-    A deadline is a time on this clock.
+    A deadline is a time on this clock. Where the clock starts depends on the loop, so only
+    differences between its times have a meaning.
 
     Raises:
         RuntimeError: If no event loop is running.

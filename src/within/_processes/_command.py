@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import reprlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -141,6 +142,11 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
             if file < subprocess.DEVNULL:
                 raise ValueError(f"{name} is {file!r}: there is no such descriptor")
         elif file is not None and not hasattr(file, "fileno"):
+            if name == "stdin" and isinstance(file, str | bytes | bytearray):
+                raise TypeError(
+                    f"stdin is {reprlib.repr(file)}: pass the input of a command as "
+                    "input= of run(), or write it with write() after process()"
+                )
             stream = ", the stdout of another process" if name == "stdin" else ""
             raise TypeError(
                 f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file"

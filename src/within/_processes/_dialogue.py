@@ -95,6 +95,8 @@ class Dialogue:
                 :meth:`read`.
             UnicodeDecodeError: If the output is not text in this encoding. The lines
                 before it are returned first, and you can read it from the byte stream.
+            TypeError: If stdout is not a pipe.
+            anyio.BusyResourceError: If another task is reading stdout.
         """
         try:  # most are there: this saves half of what a line costs
             return self._lines.pop()
@@ -106,6 +108,13 @@ class Dialogue:
 
         With ``n``, this returns as soon as there is any text, which may be fewer than
         ``n`` characters. At the end it returns ``""``.
+
+        Raises:
+            UnicodeDecodeError: If the output is not text in this encoding. ``read(n)``
+                returns the text before it first, and you can read the rest from the byte
+                stream.
+            TypeError: If stdout is not a pipe.
+            anyio.BusyResourceError: If another task is reading stdout.
         """
         return await self._reader().read(n)
 
@@ -120,12 +129,19 @@ class Dialogue:
         Args:
             wanted: A text, or a compiled pattern. Line ends are ``"\\n"``.
 
+        Returns:
+            All text up to the end of the match.
+
         Raises:
             IncompleteOutput: If the output ends before the match. The error has the text
                 that came, the exit status, and the end of stderr.
             ValueError: If the text is empty, or the pattern matches an empty text; or if
                 there is no match within ``max_line`` characters, which are then still
                 unread.
+            UnicodeDecodeError: If the output is not text in this encoding. Nothing was
+                read, not even the text before it.
+            TypeError: If stdout is not a pipe.
+            anyio.BusyResourceError: If another task is reading stdout.
 
         >>> import asyncio, within
         >>> async def main():
@@ -157,6 +173,11 @@ class Dialogue:
         ``"stderr"``. Lines that are written to both at about the same time may swap
         places, because these are two pipes; ``stderr=STDOUT`` keeps the order. An output
         that is not a pipe, or that another child reads, has no lines here.
+
+        Raises:
+            TypeError: If neither stdout nor stderr is a pipe.
+            ValueError, UnicodeDecodeError, anyio.BusyResourceError: As for
+                :meth:`readline`.
 
         >>> import asyncio, within
         >>> async def main():
@@ -242,7 +263,18 @@ class Dialogue:
 
         If the call is cancelled, the child runs on and nothing is lost: call it again
         without ``input``. If a limit cancelled it, ``interrupted`` of that block has the
-        output so far (T25).
+        output so far, with ``None`` as its ``returncode`` (T25).
+
+        Returns:
+            A :class:`Completed` with text, whatever the exit status is.
+
+        Raises:
+            UnicodeDecodeError: If the output is not text in this encoding. The attribute
+                ``completed`` of the error has the result, with its output as bytes.
+            TypeError: If there is ``input``, but stdin is not a pipe.
+            ValueError: If there is ``input``, but stdin was closed, or an interrupted call
+                has not written all of its input yet.
+            anyio.BusyResourceError: If another task is reading or writing.
 
         >>> import asyncio, within
         >>> async def main():

@@ -88,6 +88,19 @@ class listening:  # noqa: N801  # it is used like a function
     def __await__(self) -> Generator[Any, Any, None]:
         return self().__await__()
 
+    if not TYPE_CHECKING:  # type checkers refuse these without being told so
+
+        def __enter__(self):
+            """Raise an error: nothing is opened, so there is no block."""
+            raise TypeError(
+                f"{self!r} is not a block: await it, or pass it to server() as ready="
+            )
+
+        def __exit__(self, *exc):
+            """Never called."""
+
+        __aenter__, __aexit__ = __enter__, __exit__
+
     async def __call__(self) -> None:
         """Return once a connection was accepted."""
         from anyio.lowlevel import checkpoint

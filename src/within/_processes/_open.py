@@ -137,6 +137,9 @@ def process(
             ``umask``, ``user``, ``group``, ``extra_groups`` and, on Windows,
             ``creationflags``.
 
+    Returns:
+        An :class:`Opening`, which can be awaited or entered, and gives a :class:`Process`.
+
     Raises:
         OSError: If the child cannot be started; the error names the file or directory.
         ValueError: If the command is empty, or contains an empty program or a NUL.

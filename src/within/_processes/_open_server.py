@@ -135,6 +135,9 @@ def server(
         cwd, env, stop, encoding, errors, max_line, popen_options: As for
             :func:`process`.
 
+    Returns:
+        An :class:`Opening`, which can be awaited or entered, and gives a :class:`Server`.
+
     Raises:
         ServerFailed: If the server exits or closes its output before it is ready. This
             is a :exc:`subprocess.CalledProcessError`.

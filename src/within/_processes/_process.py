@@ -65,13 +65,16 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         __class_getitem__ = classmethod(GenericAlias)
 
         # Type checkers refuse these statements without being told so.
+
         def __enter__(self):
+            """Raise an error: a process is entered with ``async with``."""
             raise TypeError(f"{self!r} is entered with `async with`, not with `with`")
 
         def __exit__(self, *exc):
-            pass
+            """Never called."""
 
         def __iter__(self):
+            """Raise an error: the lines are read with ``async for``."""
             raise TypeError(f"the lines of {self!r} are read with `async for`")
 
     def __init__(
@@ -202,6 +205,11 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
             tree: Send it to every process that ``stop`` would end: the process group,
                 and with ``Stop(tree="all")`` the processes that have left it too. This
                 works even after the child has exited, if other processes remain (P25).
+
+        Raises:
+            ValueError: If there is no such signal.
+            TypeError: If ``number`` is not a number.
+            NotImplementedError: If Windows cannot send this signal.
         """
         check_signal(number)
         if tree:

@@ -161,6 +161,10 @@ async def run(
         env: Its complete environment; ``None`` inherits yours.
         popen_options: As for :func:`process`.
 
+    Returns:
+        A :class:`Completed` with ``bytes``, or with ``str`` if text was asked for. An
+        output that is not a pipe is ``None`` in it.
+
     Raises:
         ProcessTimeout: After ``timeout`` seconds, with the output so far.
         subprocess.CalledProcessError: If the command fails. A note has the end of stderr.
@@ -169,6 +173,7 @@ async def run(
         UnicodeDecodeError: If the output is not text in this encoding. The attribute
             ``completed`` of the error has the result, with its output as bytes.
         OSError: If the command cannot be started; the error names the file or directory.
+        RuntimeError: If the command cannot be ended, because you may not signal it (P3).
         ValueError, TypeError: If an argument makes no sense.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).

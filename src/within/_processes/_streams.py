@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 
 _WAY = "connect two processes with stdin=other.stdout"
 
+# For users who look for the methods of a file, or of the streams of asyncio.
+_READING = (
+    "receive() returns the bytes that have arrived. For text, use the methods of the "
+    "process itself: readline(), read(), read_until() or output()"
+)
+_WRITING = (
+    "send() sends bytes, and aclose() ends the input. For text, use write() of the "
+    "process itself"
+)
+
+
+def _no_attribute(stream: object, name: str, way_out: str) -> AttributeError:
+    if name.startswith("_"):  # asked for by copy(), for example, before __init__()
+        return AttributeError(name)
+    says = f"{stream!r} has no attribute {name!r}: {way_out}"
+    return AttributeError(says, name=name, obj=stream)
+
 
 class ReceiveStream(ByteReceiveStream):
     """A stream of the bytes that a child writes to one of its outputs."""
@@ -29,6 +46,11 @@ class ReceiveStream(ByteReceiveStream):
 
     def __repr__(self) -> str:
         return repr(self._reader)
+
+    if not TYPE_CHECKING:  # type checkers refuse these without being told so
+
+        def __getattr__(self, name):
+            raise _no_attribute(self, name, _READING)
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
@@ -93,6 +115,11 @@ class SendStream(ByteSendStream):
 
     def __repr__(self) -> str:
         return described("SendStream", self._target.fd)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            raise _no_attribute(self, name, _WRITING)
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""

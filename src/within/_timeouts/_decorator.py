@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -25,13 +25,21 @@ def with_block(
     from inspect import isasyncgenfunction, iscoroutinefunction  # takes a while to load
 
     if not iscoroutinefunction(function):
-        reason = (
-            "it is an async generator, and while it is suspended its caller would run "
-            "inside the block (PEP 789). Put the block into the loop that iterates over it"
-            if isasyncgenfunction(function)
-            else "it is not a coroutine function (async def). Enter the block with `with` "
-            "or `async with` instead"
-        )
+        given: Any = function
+        if isinstance(given, classmethod | staticmethod):
+            kind = type(cast("object", given)).__name__
+            reason = f"it is a {kind}. Put this decorator below @{kind}"
+        elif isasyncgenfunction(function):
+            reason = (
+                "it is an async generator, and while it is suspended its caller would run "
+                "inside the block (PEP 789). Put the block into the loop that iterates "
+                "over it"
+            )
+        else:
+            reason = (
+                "it is not a coroutine function (async def). Enter the block with `with` "
+                "or `async with` instead"
+            )
         raise TypeError(f"{function!r} cannot be decorated, because {reason}")
 
     @wraps(function)

@@ -87,9 +87,11 @@ class Timeout(Deadline):
     _quiet = False
 
     interrupted: Completed[Any] | None = None
-    """The status, output and usage of a :func:`run` that the deadline interrupted (T25).
+    """The output so far of a call that the deadline interrupted, as a :class:`Completed` (T25).
 
-    ``None`` if it interrupted none.
+    The call may be :func:`run`, :meth:`Process.communicate`, or a :func:`server` that was
+    not ready yet. Of a ``communicate()``, the ``returncode`` is ``None`` and the ``usage``
+    is NaN, because the child was still running. ``None`` if no such call was interrupted.
     """
 
     def __init__(
@@ -209,7 +211,9 @@ class Timeout(Deadline):
         ) -> bool | None: ...
     else:
         # T23: not a coroutine function. A signal handler may run between its call and
-        # its first step, and the block would stay open.
+        # its first step, and the block would stay open. (The empty line keeps this
+        # comment out of help().)
+
         @try_begins_at_once
         def __aexit__(self, exc_type, exc, traceback):
             try:
@@ -236,7 +240,7 @@ class Timeout(Deadline):
         >>> asyncio.run(nap())
         Traceback (most recent call last):
             ...
-        within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
+        within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended 0.0004 s late)
         """
         kind = type(self)
         name = (
@@ -312,9 +316,11 @@ class DeadlineExceeded(TimeoutError):
     scope: Timeout
     """The block that the deadline ended."""
     interrupted: Completed[Any] | None = None
-    """The status, output and usage of a :func:`run` that the deadline interrupted (T25).
+    """The output so far of a call that the deadline interrupted, as a :class:`Completed` (T25).
 
-    ``None`` if it interrupted none.
+    The call may be :func:`run`, :meth:`Process.communicate`, or a :func:`server` that was
+    not ready yet. Of a ``communicate()``, the ``returncode`` is ``None`` and the ``usage``
+    is NaN, because the child was still running. ``None`` if no such call was interrupted.
     """
 
     def __init__(self, message: str, scope: Timeout) -> None:

@@ -65,7 +65,7 @@ def timeout(
     >>> asyncio.run(main())
     Traceback (most recent call last):
         ...
-    within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended ... s late)
+    within.DeadlineExceeded: 'nap' exceeded its limit of 0.01 s (ended 0.0004 s late)
     """
     return _Block(delay, None, shield, level, name)
 
@@ -79,8 +79,14 @@ def timeout_at(
 ) -> Timeout:
     """A block that raises :exc:`DeadlineExceeded` at ``deadline``.
 
-    The deadline is a time on the clock that :func:`current_time` reads. For the other
-    arguments and the errors, see :class:`Timeout`.
+    Args:
+        deadline: A time on the clock that :func:`current_time` reads, in seconds.
+            ``None`` means that there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        DeadlineExceeded: If the deadline ends the block. It is a :exc:`TimeoutError`.
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import trio, within
     >>> async def main():
@@ -91,7 +97,7 @@ def timeout_at(
     >>> trio.run(main)
     Traceback (most recent call last):
         ...
-    within.DeadlineExceeded: 'step ...' exceeded its deadline ... (ended ... s late)
+    within.DeadlineExceeded: 'step 3' exceeded its deadline 161803.4 (ended 0.0004 s late)
     """
     return _Block(None, deadline, shield, level, name)
 
@@ -105,8 +111,15 @@ def move_on_after(
 ) -> _Quiet:
     """A block that ends quietly after ``delay`` seconds.
 
-    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it. For the
-    arguments and the errors, see :class:`Timeout`.
+    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it.
+
+    Args:
+        delay: Seconds (or a ``timedelta``) from entry to the deadline. ``None`` means that
+            there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import trio, within
     >>> async def main():
@@ -128,8 +141,15 @@ def move_on_at(
 ) -> _Quiet:
     """A block that ends quietly at ``deadline``.
 
-    The deadline is a time on the clock that :func:`current_time` reads. For the other
-    arguments and the errors, see :class:`Timeout`.
+    Afterwards, ``cancelled_caught`` tells you whether the deadline has ended it.
+
+    Args:
+        deadline: A time on the clock that :func:`current_time` reads, in seconds.
+            ``None`` means that there is no deadline.
+        shield, level, name: As for :class:`Timeout`.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
@@ -149,6 +169,13 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     The enclosing deadlines take effect at the first suspension after the block. On
     asyncio, a shield holds off anyio's scopes too. Nothing can hold off a bare
     ``Task.cancel()``, which is also how ``asyncio.TaskGroup`` cancels its children.
+
+    Args:
+        grace: Seconds (or a ``timedelta``) from entry to the shield's own deadline, at
+            which the block ends quietly. ``None`` means that there is no limit.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: As for :class:`Timeout`.
 
     >>> import asyncio, within
     >>> async def main():
