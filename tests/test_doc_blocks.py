@@ -56,16 +56,23 @@ def test_the_blocks_of_a_page_are_one_program(run: Run) -> None:
     )
 
 
+def test_a_page_shows_a_number_where_any_lateness_will_do(run: Run) -> None:
+    printed = "'sh' exceeded its limit of 0.5 s (ended {} s late)"
+    page = '```python\nprint("' + printed + '")\n```\n```text\n' + printed + "\n```\n"
+    run(page.format("9.12e-05", "0.0012"))
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "```python\nprint('(ended 0.1 s late)')\n```\n```text\n(ended 0 s late)\n```\n",
         "```python\nprint(1)\n```\n```text\n2\n```\n",
         "```python\nprint(1)\n```\n```text\nTrue\n```\n",
         "```python\nprint(1)\n```\n",
         "```python\nprint(1)\n```\n\nA word.\n\n```text\n1\n```\n",
         "```python\npass\n```\n```text\n1\n```\n",
     ],
-    ids=["other", "1 is not True", "no output", "not directly", "nothing printed"],
+    ids=["late", "other", "1 is not True", "no output", "not directly", "nothing printed"],
 )
 def test_output_that_differs_fails(run: Run, text: str) -> None:
     with pytest.raises(SybilFailure, match=r"page\.md, line 1, "):
