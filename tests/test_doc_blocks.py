@@ -72,7 +72,14 @@ def test_a_page_shows_a_number_where_any_lateness_will_do(run: Run) -> None:
         "```python\nprint(1)\n```\n\nA word.\n\n```text\n1\n```\n",
         "```python\npass\n```\n```text\n1\n```\n",
     ],
-    ids=["late", "other", "1 is not True", "no output", "not directly", "nothing printed"],
+    ids=[
+        "late",
+        "other",
+        "1 is not True",
+        "no output",
+        "not directly",
+        "nothing printed",
+    ],
 )
 def test_output_that_differs_fails(run: Run, text: str) -> None:
     with pytest.raises(SybilFailure, match=r"page\.md, line 1, "):
