@@ -75,6 +75,9 @@ class Client:
             pass  # by the end of the block
         except anyio.BrokenResourceError:
             self.server.terminate()  # it has closed its stdin: that will not end it
+            with within.move_on_after(STOP.grace):
+                await self.server.wait()
+            self.server.kill()  # unless it has exited; then `listen` fails the requests
 
     async def listen(self) -> None:
         try:

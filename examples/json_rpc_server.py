@@ -115,8 +115,10 @@ class Server:
         os.dup2(2, 1)
         return LATER
 
-    def go_deaf(self, params: None) -> None:
+    def go_deaf(self, even_to_sigterm: bool | None) -> None:
         """Close stdin, and keep running until a signal arrives."""
+        if even_to_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.close(0)
         self._say({"id": self._number, "result": None})
         signal.pause()

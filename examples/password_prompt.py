@@ -17,6 +17,7 @@ import within
 import within.testing
 
 LIMIT = 30.0  # seconds for the whole dialogue
+KEPT = 64 * 1024  # characters: the end of what the command shows is enough
 
 # Asks on the terminal, whatever its stdin is, and says whether the answers were right.
 PROGRAM = """
@@ -29,7 +30,7 @@ print(f"Welcome, {user}")
 
 
 class Refused(Exception):
-    """The command has failed; the message is all that it has shown."""
+    """The command has failed; the message is the end of what it has shown."""
 
 
 def any_of(texts: Iterable[str]) -> re.Pattern[str]:
@@ -37,7 +38,7 @@ def any_of(texts: Iterable[str]) -> re.Pattern[str]:
 
 
 async def dialogue(*command: str, answers: Mapping[str, str]) -> str:
-    """Run ``command`` on a terminal, and return what it has shown in the end.
+    """Run ``command`` on a terminal, and return the end of what it has shown.
 
     Args:
         command: The program and its arguments.
@@ -46,12 +47,15 @@ async def dialogue(*command: str, answers: Mapping[str, str]) -> str:
 
     Raises:
         Refused: If the command fails.
+        ValueError: If it shows more than ``KEPT`` characters before a prompt or in a line.
         within.DeadlineExceeded: If it takes too long, such as at an unknown prompt.
     """
     shown = ""
     unanswered = dict(answers)
     with within.timeout(LIMIT, name="dialogue"):
-        async with within.process(*command, pty=True, errors="replace") as child:
+        async with within.process(
+            *command, pty=True, errors="replace", max_line=KEPT
+        ) as child:
             while unanswered:
                 try:
                     shown += await child.read_until(any_of(unanswered))
@@ -60,7 +64,8 @@ async def dialogue(*command: str, answers: Mapping[str, str]) -> str:
                     break
                 prompt = next(p for p in unanswered if shown.endswith(p))
                 await child.write(unanswered.pop(prompt) + "\n")
-            shown += await child.read()
+            async for line in child:
+                shown = (shown + line)[-KEPT:]
             returncode = await child.wait()
     if returncode:
         raise Refused(shown)

@@ -1,4 +1,4 @@
-"""A retry with exponential back-off and full jitter, under two kinds of limit.
+"""A retry with exponential backoff and full jitter, under two kinds of limit.
 
     python examples/retry.py
 

@@ -232,6 +232,20 @@ async def test_a_server_that_closes_stdout_or_stdin_counts_as_gone(
     assert all(f"status {status}" in error for error in errors)
 
 
+async def test_a_deaf_server_that_ignores_sigterm_cannot_hold_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_rpc, "STOP", Stop(grace=0.1))
+    errors: list[str] = []
+    async with open_client(*SERVER) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(failing, client, errors, "hold", "on")
+        await held(client, "on")
+        await client.request("go_deaf", True)
+        await failing(client, errors, "add", [1, 2])
+    assert len(errors) == 2
+    assert all("status -9" in error for error in errors)
+
+
 async def test_a_server_that_cannot_be_started() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-server"):
         async with open_client("no-such-server"):

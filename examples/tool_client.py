@@ -13,7 +13,7 @@ import itertools
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -22,6 +22,7 @@ import within
 import within.testing
 
 STOP = within.Stop(close_stdin=2, grace=2)
+PATIENCE = 2  # seconds for the server to read a request, and to exit
 Server = within.Server[
     within.SendStream, within.ReceiveStream, within.ReceiveStream | None
 ]
@@ -48,34 +49,48 @@ class Tools:
             ToolError: If the tool fails.
             ConnectionError: If the server is gone; the message has the end of its log.
         """
-        async with self._asking:
-            number = next(self._numbers)
-            request = {"jsonrpc": "2.0", "id": number, "method": method}
-            line = json.dumps({**request, "params": params}) + "\n"
-            try:
-                with within.shield(1):  # never half a line
-                    await self.server.write(line)
-                while line := await self.server.readline():
-                    message = json.loads(line)
-                    if message.get("id") == number:
-                        break
-                else:
-                    raise anyio.EndOfStream
-            except (anyio.EndOfStream, anyio.BrokenResourceError):
-                status = await self.server.wait()
-                log = self.server.log.strip()
-                raise ConnectionError(
-                    f"the server has exited with status {status}; it says: {log}"
-                ) from None
+        number = next(self._numbers)
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        async with self._asking, anyio.create_task_group() as tasks:
+            # At the same time: a server that is still writing the answer to an abandoned
+            # call reads nothing until somebody has read that answer.
+            tasks.start_soon(self._send, json.dumps(request) + "\n")
+            message = await self._answer(number)
+        if message is None:
+            with within.move_on_after(PATIENCE):
+                await self.server.wait()
+            how, log = self.server.returncode, self.server.log.strip()
+            raise ConnectionError(f"the server is gone (status {how}); it says: {log}")
         if "error" in message:
             raise ToolError(message["error"]["message"])
-        return message["result"]
+        return message.get("result")
+
+    async def _send(self, line: str) -> None:
+        try:
+            with within.shield(PATIENCE) as sending:  # never half a line
+                await self.server.write(line)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self.server.kill()  # it reads no more: without this, no answer would come
+        else:
+            if sending.cancelled_caught:
+                self.server.kill()
+
+    async def _answer(self, number: int) -> dict[str, Any] | None:
+        """Read the answer to this request; it is ``None`` if the output ends."""
+        while line := await self.server.readline():
+            with suppress(ValueError, RecursionError):  # not JSON, such as a banner
+                message = json.loads(line)
+                if isinstance(message, dict) and message.get("id") == number:
+                    return message
+        return None
 
 
 @asynccontextmanager
 async def open_tools(*command: str) -> AsyncIterator[Tools]:
     """Start a server for the length of a block."""
-    async with within.server(*command, stdout=within.PIPE, stop=STOP) as server:
+    async with within.server(
+        *command, stdout=within.PIPE, stop=STOP, errors="replace"
+    ) as server:
         tools = Tools(server)
         with within.timeout(10, name="handshake"):
             await tools.call("initialize")
