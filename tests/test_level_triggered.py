@@ -45,6 +45,72 @@ async def test_t16_by_default_asyncio_cancels_once_and_trio_always(
     assert limit.cancelled_caught
 
 
+@pytest.mark.parametrize("after_the_deadline", [0, 1, 2])
+def test_t22_a_level_triggered_block_outlasts_a_foreign_cancel_that_was_swallowed(
+    run_asyncio: Run, after_the_deadline: int
+) -> None:
+    async def main() -> None:
+        with pytest.raises(within.DeadlineExceeded):
+            with within.timeout(0, level=True):
+                for strike in range(4):
+                    if strike > 0 and strike == after_the_deadline:
+                        this_task().cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(NEVER)
+                await asyncio.sleep(NEVER)
+        assert this_task().cancelling() == (after_the_deadline > 0)
+
+    run_asyncio(main())
+
+
+def test_t22_a_foreign_cancel_that_a_shield_lets_through_and_the_body_swallows_is_over(
+    run_asyncio: Run,
+) -> None:
+    async def main() -> None:
+        with pytest.raises(within.DeadlineExceeded):
+            with within.timeout(0, level=True):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(NEVER)
+                with within.shield():
+                    asyncio.get_running_loop().call_soon(this_task().cancel)
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(NEVER)
+                await asyncio.sleep(NEVER)
+        assert this_task().cancelling() == 1
+
+    run_asyncio(main())
+
+
+def test_t6_a_foreign_cancel_that_comes_with_a_repeated_strike_wins(
+    run_asyncio: Run,
+) -> None:
+    """The message that the body gets is ours, and its clean-up is cancelled again."""
+
+    async def victim() -> None:
+        with within.timeout(None, level=True) as limit:
+            limit.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(NEVER)
+            # Ours is repeated in the next pass, before this callback runs.
+            asyncio.get_running_loop().call_soon(cancel_after_ours)
+            try:
+                await asyncio.sleep(NEVER)
+            finally:
+                await asyncio.sleep(NEVER)
+
+    def cancel_after_ours() -> None:
+        task.cancel()
+
+    async def main() -> None:
+        nonlocal task
+        task = asyncio.create_task(victim())
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    task: asyncio.Task[None]
+    run_asyncio(main())
+
+
 def test_t16_a_waiter_that_refuses_to_be_cancelled_costs_no_cpu() -> None:
     async def main() -> None:
         async def stubborn() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..._errors import Reason, reason
-from ._attribution import is_being_cancelled
+from ._attribution import is_being_cancelled, is_undisturbed
 from ._groups import GROUPS_SWALLOW
 from ._scopes import anyio_scopes
 from ._waiting import (
@@ -19,7 +19,7 @@ from ._waiting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..._core import Block, OpenBlocks
 
@@ -138,6 +138,13 @@ class Strikes:
         is_foreign = task.cancelling() > target.cancelling_at_entry
         if is_foreign:
             is_foreign = is_being_cancelled(task, reached, self.reason_of)
+            if (
+                target.was_told
+                and not target.met_foreign
+                and is_undisturbed(task, reached, self.reason_of)
+            ):
+                # T22: the body has swallowed a later cancellation by other code.
+                self.take_back(task, [target])
         self.tell(task, blocks, is_foreign=is_foreign)
         says = reason(target, self.loop.time())
         for future in reached:
@@ -170,11 +177,21 @@ class Strikes:
             requests -= block.owes_uncancel  # taken back before `block` is left
             if id(block) in told and not block.was_told:
                 block.was_told = True
+                block.met_foreign = is_foreign
                 at_entry = block.cancelling_at_entry
                 block.cancelling_before = at_entry if is_foreign else requests
             if block is blocks[0]:
                 break
             block.was_told_from_outside = True  # T7
+
+    def note_foreign(self, task: Task, blocks: Iterable[Block]) -> None:
+        """Note that other code has cancelled ``task`` since we told ``blocks``, before
+        it ran (T6). The body saw one cancellation for both.
+        """
+        reached, _ = reached_by_cancel(waiter_of(task))
+        if not is_being_cancelled(task, reached, self.reason_of):  # since it ran
+            for block in blocks:
+                block.met_foreign = True
 
     def take_back(self, task: Task, blocks: Sequence[Block]) -> None:
         """Undo :meth:`tell`: the cancellation was lost (T22). It is sent again under the

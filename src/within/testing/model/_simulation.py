@@ -246,7 +246,14 @@ class Simulation:
         waiting = task.suspended
         assert waiting is not None
         pending = task.throw is not None or is_cancelled_through(waiting)
-        tell(task, undelivered, task.requests - pending)
+        sent = self.cancelled(task, ours=True)
+        tell(
+            task,
+            undelivered,
+            task.requests - pending,
+            sent,
+            met_foreign=pending or sent.interrupts,
+        )
         if not outermost.counted:
             outermost.counted = True
             task.requests += 1
@@ -254,7 +261,7 @@ class Simulation:
         while node is not None:
             node.told = node.told or node.task is task
             node = node.parent
-        self.pass_on(task, self.cancelled(task, ours=True))
+        self.pass_on(task, sent)
 
     def _throw(self, task: Task, *, foreign: bool = False) -> None:
         if task in self.receivers:
@@ -286,6 +293,9 @@ class Simulation:
             elif main.throw is not None and main.throw.foreign:
                 raise Unanswerable("a scope of anyio cancelled it in the same pass")
             else:
+                for node in self.nodes:
+                    if main.throw is not None and node.told_by is main.throw:
+                        node.met_foreign = True
                 self._throw(main)
 
     # -- tasks that wait for others, on asyncio ----------------------------------
