@@ -76,6 +76,20 @@ def test_t22_a_circle_is_broken_where_the_limit_is() -> None:
     }
 
 
+def test_t22_a_circle_that_a_cancellation_has_gone_through_is_broken_too() -> None:
+    """The second task swallows it, and only then awaits the first one."""
+    shared = [
+        [block(2, Await((1,), "await"))],
+        [Swallow((Sleep(9),)), Await((0,), "await")],
+    ]
+    program = Program((block(1, Await((0,), "await")),), shared=shared)
+    assert ends(program) == {
+        "main": (2.0, ""),
+        "task_0": (2.0, ""),
+        "task_1": (2.0, ""),
+    }
+
+
 def test_gather_passes_a_cancellation_on_that_a_task_has_swallowed() -> None:
     program = Program(
         (Catch((block(1, Await((0,), "gather"), quiet=False),)),),

@@ -55,14 +55,17 @@ def is_cancelled_through(waiting: Suspended) -> bool:
     return sent is not None and not sent.ours and any(map(_holds, waiting.awaits))
 
 
-def _holds(task: Task) -> bool:
+def _holds(task: Task, path: tuple[Task, ...] = ()) -> bool:
+    if any(task is one for one in path):  # tasks that await one another in a circle
+        return False
     if task.number:
         return isinstance(task.end, Cancelled)
     if task.throw is not None or any(
         isinstance(e, Cancelled) for e in task.cleaning_up
     ):
         return True
-    return task.suspended is not None and any(map(_holds, reached(task.suspended)))
+    further = reached(task.suspended) if task.suspended is not None else []
+    return any(_holds(one, (*path, task)) for one in further)
 
 
 def is_circle(task: Task, path: tuple[Task, ...] = ()) -> bool:
