@@ -190,14 +190,14 @@ WHOSE = [
     Mutation(
         "T6: take a Task.cancel() for over that came with a repeated one of ours",
         STRIKES,
-        "and is_undisturbed(task, reached, self.reason_of)",
-        "and not is_foreign",
+        "if is_undisturbed(task, reached, self.reason_of):",
+        "if not is_being_cancelled(task, reached, self.reason_of):",
     ),
     Mutation(
         "T6: take a Task.cancel() for over that came with the first one of ours",
         STRIKES,
-        "and not target.met_foreign",
-        "and True",
+        "if target.was_told and not target.met_foreign:",
+        "if target.was_told:",
     ),
     Mutation(
         "T6: overlook a Task.cancel() just before the first one of ours",
@@ -216,6 +216,12 @@ WHOSE = [
         STRIKES,
         "if not is_being_cancelled(task, reached, self.reason_of):  # since it ran",
         "if True:",
+    ),
+    Mutation(
+        "T6: put our message in place of one that has not been delivered",
+        STRIKES,
+        'if is_foreign and getattr(task, "_must_cancel", False):',
+        "if False:",
     ),
     Mutation(
         "T6: overlook a Task.cancel() that has not been delivered",

@@ -125,6 +125,24 @@ def test_t6_t21_a_task_cancel_is_not_taken_for_that_of_a_scope(
     run_asyncio(main())
 
 
+def test_t6_t21_a_task_cancel_that_is_older_than_a_scope_is_not_taken_for_its_own(
+    run_asyncio: Run,
+) -> None:
+    """It has not been delivered when ours is requested, which must keep its message."""
+
+    async def victim() -> None:
+        this_task().cancel("mine")
+        with anyio.CancelScope() as scope, within.timeout(0):
+            scope.cancel()
+            await asyncio.sleep(0)  # a bare yield: there is no future to be cancelled
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError, match="mine"):
+            await asyncio.create_task(victim())
+
+    run_asyncio(main())
+
+
 @pytest.mark.parametrize("inner", [0, 1])
 @pytest.mark.parametrize("outer", [0, 1])
 async def test_t7_of_two_expired_blocks_the_outer_one_raises(

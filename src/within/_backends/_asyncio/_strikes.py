@@ -138,15 +138,14 @@ class Strikes:
         is_foreign = task.cancelling() > target.cancelling_at_entry
         if is_foreign:
             is_foreign = is_being_cancelled(task, reached, self.reason_of)
-            if (
-                target.was_told
-                and not target.met_foreign
-                and is_undisturbed(task, reached, self.reason_of)
-            ):
-                # T22: the body has swallowed a later cancellation by other code.
-                self.take_back(task, [target])
+            if target.was_told and not target.met_foreign:
+                self._forget_swallowed(task, target, reached)
         self.tell(task, blocks, is_foreign=is_foreign)
-        says = reason(target, self.loop.time())
+        says: Any = reason(target, self.loop.time())
+        if is_foreign and getattr(task, "_must_cancel", False):
+            # T6: a cancellation that has not been delivered keeps its message. By that
+            # a scope of anyio knows whether it is its own.
+            says = getattr(task, "_cancel_message", None)
         for future in reached:
             if is_task(future):
                 self._passed_on[future] = says
@@ -160,6 +159,13 @@ class Strikes:
             # T22: the waiter's own cancel() has failed, but the limit holds.
             throw_cancellation(task, waiter, says)
             raise
+
+    def _forget_swallowed(self, task: Task, target: Block, reached: list[Any]) -> None:
+        """T22: a cancellation by other code that the body has swallowed is over, if it
+        came later than ours.
+        """
+        if is_undisturbed(task, reached, self.reason_of):
+            self.take_back(task, [target])
 
     def tell(
         self, task: Task, blocks: Sequence[Block], *, is_foreign: bool = False
