@@ -98,6 +98,28 @@ def test_gather_passes_a_cancellation_on_that_a_task_has_swallowed() -> None:
     assert ends(program) == {"main": (3.0, ""), "task_0": (3.0, "")}
 
 
+GATHERED = block(0, Await((1, 0), "gather"), Sleep(4))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        # The group cancels its parent after a task has failed, and before gather()
+        # knows of that. gather() then cancels the other task.
+        Program(
+            (TaskGroup(((Fail(),),), (Await((1, 0), "gather"),)),),
+            shared=[[Await((1,), "gather")], [Fail()]],
+        ),
+        # The first gather() asks one of the tasks for our message, and the second one
+        # asks the other.
+        Program((GATHERED, GATHERED, Fail()), shared=[[Fail()], []]),
+    ],
+)
+def test_the_reference_knows_what_gather_does_in_between(program: Program) -> None:
+    trace = run(program.run, backend="asyncio", virtual_time=True)
+    assert program.allows(trace, "asyncio")
+
+
 def test_t22_a_group_that_fails_does_not_swallow_the_limit() -> None:
     fails = TaskGroup(((Finally((Sleep(9),), (Fail(),)),),), ())
     program = Program((block(1, Finally((fails,), ()), Sleep(9)),))

@@ -47,6 +47,16 @@ def reached(waiting: Suspended) -> list[Task]:
     return [one for one in waiting.awaits if not one.number]
 
 
+def reached_in_between(waiting: Suspended) -> list[Task]:
+    """The tasks that a cancellation goes on to although ``gather()`` is over.
+
+    One of them has failed, but ``gather()`` hears of it only in the next pass.
+    """
+    if waiting.way != "gather" or not is_complete(waiting):
+        return []
+    return [one for one in waiting.awaits if not one.number]
+
+
 def is_cancelled_through(waiting: Suspended) -> bool:
     """Whether a foreign cancellation has gone on to what a task awaits, and is on its
     way back.

@@ -17,6 +17,7 @@ from ._awaits import (
     is_circle,
     is_complete,
     reached,
+    reached_in_between,
 )
 from ._scopes import (
     RAISED,
@@ -35,7 +36,7 @@ from ._statements import Block
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._scopes import Event, Steps
+    from ._scopes import Event, Steps, Suspended
 
 
 class Simulation:
@@ -320,7 +321,7 @@ class Simulation:
             if not thrown.ours:
                 raise Unanswerable("Task.cancel() recurses for ever")
             task.throw, task.ready = thrown, True
-        elif further := reached(waiting):
+        elif further := self._reached(waiting, sent):
             waiting.requested = True
             waiting.cancelled = thrown
             for other in further:
@@ -334,6 +335,11 @@ class Simulation:
             task.throw, task.ready = thrown, True
         else:
             task.throw.passed_on |= passed_on
+
+    def _reached(self, waiting: Suspended, sent: Cancelled | None) -> list[Task]:
+        if sent is None and (between := reached_in_between(waiting)):
+            return between if self.choose(2) else []
+        return reached(waiting)
 
     # -- blocks, scopes, groups --------------------------------------------------
 
