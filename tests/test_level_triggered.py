@@ -162,6 +162,31 @@ def test_t16_the_task_is_cancelled_as_soon_as_a_refusing_waiter_is_done(
     run_asyncio(main())
 
 
+def test_t2_a_waiter_that_refuses_does_not_delay_an_outer_block() -> None:
+    """The outer one expires just after a cancellation of the inner one, at a time when
+    the pauses between those have become long.
+    """
+
+    async def main() -> None:
+        async def stubborn() -> None:
+            for _ in range(10):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(NEVER)
+            ended.append(within.current_time())
+            outer.cancel()
+            await asyncio.sleep(NEVER)
+
+        ended: list[float] = []
+        outer = within.move_on_after(None)
+        child = asyncio.create_task(stubborn())
+        with outer, within.move_on_after(1, level=True):
+            await child
+        assert outer.cancelled_caught
+        assert ended == [within.current_time()]
+
+    run_virtually(main())
+
+
 def test_t16_a_task_that_waits_again_each_time_costs_no_cpu() -> None:
     """asyncio.Condition retries in a loop until it has its lock back."""
 
