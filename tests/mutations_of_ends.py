@@ -63,7 +63,7 @@ ENDS = [
     Mutation(
         "T10: leave the deadline out of the message of the cancellation",
         STRIKES,
-        "says: Any = reason(target, self.loop.time())",
+        "says = reason(target, self.loop.time())",
         'says = Reason("")',
     ),
     Mutation(

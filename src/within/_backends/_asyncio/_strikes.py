@@ -141,23 +141,24 @@ class Strikes:
             if target.was_told and not target.met_foreign:
                 self._forget_swallowed(task, target, reached)
         self.tell(task, blocks, is_foreign=is_foreign)
-        says: Any = reason(target, self.loop.time())
+        says = reason(target, self.loop.time())
+        message: Any = says
         if is_foreign and getattr(task, "_must_cancel", False):
             # T6: a cancellation that has not been delivered keeps its message. By that
             # a scope of anyio knows whether it is its own.
-            says = getattr(task, "_cancel_message", None)
+            message = getattr(task, "_cancel_message", None)
         for future in reached:
             if is_task(future):
                 self._passed_on[future] = says
         if is_circle:
-            throw_cancellation(task, waiter, says)
+            throw_cancellation(task, waiter, message)
             return
         target.owes_uncancel = True
         try:
-            task.cancel(says)
+            task.cancel(message)
         except BaseException:
             # T22: the waiter's own cancel() has failed, but the limit holds.
-            throw_cancellation(task, waiter, says)
+            throw_cancellation(task, waiter, message)
             raise
 
     def _forget_swallowed(self, task: Task, target: Block, reached: list[Any]) -> None:
