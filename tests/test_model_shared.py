@@ -10,6 +10,7 @@ from model_statements import block
 from within.testing import run
 from within.testing.model import (
     Await,
+    Cancel,
     Catch,
     Fail,
     Finally,
@@ -113,9 +114,20 @@ GATHERED = block(0, Await((1, 0), "gather"), Sleep(4))
         # The first gather() asks one of the tasks for our message, and the second one
         # asks the other.
         Program((GATHERED, GATHERED, Fail()), shared=[[Fail()], []]),
+        # shield() of a task that has ended is the task itself, with our message.
+        Program(
+            (
+                Catch((block(3, Await((0,), "await"), quiet=False),)),
+                Cancel(1),
+                Catch((block(3, Await((0,), "shield"), quiet=False),)),
+            ),
+            shared=[[Cancel(0)]],
+        ),
     ],
 )
-def test_the_reference_knows_what_gather_does_in_between(program: Program) -> None:
+def test_the_reference_knows_what_asyncio_does_with_a_task_that_has_ended(
+    program: Program,
+) -> None:
     trace = run(program.run, backend="asyncio", virtual_time=True)
     assert program.allows(trace, "asyncio")
 

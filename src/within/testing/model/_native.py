@@ -61,7 +61,8 @@ class Native(Simulation):
         end = None if statement.way == "wait" else first_failed(waiting)
         is_lost = statement.way == "gather" and waiting.requested
         if isinstance(end, Cancelled) or (end is None and is_lost):
-            is_known = statement.way != "shield" and (
+            # shield() of a task that has ended is the task itself.
+            is_known = (statement.way != "shield" or is_over) and (
                 getattr(end, "is_known_to_all", False)
                 or (is_over and getattr(end, "passed_on", False) and self._may())
             )
