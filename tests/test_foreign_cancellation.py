@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import anyio
 import pytest
@@ -141,6 +142,22 @@ def test_t6_t21_a_task_cancel_that_is_older_than_a_scope_is_not_taken_for_its_ow
             await asyncio.create_task(victim())
 
     run_asyncio(main())
+
+
+async def test_t6_t21_a_scope_that_is_cancelled_in_the_clean_up_takes_over(
+    ticks: Ticks,
+) -> None:
+    """The clean-up swallows the cancellation of the scope, and ours goes on."""
+    with anyio.CancelScope() as scope:
+        with within.move_on_after(0) as limit:
+            try:
+                await anyio.sleep(ticks.never)
+            finally:
+                scope.cancel()
+                with contextlib.suppress(anyio.get_cancelled_exc_class()):
+                    await anyio.sleep(ticks.never)
+    assert scope.cancelled_caught
+    assert not limit.cancelled_caught
 
 
 @pytest.mark.parametrize("inner", [0, 1])
