@@ -223,7 +223,7 @@ PURSUITS = [
     Mutation(
         "T22: leave the task alone when the cancel() of its waiter fails",
         STRIKES,
-        "            throw_cancellation(task, waiter, says)\n            raise\n",
+        "            throw_cancellation(task, waiter, message)\n            raise\n",
         "            raise\n",
     ),
     Mutation(

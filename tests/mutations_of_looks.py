@@ -121,7 +121,7 @@ LOOKS = [
         "True",
     ),
     Mutation(
-        "T22: look round a circle of tasks for ever",
+        "T22: look once for each way to a task that is awaited",
         WAITING,
         "if (known := self._known.get(id(future))) is not None:\n"
         "            return known\n",

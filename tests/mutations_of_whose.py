@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutation_type import ANYIO, ATTRIBUTION, BACKEND, STRIKES, Mutation
+from mutation_type import ANYIO, ATTRIBUTION, BACKEND, PURSUIT, STRIKES, Mutation
 
 WHOSE = [
     # -- whose cancellation it is -------------------------------------------
@@ -180,6 +180,48 @@ WHOSE = [
         BACKEND,
         "since_ours = block.was_told and (is_ours or has_lost_message(exc))",
         "since_ours = block.was_told and is_ours",
+    ),
+    Mutation(
+        "T22: let a Task.cancel() that was swallowed end a level-triggered block",
+        STRIKES,
+        "self.take_back(task, [target])",
+        "pass",
+    ),
+    Mutation(
+        "T6: take a Task.cancel() for over that came with a repeated one of ours",
+        STRIKES,
+        "if is_undisturbed(task, reached, self.reason_of):",
+        "if not is_being_cancelled(task, reached, self.reason_of):",
+    ),
+    Mutation(
+        "T6: take a Task.cancel() for over that came with the first one of ours",
+        STRIKES,
+        "if target.was_told and not target.met_foreign:",
+        "if target.was_told:",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() just before the first one of ours",
+        STRIKES,
+        "block.met_foreign = is_foreign",
+        "block.met_foreign = False",
+    ),
+    Mutation(
+        "T6: overlook a Task.cancel() just after the first one of ours",
+        PURSUIT,
+        "if self.task.cancelling() > self._requests:",
+        "if False:",
+    ),
+    Mutation(
+        "T22: take a Task.cancel() of the body for one that came with ours",
+        STRIKES,
+        "if not is_being_cancelled(task, reached, self.reason_of):  # since it ran",
+        "if True:",
+    ),
+    Mutation(
+        "T6: put our message in place of one that has not been delivered",
+        STRIKES,
+        'if is_foreign and getattr(task, "_must_cancel", False):',
+        "if False:",
     ),
     Mutation(
         "T6: overlook a Task.cancel() that has not been delivered",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import anyio
 import pytest
@@ -123,6 +124,40 @@ def test_t6_t21_a_task_cancel_is_not_taken_for_that_of_a_scope(
             await child
 
     run_asyncio(main())
+
+
+def test_t6_t21_a_task_cancel_that_is_older_than_a_scope_is_not_taken_for_its_own(
+    run_asyncio: Run,
+) -> None:
+    """It has not been delivered when ours is requested, which must keep its message."""
+
+    async def victim() -> None:
+        this_task().cancel("mine")
+        with anyio.CancelScope() as scope, within.timeout(0):
+            scope.cancel()
+            await asyncio.sleep(0)  # a bare yield: there is no future to be cancelled
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError, match="mine"):
+            await asyncio.create_task(victim())
+
+    run_asyncio(main())
+
+
+async def test_t6_t21_a_scope_that_is_cancelled_in_the_clean_up_takes_over(
+    ticks: Ticks,
+) -> None:
+    """The clean-up swallows the cancellation of the scope, and ours goes on."""
+    with anyio.CancelScope() as scope:
+        with within.move_on_after(0) as limit:
+            try:
+                await anyio.sleep(ticks.never)
+            finally:
+                scope.cancel()
+                with contextlib.suppress(anyio.get_cancelled_exc_class()):
+                    await anyio.sleep(ticks.never)
+    assert scope.cancelled_caught
+    assert not limit.cancelled_caught
 
 
 @pytest.mark.parametrize("inner", [0, 1])

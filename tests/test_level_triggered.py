@@ -45,6 +45,72 @@ async def test_t16_by_default_asyncio_cancels_once_and_trio_always(
     assert limit.cancelled_caught
 
 
+@pytest.mark.parametrize("after_the_deadline", [0, 1, 2])
+def test_t22_a_level_triggered_block_outlasts_a_foreign_cancel_that_was_swallowed(
+    run_asyncio: Run, after_the_deadline: int
+) -> None:
+    async def main() -> None:
+        with pytest.raises(within.DeadlineExceeded):
+            with within.timeout(0, level=True):
+                for strike in range(4):
+                    if strike > 0 and strike == after_the_deadline:
+                        this_task().cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(NEVER)
+                await asyncio.sleep(NEVER)
+        assert this_task().cancelling() == (after_the_deadline > 0)
+
+    run_asyncio(main())
+
+
+def test_t22_a_foreign_cancel_that_a_shield_lets_through_and_the_body_swallows_is_over(
+    run_asyncio: Run,
+) -> None:
+    async def main() -> None:
+        with pytest.raises(within.DeadlineExceeded):
+            with within.timeout(0, level=True):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(NEVER)
+                with within.shield():
+                    asyncio.get_running_loop().call_soon(this_task().cancel)
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(NEVER)
+                await asyncio.sleep(NEVER)
+        assert this_task().cancelling() == 1
+
+    run_asyncio(main())
+
+
+def test_t6_a_foreign_cancel_that_comes_with_a_repeated_strike_wins(
+    run_asyncio: Run,
+) -> None:
+    """The message that the body gets is ours, and its clean-up is cancelled again."""
+
+    async def victim() -> None:
+        with within.timeout(None, level=True) as limit:
+            limit.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(NEVER)
+            # Ours is repeated in the next pass, before this callback runs.
+            asyncio.get_running_loop().call_soon(cancel_after_ours)
+            try:
+                await asyncio.sleep(NEVER)
+            finally:
+                await asyncio.sleep(NEVER)
+
+    def cancel_after_ours() -> None:
+        task.cancel()
+
+    async def main() -> None:
+        nonlocal task
+        task = asyncio.create_task(victim())
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    task: asyncio.Task[None]
+    run_asyncio(main())
+
+
 def test_t16_a_waiter_that_refuses_to_be_cancelled_costs_no_cpu() -> None:
     async def main() -> None:
         async def stubborn() -> None:
@@ -94,6 +160,31 @@ def test_t16_the_task_is_cancelled_as_soon_as_a_refusing_waiter_is_done(
         assert this_task().cancelling() == 0
 
     run_asyncio(main())
+
+
+def test_t2_a_waiter_that_refuses_does_not_delay_an_outer_block() -> None:
+    """The outer one expires just after a cancellation of the inner one, at a time when
+    the pauses between those have become long.
+    """
+
+    async def main() -> None:
+        async def stubborn() -> None:
+            for _ in range(10):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(NEVER)
+            ended.append(within.current_time())
+            outer.cancel()
+            await asyncio.sleep(NEVER)
+
+        ended: list[float] = []
+        outer = within.move_on_after(None)
+        child = asyncio.create_task(stubborn())
+        with outer, within.move_on_after(1, level=True):
+            await child
+        assert outer.cancelled_caught
+        assert ended == [within.current_time()]
+
+    run_virtually(main())
 
 
 def test_t16_a_task_that_waits_again_each_time_costs_no_cpu() -> None:

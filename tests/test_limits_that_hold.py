@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -220,6 +221,74 @@ def test_t22_a_waiter_whose_cancel_ends_another_block() -> None:
         assert outer.cancelled_caught
         assert told == []
         assert within.current_time() == LIMIT
+
+    virtually(main)
+
+
+def test_t22_a_cancel_that_ends_another_block_is_not_called_again_within_itself() -> (
+    None
+):
+    async def main() -> None:
+        outer = within.move_on_after(None)
+        depth = 0
+        depths: list[int] = []
+
+        class Meddling(asyncio.Future[None]):
+            def cancel(self, msg: Any = None) -> bool:
+                nonlocal depth
+                depth += 1
+                depths.append(depth)
+                outer.cancel()
+                depth -= 1
+                return super().cancel(msg)
+
+        with outer, within.move_on_after(LIMIT):
+            await Meddling()
+        assert outer.cancelled_caught
+        assert set(depths) == {1}
+
+    virtually(main)
+
+
+def test_t22_a_block_that_was_ended_by_the_cancel_of_a_waiter_is_not_forgotten() -> (
+    None
+):
+    """The body swallows the cancellation of the inner block."""
+
+    async def main() -> None:
+        outer = within.move_on_after(None)
+
+        class Meddling(asyncio.Future[None]):
+            def cancel(self, msg: Any = None) -> bool:
+                outer.cancel()
+                return super().cancel(msg)
+
+        with outer, within.move_on_after(LIMIT):
+            with contextlib.suppress(asyncio.CancelledError):
+                await Meddling()
+            await asyncio.sleep(NEVER)
+        assert outer.cancelled_caught
+        assert within.current_time() == LIMIT
+
+    virtually(main)
+
+
+def test_t22_a_look_behind_many_ways_to_the_same_tasks_ends() -> None:
+    """There are 2 ** 40 ways to the last task."""
+
+    async def main() -> None:
+        last = asyncio.create_task(asyncio.sleep(2 * LIMIT))
+        rank = [last]
+        for _ in range(40):
+            rank = [asyncio.create_task(waits_for(rank)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with within.move_on_after(LIMIT) as limit:
+            await asyncio.wait(rank)
+        assert limit.cancelled_caught
+        await asyncio.wait(rank)
+
+    async def waits_for(tasks: list[asyncio.Task[None]]) -> None:
+        await asyncio.wait(tasks)
 
     virtually(main)
 

@@ -142,6 +142,31 @@ SWALLOWED_ONCE = Program(
     (block(1, Swallow((Sleep(2),)), Sleep(4)),),
     level=True,
 )
+# A `Task.cancel()` arrives together with the first cancellation of a level-triggered
+# block. It wins, although both are swallowed (T6).
+SWALLOWED_TOGETHER = Program(
+    (
+        CancelTask(),
+        Cancel(0),
+        block(None, Swallow((Sleep(2),)), Sleep(2), quiet=False),
+    ),
+    level=True,
+)
+# One that is swallowed later is over (T22).
+SWALLOWED_LATER = Program(
+    (
+        Cancel(0),
+        block(
+            None,
+            Swallow((Sleep(2),)),
+            CancelTask(),
+            Swallow((Sleep(2),)),
+            Sleep(2),
+            quiet=False,
+        ),
+    ),
+    level=True,
+)
 # A task cancels the block of its waiter, and with that itself, and ends. Each of its
 # waiters then gets our message, and knows our cancellation by it.
 CANCELS_ITSELF_LAST = Program(
@@ -188,6 +213,8 @@ def test_t4_t19_with_tasks_on_asyncio(program: Program) -> None:
 @example(program=ARRIVES_INSIDE)
 @example(program=CANCELLED_BEFORE)
 @example(program=NOT_FOR_THE_GROUP)
+@example(program=SWALLOWED_LATER)
+@example(program=SWALLOWED_TOGETHER)
 @given(program=drawn(native=True))
 def test_t6_with_task_cancel_on_asyncio(program: Program) -> None:
     check_against_reference(program, "asyncio")

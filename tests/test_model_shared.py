@@ -10,6 +10,7 @@ from model_statements import block
 from within.testing import run
 from within.testing.model import (
     Await,
+    Cancel,
     Catch,
     Fail,
     Finally,
@@ -76,12 +77,59 @@ def test_t22_a_circle_is_broken_where_the_limit_is() -> None:
     }
 
 
+def test_t22_a_circle_that_a_cancellation_has_gone_through_is_broken_too() -> None:
+    """The second task swallows it, and only then awaits the first one."""
+    shared = [
+        [block(2, Await((1,), "await"))],
+        [Swallow((Sleep(9),)), Await((0,), "await")],
+    ]
+    program = Program((block(1, Await((0,), "await")),), shared=shared)
+    assert ends(program) == {
+        "main": (2.0, ""),
+        "task_0": (2.0, ""),
+        "task_1": (2.0, ""),
+    }
+
+
 def test_gather_passes_a_cancellation_on_that_a_task_has_swallowed() -> None:
     program = Program(
         (Catch((block(1, Await((0,), "gather"), quiet=False),)),),
         shared=[[Swallow((Sleep(9),)), Sleep(2)]],
     )
     assert ends(program) == {"main": (3.0, ""), "task_0": (3.0, "")}
+
+
+GATHERED = block(0, Await((1, 0), "gather"), Sleep(4))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        # The group cancels its parent after a task has failed, and before gather()
+        # knows of that. gather() then cancels the other task.
+        Program(
+            (TaskGroup(((Fail(),),), (Await((1, 0), "gather"),)),),
+            shared=[[Await((1,), "gather")], [Fail()]],
+        ),
+        # The first gather() asks one of the tasks for our message, and the second one
+        # asks the other.
+        Program((GATHERED, GATHERED, Fail()), shared=[[Fail()], []]),
+        # shield() of a task that has ended is the task itself, with our message.
+        Program(
+            (
+                Catch((block(3, Await((0,), "await"), quiet=False),)),
+                Cancel(1),
+                Catch((block(3, Await((0,), "shield"), quiet=False),)),
+            ),
+            shared=[[Cancel(0)]],
+        ),
+    ],
+)
+def test_the_reference_knows_what_asyncio_does_with_a_task_that_has_ended(
+    program: Program,
+) -> None:
+    trace = run(program.run, backend="asyncio", virtual_time=True)
+    assert program.allows(trace, "asyncio")
 
 
 def test_t22_a_group_that_fails_does_not_swallow_the_limit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from subprocess import DEVNULL
 
@@ -100,3 +101,17 @@ async def test_p25_tree_all_reaches_processes_that_left_the_group(
         assert await reports.next(2) == ["child ready", "left ready"]
         child.send_signal(signal.SIGUSR1, tree=True)
         assert await reports.next(2) == ["child 1", "left 1"]
+
+
+async def test_p3_p25_sigkill_reaches_a_child_that_leaves_its_group_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is outside when the group is signalled, and inside when we look for it."""
+    moves = "import os, signal; os.setpgid(0, os.getpgid(os.getppid()))"
+    code = f"{moves}; print('outside', flush=True); signal.pause()"
+    async with process(sys.executable, "-c", code, stop=GROUP) as child:
+        assert await child.readline() == "outside\n"
+        monkeypatch.setattr(child._child.family, "is_child_in_groups", lambda: True)
+        child.send_signal(signal.SIGKILL, tree=True)
+        with anyio.fail_after(10):
+            assert await child.wait() == -signal.SIGKILL

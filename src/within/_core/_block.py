@@ -59,5 +59,8 @@ class Block:
     """We called ``Task.cancel()`` for the block and have not taken it back."""
     was_told = False
     """A cancellation on its way to the task, or past it, is for this block."""
+    met_foreign = False
+    """When the block was told, a foreign cancellation was on its way or being handled.
+    That one wins, even if the body swallows it together with ours (T6)."""
     was_told_from_outside = False
     """A cancellation for a block around this one arrived while this one was open."""

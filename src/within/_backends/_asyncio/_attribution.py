@@ -87,6 +87,14 @@ def is_being_cancelled(task: Task, reached: Iterable[Any], reason_of: Any) -> bo
     )
 
 
+def is_undisturbed(task: Task, reached: Iterable[Any], reason_of: Any) -> bool:
+    """Whether no cancellation at all is on its way to ``task``, or is being handled
+    there. The arguments are those of :func:`is_being_cancelled`.
+    """
+    futures = (task, *reached)
+    return not any(True for one in futures for _ in _cancellations_of(one, reason_of))
+
+
 def _cancellations_of(future: Any, reason_of: Any) -> Iterator[Reason | None]:
     """The reason of each cancellation that is on its way through ``future``."""
     if not is_task(future) or future.done():

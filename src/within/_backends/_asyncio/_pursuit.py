@@ -120,10 +120,12 @@ class _Pursuit:
         "_handle",
         "_is_striking",
         "_must_look_again",
+        "_newly_told",
         "_passes",
         "_patience",
         "_pause",
         "_pursuits",
+        "_requests",
         "_strikes",
         "_struck",
         "_told",
@@ -143,6 +145,8 @@ class _Pursuit:
         self._struck: Any = None  # the waiter that the last cancel() went to
         self._watched: Any = None  # the waiter whose end calls us
         self._told: Sequence[Block] = ()  # by the last strike
+        self._newly_told: list[Block] = []  # since the last pass
+        self._requests = 0  # that the task had after the last strike
         self._groups: Sequence[Any] = ()  # TaskGroups that may drop it
         self.was_running = False
         self._is_striking = False
@@ -150,6 +154,10 @@ class _Pursuit:
 
     def _on_turn(self) -> None:
         self._handle = None
+        if self._newly_told:
+            if self.task.cancelling() > self._requests:
+                self._pursuits.note_foreign(self.task, self._newly_told)
+            self._newly_told.clear()
         self.step()
 
     def step(self) -> None:
@@ -251,11 +259,13 @@ class _Pursuit:
         # T22: a group that is still open may drop the earlier strikes, too.
         self._told = [*self._told, *blocks] if self._groups else blocks
         self._groups = open_groups(self.task) if GROUPS_SWALLOW else ()
+        self._newly_told += [block for block in blocks if not block.was_told]
         self._is_striking = True
         try:
             self._pursuits.strike(self.task, waiter, blocks)
         finally:
             self._is_striking = False
+            self._requests = self.task.cancelling()
             for block in blocks:
                 if block.is_level_triggered:
                     self._must_look_again = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..._errors import Reason, reason
-from ._attribution import is_being_cancelled
+from ._attribution import is_being_cancelled, is_undisturbed
 from ._groups import GROUPS_SWALLOW
 from ._scopes import anyio_scopes
 from ._waiting import (
@@ -19,7 +19,7 @@ from ._waiting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..._core import Block, OpenBlocks
 
@@ -138,21 +138,35 @@ class Strikes:
         is_foreign = task.cancelling() > target.cancelling_at_entry
         if is_foreign:
             is_foreign = is_being_cancelled(task, reached, self.reason_of)
+            if target.was_told and not target.met_foreign:
+                self._forget_swallowed(task, target, reached)
         self.tell(task, blocks, is_foreign=is_foreign)
         says = reason(target, self.loop.time())
+        message: Any = says
+        if is_foreign and getattr(task, "_must_cancel", False):
+            # T6: a cancellation that has not been delivered keeps its message. By that
+            # a scope of anyio knows whether it is its own.
+            message = getattr(task, "_cancel_message", None)
         for future in reached:
             if is_task(future):
                 self._passed_on[future] = says
         if is_circle:
-            throw_cancellation(task, waiter, says)
+            throw_cancellation(task, waiter, message)
             return
         target.owes_uncancel = True
         try:
-            task.cancel(says)
+            task.cancel(message)
         except BaseException:
             # T22: the waiter's own cancel() has failed, but the limit holds.
-            throw_cancellation(task, waiter, says)
+            throw_cancellation(task, waiter, message)
             raise
+
+    def _forget_swallowed(self, task: Task, target: Block, reached: list[Any]) -> None:
+        """T22: a cancellation by other code that the body has swallowed is over, if it
+        came later than ours.
+        """
+        if is_undisturbed(task, reached, self.reason_of):
+            self.take_back(task, [target])
 
     def tell(
         self, task: Task, blocks: Sequence[Block], *, is_foreign: bool = False
@@ -170,11 +184,21 @@ class Strikes:
             requests -= block.owes_uncancel  # taken back before `block` is left
             if id(block) in told and not block.was_told:
                 block.was_told = True
+                block.met_foreign = is_foreign
                 at_entry = block.cancelling_at_entry
                 block.cancelling_before = at_entry if is_foreign else requests
             if block is blocks[0]:
                 break
             block.was_told_from_outside = True  # T7
+
+    def note_foreign(self, task: Task, blocks: Iterable[Block]) -> None:
+        """Note that other code has cancelled ``task`` since we told ``blocks``, before
+        it ran (T6). The body saw one cancellation for both.
+        """
+        reached, _ = reached_by_cancel(waiter_of(task))
+        if not is_being_cancelled(task, reached, self.reason_of):  # since it ran
+            for block in blocks:
+                block.met_foreign = True
 
     def take_back(self, task: Task, blocks: Sequence[Block]) -> None:
         """Undo :meth:`tell`: the cancellation was lost (T22). It is sent again under the

@@ -47,6 +47,16 @@ def reached(waiting: Suspended) -> list[Task]:
     return [one for one in waiting.awaits if not one.number]
 
 
+def reached_in_between(waiting: Suspended) -> list[Task]:
+    """The tasks that a cancellation goes on to although ``gather()`` is over.
+
+    One of them has failed, but ``gather()`` hears of it only in the next pass.
+    """
+    if waiting.way != "gather" or not is_complete(waiting):
+        return []
+    return [one for one in waiting.awaits if not one.number]
+
+
 def is_cancelled_through(waiting: Suspended) -> bool:
     """Whether a foreign cancellation has gone on to what a task awaits, and is on its
     way back.
@@ -55,14 +65,17 @@ def is_cancelled_through(waiting: Suspended) -> bool:
     return sent is not None and not sent.ours and any(map(_holds, waiting.awaits))
 
 
-def _holds(task: Task) -> bool:
+def _holds(task: Task, path: tuple[Task, ...] = ()) -> bool:
+    if any(task is one for one in path):  # tasks that await one another in a circle
+        return False
     if task.number:
         return isinstance(task.end, Cancelled)
     if task.throw is not None or any(
         isinstance(e, Cancelled) for e in task.cleaning_up
     ):
         return True
-    return task.suspended is not None and any(map(_holds, reached(task.suspended)))
+    further = reached(task.suspended) if task.suspended is not None else []
+    return any(_holds(one, (*path, task)) for one in further)
 
 
 def is_circle(task: Task, path: tuple[Task, ...] = ()) -> bool:

@@ -55,18 +55,27 @@ class Native(Simulation):
         waiting = Suspended(awaits=awaits, way=statement.way, since=self.ended)
         # To await a task that has ended does not suspend; nor does gather() of 3.12.
         suspends = ["wait"] if sys.version_info >= (3, 12) else ["wait", "gather"]
-        if not is_complete(waiting) or statement.way in suspends:
+        is_over = is_complete(waiting) and statement.way not in suspends
+        if not is_over:
             yield waiting
         end = None if statement.way == "wait" else first_failed(waiting)
         is_lost = statement.way == "gather" and waiting.requested
         if isinstance(end, Cancelled) or (end is None and is_lost):
-            is_known = statement.way != "shield" and getattr(
-                end, "is_known_to_all", False
+            # shield() of a task that has ended is the task itself.
+            is_known = (statement.way != "shield" or is_over) and (
+                getattr(end, "is_known_to_all", False)
+                or (is_over and getattr(end, "passed_on", False) and self._may())
             )
             raise waiting.cancelled or self.cancelled(task, ours=is_known)
         if end is not None:
             raise end
         self.log(task, statement.line)
+
+    def _may(self) -> bool:
+        """Whether nobody has asked a cancelled task yet: asyncio gives our message to
+        the first that does. gather() asks only one of the tasks that it cancels.
+        """
+        return self.choose(2) == 1
 
     def _task_group(self, task: Task, statement: TaskGroup) -> Steps:
         node = Node(TaskGroup, self.writer.name(statement))

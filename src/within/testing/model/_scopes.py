@@ -84,6 +84,8 @@ class Node:
     struck: bool = False  # a block of ours: its task has been cancelled for it
     counted: bool = False  # a block of ours: its request is not taken back yet
     interrupted: bool = False  # ours: its task was cancelled for a block around it
+    told_by: Cancelled | None = None  # ours: the cancellation that struck it first
+    met_foreign: bool = False  # ours: a foreign one came, or was handled, with that one
     requests_before: int = 0  # of its task, when it was struck
     state: str = "created"
     parent: Node | None = None
@@ -185,15 +187,29 @@ def enter(task: Task, node: Node, now: float) -> None:
     task.node = node
 
 
-def tell(task: Task, blocks: list[Node], requests: int) -> None:
+def tell(
+    task: Task,
+    blocks: list[Node],
+    requests: int,
+    sent: Cancelled | None = None,
+    *,
+    met_foreign: bool = False,
+) -> None:
     """One cancellation is for all of these blocks, the innermost of which is first.
 
-    ``requests`` is what ``Task.cancelling()`` would return without it.
+    Args:
+        task: The task that is in the blocks.
+        blocks: The blocks.
+        requests: What ``Task.cancelling()`` would return without the cancellation.
+        sent: The cancellation, if it is a new one.
+        met_foreign: A foreign one is on its way as well, or is being handled.
     """
     for node in visible(task.node):
         requests -= node.counted
         if node in blocks:
-            node.struck = True
+            if not node.struck:
+                node.struck = True
+                node.told_by, node.met_foreign = sent, met_foreign
             node.requests_before = max(requests, node.requests)
         if node is blocks[-1]:
             break
@@ -216,7 +232,7 @@ def leave(
         return not around
     if node.kind is not Block:
         return exc.foreign and not around and task.requests <= node.requests
-    if not (node.struck or exc.ours) or _is_foreign(task, node, exc):
+    if not (node.struck or exc.ours) or _is_foreign(task, node, exc, level=level):
         return False  # T6
     outer = expired_blocks_reaching(task, outside)
     # T7: not for a block that had been told when this one, in its clean-up, was entered.
@@ -256,8 +272,13 @@ def takes_back_too_many(node: Node) -> bool:
     return False
 
 
-def _is_foreign(task: Task, node: Node, exc: Cancelled) -> bool:
-    """T6; T22: a request whose cancellation was swallowed is over."""
+def _is_foreign(task: Task, node: Node, exc: Cancelled, *, level: bool) -> bool:
+    """T6; T22: a request whose cancellation was swallowed is over.
+
+    One that was swallowed together with the first cancellation of a level-triggered
+    block is not: it wins.
+    """
     if not node.struck or task.requests > node.requests_before:
         return task.requests > node.requests
-    return task.requests > node.requests and exc.interrupts
+    wins = exc.interrupts or (level and node.met_foreign)
+    return task.requests > node.requests and wins

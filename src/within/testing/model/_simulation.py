@@ -17,6 +17,7 @@ from ._awaits import (
     is_circle,
     is_complete,
     reached,
+    reached_in_between,
 )
 from ._scopes import (
     RAISED,
@@ -35,7 +36,7 @@ from ._statements import Block
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._scopes import Event, Steps
+    from ._scopes import Event, Steps, Suspended
 
 
 class Simulation:
@@ -246,7 +247,14 @@ class Simulation:
         waiting = task.suspended
         assert waiting is not None
         pending = task.throw is not None or is_cancelled_through(waiting)
-        tell(task, undelivered, task.requests - pending)
+        sent = self.cancelled(task, ours=True)
+        tell(
+            task,
+            undelivered,
+            task.requests - pending,
+            sent,
+            met_foreign=pending or sent.interrupts,
+        )
         if not outermost.counted:
             outermost.counted = True
             task.requests += 1
@@ -254,7 +262,7 @@ class Simulation:
         while node is not None:
             node.told = node.told or node.task is task
             node = node.parent
-        self.pass_on(task, self.cancelled(task, ours=True))
+        self.pass_on(task, sent)
 
     def _throw(self, task: Task, *, foreign: bool = False) -> None:
         if task in self.receivers:
@@ -286,6 +294,9 @@ class Simulation:
             elif main.throw is not None and main.throw.foreign:
                 raise Unanswerable("a scope of anyio cancelled it in the same pass")
             else:
+                for node in self.nodes:
+                    if main.throw is not None and node.told_by is main.throw:
+                        node.met_foreign = True
                 self._throw(main)
 
     # -- tasks that wait for others, on asyncio ----------------------------------
@@ -310,7 +321,7 @@ class Simulation:
             if not thrown.ours:
                 raise Unanswerable("Task.cancel() recurses for ever")
             task.throw, task.ready = thrown, True
-        elif further := reached(waiting):
+        elif further := self._reached(waiting, sent):
             waiting.requested = True
             waiting.cancelled = thrown
             for other in further:
@@ -324,6 +335,11 @@ class Simulation:
             task.throw, task.ready = thrown, True
         else:
             task.throw.passed_on |= passed_on
+
+    def _reached(self, waiting: Suspended, sent: Cancelled | None) -> list[Task]:
+        if sent is None and (between := reached_in_between(waiting)):
+            return between if self.choose(2) else []
+        return reached(waiting)
 
     # -- blocks, scopes, groups --------------------------------------------------
 
