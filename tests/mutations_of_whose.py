@@ -52,7 +52,7 @@ WHOSE = [
         "T6: end a block by its deadline alone in a scope of anyio",
         BACKEND,
         "            and block.cancel_scope is None\n"
-        "            and (self._state_of is None or self._state_of(ref(task)) is None)\n",
+        "            and not self._is_in_a_scope(task)\n",
         "",
     ),
     Mutation(

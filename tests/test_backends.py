@@ -139,6 +139,24 @@ def test_importing_within_loads_no_loop_and_no_test_tool() -> None:
         assert name not in output
 
 
+def test_what_concerns_processes_is_imported_when_it_is_first_used() -> None:
+    code = """
+import sys, within
+assert set(within.__all__) <= set(dir(within))
+assert not {"subprocess", "within._processes"} & set(sys.modules)
+within.run = "of a test"
+within.process
+assert within.run == "of a test"
+# A traceback names it like this, though the program has never used the name.
+assert vars(within)["ProcessTimeout"].__module__ == "within"
+"""
+    subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(SOURCE.parent)},
+        check=True,
+    )
+
+
 def test_the_public_names_are_exactly_these() -> None:
     functions = {
         "timeout",

@@ -29,6 +29,7 @@ PAGES = sorted(
     if page.relative_to(DOCS).parts[0] not in ("_build", "migration")
 )
 NEEDS = {"howto/virtual-time-clocks.md": ("freezegun", "time_machine")}
+assert within.run  # from here on, all public names have `within` as their module
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 MODULES = ["within"] + [
     found.name

@@ -12,25 +12,6 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from ._clock import current_effective_deadline, current_time
 from ._contexts import Opening, opening, running
-from ._processes._errors import OutputLimitExceeded, ProcessTimeout, ServerFailed
-from ._processes._incomplete import IncompleteOutput
-from ._processes._listening import listening
-from ._processes._open import process
-from ._processes._open_server import server
-from ._processes._options import (
-    DEVNULL,
-    PIPE,
-    STDOUT,
-    File,
-    PopenOptions,
-    ProcessOptions,
-    Word,
-)
-from ._processes._plan import Stop
-from ._processes._process import Process
-from ._processes._run import run
-from ._processes._server import Server
-from ._results import Completed, Usage
 from ._timeouts import (
     DeadlineExceeded,
     Timeout,
@@ -42,6 +23,28 @@ from ._timeouts import (
 )
 
 if _TYPE_CHECKING:
+    from ._processes._public import (
+        DEVNULL,
+        PIPE,
+        STDOUT,
+        Completed,
+        File,
+        IncompleteOutput,
+        OutputLimitExceeded,
+        PopenOptions,
+        Process,
+        ProcessOptions,
+        ProcessTimeout,
+        Server,
+        ServerFailed,
+        Stop,
+        Usage,
+        Word,
+        listening,
+        process,
+        run,
+        server,
+    )
     from ._processes._streams import ReceiveStream, SendStream
 
     __version__: str
@@ -83,6 +86,22 @@ __all__ = [
     "timeout_at",
 ]
 
+
+def _publish(names: dict[str, object]) -> None:
+    """Make public what is in ``__all__``.
+
+    Tracebacks, repr() and pickles give the module from which users import a name, not
+    the private one that defines it.
+    """
+    for name in set(__all__).intersection(names):
+        found = names[name]
+        if isinstance(found, type) or callable(found):
+            found.__module__ = __name__
+        globals().setdefault(name, found)
+
+
+_publish(globals())
+
 # Not for type checkers: they would take every misspelt name for one of these.
 if not _TYPE_CHECKING:
 
@@ -92,15 +111,18 @@ if not _TYPE_CHECKING:
             from ._processes import _streams
 
             return getattr(_streams, name)
+        # A program that only limits time needs none of the others, and importing them
+        # takes twice as long as all the rest.
+        if name in __all__:
+            from ._processes import _public
+
+            _publish(_public.__dict__)
+            return globals()[name]
         if name == "__version__":  # this import takes as long as all of this package
             from importlib.metadata import version
 
             return version(__name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-# Tracebacks, repr() and pickles give the module from which users import a name, not
-# the private one that defines it.
-for _name in __all__:
-    if isinstance(globals().get(_name), type) or callable(globals().get(_name)):
-        globals()[_name].__module__ = __name__
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

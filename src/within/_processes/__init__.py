@@ -22,4 +22,5 @@ From the bottom up:
 - ``_open_server`` (:func:`server`) starts a ``_server``: a process that is waited for
   (``_ready``, ``_listening``) and read on all the while (``_log``, whose thread is a
   ``_log_thread``; ``_log_end`` is what it keeps).
+- ``_public`` has the names that users import.
 """

@@ -148,7 +148,15 @@ class Timeout(Deadline):
         if left is exc and (exc is None or not self.has_expired):
             return None
         try:
-            return self._unwind(backend, exc, left)
+            if left is not None:
+                self._pass_on(backend, exc, left)
+                return None
+            self._caught = True
+            if (interrupted := interrupted_by(exc, self)) is not None:
+                self.interrupted = interrupted
+            if self._quiet:
+                return True
+            raise self._exceeded(backend) from exc
         finally:
             del exc, left  # T8: they hold this frame through their tracebacks
 
@@ -158,22 +166,12 @@ class Timeout(Deadline):
             self._state = EXITED
             state.abandon(self)
 
-    def _unwind(
-        self, backend: Backend, exc: BaseException | None, left: BaseException | None
-    ) -> bool | None:
-        """Raise the exception with which an expired block ends.
-
-        ``exc`` is the exception in flight; ``left`` is what the backend left of it.
-        """
-        if left is None:
-            self._caught = True
-            if (interrupted := interrupted_by(exc, self)) is not None:
-                self.interrupted = interrupted
-            if self._quiet:
-                return True
-            raise self._exceeded(backend) from exc
+    def _pass_on(
+        self, backend: Backend, exc: BaseException | None, left: BaseException
+    ) -> None:
+        """Let ``left`` leave the expired block: what the backend left of ``exc``."""
         if isinstance(left, backend.cancelled):
-            return None
+            return
         explain(
             left,
             lambda: self._exceeded(backend),
@@ -181,7 +179,7 @@ class Timeout(Deadline):
             is_certain=left is not exc,
         )
         if left is exc:
-            return None
+            return
         # T9: `left` is the rest of a group. Raising it here would put the whole group
         # into its context.
         context = left.__context__

@@ -280,8 +280,16 @@ class AsyncioBackend:
             and task.cancelling() == block.cancelling_before + 1
             and (around is None or around.task is not task)
             and block.cancel_scope is None
-            and (self._state_of is None or self._state_of(ref(task)) is None)
+            and not self._is_in_a_scope(task)
         )
+
+    def _is_in_a_scope(self, task: Task) -> bool:
+        """Whether ``task`` is in a scope of anyio."""
+        if self._state_of is None:
+            return False
+        # anyio keeps its state of a task after the last scope was left.
+        state = self._state_of(ref(task))
+        return state is not None and state.cancel_scope is not None
 
     def _without_own(
         self, block: Block, task: Task, exc: BaseException | None
