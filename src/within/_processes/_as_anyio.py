@@ -1,4 +1,4 @@
-"""Tells anyio that a process of ours is one of its own kind (P17).
+"""Registers our process as one of anyio's (P17).
 
 This module is imported only when a process is opened, because it imports anyio's classes.
 """

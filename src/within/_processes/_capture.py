@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ._options import Source
     from ._platform import Child
 
-# How much of the end of stderr goes into the note on a failure. In characters.
+# How much of the end of stderr the note on a failure shows, in characters.
 _NOTE = 2000
 
 _UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Capture:
-    """The output of one command, or as much of it as is to be kept."""
+    """The output of one command, or as much of it as was asked for."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Capture:
         self._keep = keep
         self._limit = limit
         self._text = text
-        self._after = after or {}  # of outputs of which some was read before
+        self._after = after or {}  # where an output that was partly read goes on
         self._names = names
         self._kept = keeper(names, keep, limit)
 
@@ -62,7 +62,7 @@ class Capture:
         )
 
     def sink(self, name: Source) -> Callable[[bytes], object]:
-        """Where the bytes of one pipe go."""
+        """Return the function that takes the bytes of one pipe."""
         sink = self._kept.sink(name)
         return sink if self.live is None else self.live.sink(name, sink)
 
@@ -94,7 +94,7 @@ class Capture:
         if self.is_over:
             raise self._too_much(returncode)
         if check and returncode != 0:
-            # P9: that it failed matters more than what is wrong with its output.
+            # P9: the failure matters more than output that cannot be decoded.
             raise self._failure(returncode)
         return self.completed(strictly=True)
 
@@ -150,7 +150,7 @@ class Capture:
         return text.decode(data, is_cut_off=True)
 
     def _explain(self, error: UnicodeDecodeError, name: str) -> None:
-        """Say which command it was, and keep what there is (P9)."""
+        """Name the command in the error, and attach its output (P9)."""
         child = self.child
         assert child is not None
         kept = {key: self._kept.get(key) for key in self._names}

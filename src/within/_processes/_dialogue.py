@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._streams import ReceiveStream, SendStream
     from ._text import TextReader
 
-# How much of the end of stderr an error carries. In characters.
+# How much of the end of stderr an error carries, in characters.
 _END = 2000
 
 
@@ -63,7 +63,7 @@ class Dialogue:
         self._encoder = codecs.getincrementalencoder(text.encoding)(text.errors)
         self._stdin = self._stdout = self._stderr = None
         self._readers: dict[Source, TextReader] = {}
-        self._lines: list[str] = []  # those of stdout that are there
+        self._lines: list[str] = []  # of stdout, decoded and unread
         of = f"of `{as_typed(self._child.args)}`"
         if ends.stdin is not None:
             self._stdin = SendStream(ends.stdin, f"stdin {of}")
@@ -96,7 +96,7 @@ class Dialogue:
             UnicodeDecodeError: If the output is not text in this encoding. The lines
                 before it are returned first, and you can read it from the byte stream.
         """
-        try:  # most are there: this saves half of what a line costs
+        try:  # usually there is one: this halves the cost of a line
             return self._lines.pop()
         except IndexError:
             return await self._reader().readline()
@@ -229,7 +229,7 @@ class Dialogue:
         try:
             await stdin.send(encoder.encode(data))
         except BaseException:
-            if stdin.sent == sent:  # what the encoder has begun was not begun (a BOM)
+            if stdin.sent == sent:  # not even a byte order mark was sent
                 encoder.setstate(state)
             raise
 
@@ -290,10 +290,10 @@ class Dialogue:
         if stdin.is_fed:
             raise ValueError(
                 "an interrupted communicate() has not written all of its input yet: "
-                "call it again without input, and it will go on"
+                "call it again without input, and it will continue"
             )
         if isinstance(data, str):
-            # Some encodings end with bytes of their own.
+            # Some encodings need more bytes at the end of the text.
             data = self._encoder.encode(data, final=True)
         stdin.leave(data)
 

@@ -1,4 +1,4 @@
-"""The error of a text that did not come before the end of the output."""
+"""The error of ``read_until()`` when the output ends before a match."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ._typed import as_typed
 if TYPE_CHECKING:
     import re
 
-# How much of the end of an output the message shows. In characters.
+# How much of the end of an output the message shows, in characters.
 _SHOWN = 200
 
 
@@ -54,7 +54,7 @@ class IncompleteOutput(EOFError):
         says += (
             f"its output ends with {self.output[-_SHOWN:]!r}"
             if self.output
-            else ("there was no more output")
+            else "there was no more output"
         )
         if self.stderr.strip():
             says += f"; its stderr ends with {self.stderr[-_SHOWN:]!r}"

@@ -1,4 +1,4 @@
-"""A running child and its end: what :func:`process` gives (P1)."""
+"""A running child and its end: what :func:`process` returns (P1)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._plan import Stop
     from ._streams import ReceiveStream, SendStream
 
-    # A stream where the file was PIPE; without an argument, nothing is known of it.
+    # A stream if the file was PIPE. Without a type argument, it may be None.
     In_co = TypeVar("In_co", default=SendStream | None, covariant=True)
     Out_co = TypeVar("Out_co", default=ReceiveStream | None, covariant=True)
     Err_co = TypeVar("Err_co", default=ReceiveStream | None, covariant=True)
@@ -64,7 +64,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         # have to be given.
         __class_getitem__ = classmethod(GenericAlias)
 
-        # Type checkers refuse these statements without being told so.
+        # Type checkers reject these statements anyway.
         def __enter__(self):
             raise TypeError(f"{self!r} is entered with `async with`, not with `with`")
 
@@ -273,7 +273,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
                 output.join(pump)
             drained = pump.drain()
             # P4: a child that has closed its output is about to exit. A pipe that we
-            # have closed ourselves tells nothing.
+            # have closed ourselves does not count.
             closed = drained and all(end.fd >= 0 or end.at_end for end in ends.outputs)
             try:
                 if orderly and _is_running_loop() and child.has_exited():
@@ -291,7 +291,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
 
 
 def check_signal(number: Any) -> None:
-    """Raise the error for anything that is not the number of a signal."""
+    """Raise an error for anything that is not the number of a signal."""
     if not isinstance(number, int):
         raise TypeError(f"number is {number!r}: give one of signal.Signals")
     if not 0 <= number < signals.NSIG:

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
 Bytes = bytes | bytearray | memoryview
 
-# How much is read at once for a function that watches the output: it sees the lines
-# soon, and a coroutine function that pauses holds the child up soon. In bytes.
+# How much is read before the calls of ``on_output``, in bytes. With little, the function
+# sees each line soon, and a coroutine function that pauses soon holds up the child.
 _LIVE_TURN = 65536
 
 
@@ -99,7 +99,7 @@ async def run(
 @overload
 async def run(
     *command: Word,
-    input: None = None,  # its type depends on the values of the three
+    input: None = None,  # its type depends on the values of the other three
     text: bool | None = None,
     encoding: str | None = None,
     errors: str | None = None,
@@ -217,9 +217,9 @@ async def run(
             files = stdin, stdout, stderr
             await _run(request, stop, files, data or b"", capture, limit)
             if check:
-                await _let_key_come(capture.child)
+                await _let_interrupt_come(capture.child)
         except cancelled as error:
-            if capture.child is not None:  # T25: maybe by a limit around us
+            if capture.child is not None:  # T25: it may be for a limit around us
                 note_interrupted(error, capture.completed())
             raise
     if limit.cancelled_caught:
@@ -227,13 +227,13 @@ async def run(
     return capture.result(check=check)
 
 
-async def _let_key_come(child: Child | None) -> None:
-    """Be interrupted by the Ctrl-C that has ended the child, and not by its status (P3).
+async def _let_interrupt_come(child: Child | None) -> None:
+    """If Ctrl-C has ended the child, let it interrupt us before ``check`` raises (P3).
 
-    We have had the signal by now, if the key was pressed on our terminal. But a loop may
-    turn it into an exception only where the task suspends.
+    If the key was pressed on our terminal, we have received the signal by now. But a
+    loop may raise the exception only where the task suspends.
     """
-    if sys.platform == "win32" or child is None:  # no terminal to lend
+    if sys.platform == "win32" or child is None:  # no terminal is lent
         return
     from anyio.lowlevel import checkpoint
 
@@ -322,7 +322,7 @@ def _connect(ends: Ends, pump: Pump, data: bytes, capture: Capture) -> None:
 
 
 def _suspend(limit: Timeout) -> float | None:
-    """Take the deadline of ``limit`` away, unless it has struck; return it."""
+    """Remove the deadline of ``limit``, unless it has passed, and return it."""
     deadline = limit.deadline
     with suppress(RuntimeError):
         limit.reschedule(None)
@@ -330,7 +330,7 @@ def _suspend(limit: Timeout) -> float | None:
 
 
 async def _deliver_rest(live: Live, limit: Timeout, deadline: float | None) -> None:
-    """Deliver lines after the exit of the child. The limit holds for the calls."""
+    """Deliver lines after the exit of the child. The limit applies to the calls."""
     if not live.is_waiting():
         return
     with suppress(RuntimeError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._options import Source
     from ._ready import Ready
 
-# How much of the end of the log an error of another call shows. In bytes.
+# How much of the end of the log an error of another call shows, in bytes.
 _END = 2000
 
 _UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
@@ -48,7 +48,7 @@ class Server(Process[In_co, Out_co, Err_co]):
     ) -> None:
         self._log = log
         self._logged: Source | None = logged
-        self._was_asked = False  # to end, or how it has ended
+        self._was_asked = False  # we ended it, or know its status from wait()
         super().__init__(command, plan, files, text)
 
     @property
@@ -104,7 +104,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         super()._open_streams(max_line, exiting)
 
     async def _get_ready(self, ready: Ready) -> None:
-        """Wait until it is ready; else end it, and raise the error that says why."""
+        """Wait until it is ready; otherwise end it, and raise an error that says why."""
         if ready is None:
             return
         cancelled = current().cancelled
@@ -133,7 +133,7 @@ class Server(Process[In_co, Out_co, Err_co]):
                 break
         if not log.is_found:
             await self._exiting.known()  # its output ends shortly before it exits
-            log.catch_up()  # the exit is known, maybe before the thread has had a turn
+            log.catch_up()  # the thread may not have run since the exit
         return log.is_found
 
     async def _await(self, ready: Callable[[], Awaitable[object]]) -> bool:
@@ -151,7 +151,7 @@ class Server(Process[In_co, Out_co, Err_co]):
                     )
                 result = await result
             except Exception:
-                if child.has_exited():  # this is why
+                if child.has_exited():  # which is why it has failed
                     return False
                 raise
             finally:
@@ -217,7 +217,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         child, stdin = self._child, self._ends.stdin
         if self._closed or self._was_asked or not child.is_ours():
             return False
-        if stdin is not None and stdin.fd < 0:  # closed by the block, which ends many
+        if stdin is not None and stdin.fd < 0:  # closing it is a way to end a server
             return False
         return child.has_exited() and child.returncode != 0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def as_typed(args: Iterable[str | bytes]) -> str:
     """The command line, with quotes where a shell needs them.
 
-    Bytes that are no text are shown escaped, so that the message can be printed.
+    Bytes that are not text are shown escaped, so that the message can be printed.
     """
     line = shlex.join(map(os.fsdecode, args))
     return line.encode("utf-8", "backslashreplace").decode()

@@ -78,7 +78,7 @@ class Child:
         self._leaves = plan.survivors == "leave"
         self._was_told = False  # to end, by the stop sequence or by the user
         self._job = 0
-        # Its handle, its thread's, its id and its thread's, from the moment of the start.
+        # (process handle, thread handle, process id, thread id), from its start on.
         self._started: list[tuple[int, int, int, int]] = []
         self._used: Usage | None = None
         self._began = time.monotonic()
@@ -147,8 +147,8 @@ class Child:
             return []
         return [pid for pid in processes_of(self._job) if pid != self.pid]
 
-    def work(self) -> dict[int, Activity]:
-        """The processor time of each of these. What state it is in is unknown."""
+    def activity(self) -> dict[int, Activity]:
+        """The CPU time of each of these. Windows does not report their state."""
         found: dict[int, Activity] = {}
         for pid in self.left():
             with suppress(OSError), Handles() as own:
@@ -156,8 +156,8 @@ class Child:
                 found[pid] = Activity(b"", user + system)
         return found
 
-    def is_read(self) -> bool:
-        """Unknown here: Windows does not tell what another process reads (P6)."""
+    def has_reader(self) -> bool:
+        """Always false: Windows does not report what another process reads (P6)."""
         return False
 
     def is_gone(self) -> bool:
@@ -165,7 +165,7 @@ class Child:
         return self.has_exited() and not self.left()
 
     def is_spared(self) -> bool:
-        """Whether it ended before it was told to, and what it has left behind lives on."""
+        """Whether it has exited by itself, and ``survivors="leave"`` spares its tree."""
         return self._leaves and not self._was_told and self.has_exited()
 
     def is_done(self) -> bool:
@@ -200,7 +200,7 @@ class Child:
         self.held.close(self._job)
 
     def end_now(self) -> None:
-        """Kill it and its tree, without a loop, and release everything that it has."""
+        """Kill it and its tree, without a loop, and release everything that it holds."""
         if self._released:
             return
         for end in self.ends:
@@ -232,7 +232,7 @@ class Child:
         if self._released:
             return
         was_open = bool(self._started) and not self._is_reaped
-        if was_open and self.returncode is not None:  # and that was told
+        if was_open and self.returncode is not None:  # the user knows of its exit
             was_open = not self.is_done()
         self.end_now()  # first: the warning may be an error
         if was_open:
@@ -243,7 +243,7 @@ class Child:
             )
 
     def is_refused(self) -> bool:
-        """Never: nobody may take a process out of our job."""
+        """Never: we may end every process in our job."""
         return False
 
     # -- signals -----------------------------------------------------------
@@ -280,13 +280,13 @@ class Child:
         self._was_told = True
 
     def _send_break(self) -> None:
-        # We hold a handle of the process, so its number, which is the group's, is not
-        # given to another one (P5).
+        # We hold a handle of the process, so its id, which is that of the group, cannot
+        # be reused (P5).
         self.is_deaf = not send_break(self.pid)
 
 
 def is_running(pid: int) -> bool:
-    """Unknown here: what a process has done since tells whether it works."""
+    """Always false: Windows does not report the state of a process."""
     return False
 
 
@@ -295,12 +295,12 @@ def check_signal(number: int) -> None:
     if number not in _POLITE and number not in (KILL, CONTINUE):
         raise NotImplementedError(
             f"signal {number} cannot be sent on Windows: a process group there gets "
-            "CTRL_BREAK_EVENT (for which SIGTERM and SIGBREAK stand as well) or is "
-            "killed; Ctrl-C cannot be sent to a single group"
+            "CTRL_BREAK_EVENT (also as SIGTERM or SIGBREAK) or is killed; Ctrl-C cannot "
+            "be sent to a single group"
         )
 
 
-# Those that are not released, for an end of the interpreter that finds them open.
+# Children that are not released, to be ended when the interpreter exits.
 _open: WeakSet[Child] = WeakSet()
 
 

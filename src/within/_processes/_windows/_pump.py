@@ -40,7 +40,7 @@ class Pump(BasePump):
         self.close()
 
     def close(self) -> None:
-        """End the wait that is going on, and forget everything."""
+        """End the current wait, and forget everything."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -58,7 +58,7 @@ class Pump(BasePump):
             self.wake_at(fd)
 
     def unwatch(self) -> None:
-        """The exit is known, and would end every wait from here on."""
+        """Stop watching: a known exit would end every wait from here on."""
         if self._exit_fd >= 0:
             self._remove(self._exit_fd)
             self._exit_fd = -1
@@ -67,7 +67,7 @@ class Pump(BasePump):
     def alarm(
         self, seconds: float, ring: Callable[[], object]
     ) -> Generator[None, None, None]:
-        """Call ``ring()`` after real seconds, even while the loop's clock stands still."""
+        """Call ``ring()`` after ``seconds`` of real time, even in virtual time."""
         in_time = threading.Event()
 
         def wait() -> None:
@@ -90,7 +90,7 @@ class Pump(BasePump):
         waitable.listeners.add(self._task.wake)
 
     def _when_writable(self, fd: int, handle: Callable[[int], int]) -> None:
-        self._when_readable(fd, handle)  # "ready", for whatever the handle is
+        self._when_readable(fd, handle)  # a handle is ready for what it is used for
 
     def _remove(self, fd: int) -> None:
         waitable, _ = self._handlers.pop(fd, (None, None))
