@@ -72,13 +72,13 @@ def start_command(
         on_signal: What to call with each signal that stops it.
 
     Raises:
-        Failure: If it cannot be started; the exit status tells why.
+        Failure: If it cannot be started; its exit status says why.
     """
     program, *arguments = command
     options: dict[str, Any] = {
         # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
-        # What of the tree is left to us goes on to init: we end with the command.
+        # Orphans that come to us go on to init, because we end with the command.
         "adopts_orphans": False,
         # What the caller has blocked stays blocked for the command.
         "keep_signal_mask": True,

@@ -22,11 +22,11 @@ from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT
 from ._messages import say, say_usage
 from ._options import Failure, Options, signal_name
 
-# What Windows reports of a program that Ctrl-C has ended (STATUS_CONTROL_C_EXIT). From
-# this, cmd.exe knows that it has to end the batch file, too.
+# The exit status of a program that Ctrl-C has ended (STATUS_CONTROL_C_EXIT). It tells
+# cmd.exe to end the batch file, too.
 CTRL_C = 0xC000013A
 
-# How long the rest of the tree may run after the exit of the command. In seconds.
+# How long the rest of the tree may run after the exit of the command, in seconds.
 _LINGER = 1.0
 
 # Errors that mean that we, not the command, ran out of something.
@@ -82,7 +82,7 @@ def _start(options: Options, stop: Stop) -> Child:
         child.on_signal = partial(_report, options) if options.verbose else None
         child.start(None, None, None)
         return child
-    except ValueError as error:  # an argument that no batch file can have
+    except ValueError as error:  # an argument that a batch file cannot have
         raise Failure(NOT_EXECUTABLE, str(error)) from None
     except OSError as error:
         raise Failure(
