@@ -11,7 +11,7 @@ from ._stopping import let_finish
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ._ends import Ends, Output
+    from ._ends import Ends
     from ._options import Source
     from ._platform import Child
     from ._rest import Rest
@@ -28,13 +28,7 @@ class Communication:
         self._child = child
         self._ends = ends
         self._rest = rest
-        pipes: dict[Source, Output | None] = {
-            "stdout": ends.stdout,
-            "stderr": ends.stderr,
-        }
-        self._outputs: dict[Source, Output] = {
-            name: output for name, output in pipes.items() if output is not None
-        }
+        self._outputs = ends.outputs
         self._pieces: dict[Source, list[bytes]] = {name: [] for name in self._outputs}
 
     @property

@@ -61,23 +61,20 @@ class Dialogue:
         self._exiting = exiting
         self._output_lines: OutputLines | None = None
         self._encoder = codecs.getincrementalencoder(text.encoding)(text.errors)
-        self._stdin = self._stdout = self._stderr = None
         self._readers: dict[Source, TextReader] = {}
         self._lines: list[str] = []  # of stdout, decoded and unread
         of = f"of `{as_typed(self._child.args)}`"
+        self._stdin = None
         if ends.stdin is not None:
             self._stdin = SendStream(ends.stdin, f"stdin {of}")
-        if ends.stdout is not None:
-            pipe = PipeReader(ends.stdout, f"stdout {of}")
-            self._stdout = ReceiveStream(pipe)
-            reader = TextReader(pipe, *text, max_line, exiting=exiting)
-            self._readers["stdout"] = reader
-            self._lines = reader.decoded.lines
-        if ends.stderr is not None:
-            pipe = PipeReader(ends.stderr, f"stderr {of}")
-            self._stderr = ReceiveStream(pipe)
-            reader = TextReader(pipe, *text, max_line, exiting=exiting)
-            self._readers["stderr"] = reader
+        streams: dict[Source, ReceiveStream] = {}
+        for name, output in ends.outputs.items():
+            pipe = PipeReader(output, f"{name} {of}")
+            streams[name] = ReceiveStream(pipe)
+            self._readers[name] = TextReader(pipe, *text, max_line, exiting=exiting)
+        self._stdout, self._stderr = streams.get("stdout"), streams.get("stderr")
+        if "stdout" in self._readers:
+            self._lines = self._readers["stdout"].decoded.lines
 
     # -- reading -----------------------------------------------------------
 
@@ -180,7 +177,7 @@ class Dialogue:
         if self._output_lines is None:
             self._output_lines = OutputLines(
                 list(self._readers.items()),
-                self._ends.outputs,
+                list(self._ends.outputs.values()),
                 self._rest,
                 self._exiting,
             )
@@ -196,12 +193,12 @@ class Dialogue:
             ) from None
 
     def _end_of_stderr(self) -> str:
-        reader, output = self._readers.get("stderr"), self._ends.stderr
-        if reader is None or output is None or reader.pipe.turn.is_taken:
+        reader = self._readers.get("stderr")
+        if reader is None or reader.pipe.turn.is_taken:
             return ""
-        after = self._readers["stderr"].give_back()
+        after, held = reader.give_back(), self._ends.outputs["stderr"].all_held()
         text = Text(self._text.encoding, "replace")
-        return text.decode(output.all_held(), after=after, is_cut_off=True)[-_END:]
+        return text.decode(held, after=after, is_cut_off=True)[-_END:]
 
     # -- writing -----------------------------------------------------------
 

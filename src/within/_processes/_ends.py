@@ -291,29 +291,16 @@ class Ends:
 
     def __init__(self, child: Child, files: Files, rest: Rest) -> None:
         self.stdin: Input | None = None
-        self.stdout: Output | None = None
-        self.stderr: Output | None = None
+        self.outputs: dict[Source, Output] = {}
         close = child.held.close
         if files.stdin is not None:
             self.stdin = Input(files.stdin, files.close_stdin, files.write_stdin)
             child.ends.add(self.stdin)
         if files.stdout is not None:
-            self.stdout = Output(files.stdout, rest=rest, close=close)
+            self.outputs["stdout"] = Output(files.stdout, rest=rest, close=close)
         if files.stderr is not None:
-            self.stderr = Output(files.stderr, rest=rest, close=close)
-        self.outputs = [end for end in (self.stdout, self.stderr) if end is not None]
-        child.ends.update(self.outputs)
-
-    def take_out(self, name: Source) -> Output:
-        """One of the outputs, which is no longer one of these."""
-        output = self.stdout if name == "stdout" else self.stderr
-        assert output is not None
-        if name == "stdout":
-            self.stdout = None
-        else:
-            self.stderr = None
-        self.outputs.remove(output)
-        return output
+            self.outputs["stderr"] = Output(files.stderr, rest=rest, close=close)
+        child.ends.update(self.outputs.values())
 
     def close_stdin(self) -> None:
         """Let the child see the end of its input."""

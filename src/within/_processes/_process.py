@@ -269,12 +269,13 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     async def _stop(self, orderly: bool) -> None:
         child, ends = self._child, self._ends
         with Pump() as pump:
-            for output in ends.outputs:
+            for output in ends.outputs.values():
                 output.join(pump)
             drained = pump.drain()
             # P4: a child that has closed its output is about to exit. A pipe that we
             # have closed ourselves does not count.
-            closed = drained and all(end.fd >= 0 or end.at_end for end in ends.outputs)
+            outputs = ends.outputs.values()
+            closed = drained and all(end.fd >= 0 or end.at_end for end in outputs)
             try:
                 if orderly and _is_running_loop() and child.has_exited():
                     self._rest.begin()

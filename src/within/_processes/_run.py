@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .._results import Completed
-    from ._ends import Output
     from ._keep import Keep
     from ._live import OnOutput
     from ._options import File, PopenOptions, Source, Word
@@ -311,14 +310,9 @@ async def _run(
 def _connect(ends: Ends, pump: Pump, data: bytes, capture: Capture) -> None:
     if ends.stdin is not None:
         ends.stdin.feed(pump, data)
-    outputs: dict[Source, Output | None] = {
-        "stdout": ends.stdout,
-        "stderr": ends.stderr,
-    }
-    for name, output in outputs.items():
-        if output is not None:
-            output.sink = capture.sink(name)
-            output.join(pump)
+    for name, output in ends.outputs.items():
+        output.sink = capture.sink(name)
+        output.join(pump)
 
 
 def _suspend(limit: Timeout) -> float | None:

@@ -99,7 +99,7 @@ class Server(Process[In_co, Out_co, Err_co]):
 
     def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
         ends = self._ends
-        output = None if self._logged is None else ends.take_out(self._logged).fd
+        output = None if self._logged is None else ends.outputs.pop(self._logged).fd
         self._log.start(self._child, output)
         super()._open_streams(max_line, exiting)
 
