@@ -15,9 +15,8 @@ From the bottom up:
   at the end of the output, and ``_communication`` writes and reads everything at once.
 - ``_options`` has the types of the arguments, and ``_pty`` checks those for a terminal.
   ``_open`` (:func:`process`), ``_process`` with ``_dialogue``, and ``_run`` are what
-  users see; ``_as_anyio`` registers the process with anyio. For ``run()``, ``_capture``
-  makes the result, ``_keep`` keeps as much of the output as was asked for, and ``_live``
-  calls ``on_output``.
+  users see. For ``run()``, ``_capture`` makes the result, ``_keep`` keeps as much of the
+  output as was asked for, and ``_live`` calls ``on_output``.
 - ``_open_server`` (:func:`server`) starts a ``_server``: a process whose block is
   entered when it is ready (``_ready``, ``_listening``). A thread reads its output all
   the time (``_log_thread``) and keeps the end of it (``_log_end``).
