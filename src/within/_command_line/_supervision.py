@@ -21,8 +21,8 @@ from .._processes._rest import Rest
 from .._processes._stopping import let_finish, stop_child
 from .._timeouts import move_on_after
 from ._exit_status import after_timeout, die_of
-from ._messages import say, say_usage
-from ._options import UsageError, duration, signal_name
+from ._messages import say_signal, say_usage
+from ._options import UsageError, duration
 from ._signals import Signals
 from ._start import start_command
 from ._terminal import Terminal
@@ -121,7 +121,7 @@ class _Supervision:
                     await let_finish(command, pump, rest, is_shared=True)
                 terminal.cut_short = self._limit.expired or self._asked_to_end.expired
             finally:
-                await stop_child(command, pump, self._stop, close_stdin=_do_nothing)
+                await stop_child(command, pump, self._stop)
         return self._status(command, terminal)
 
     def _environment(self) -> dict[str, str]:
@@ -174,8 +174,7 @@ class _Supervision:
         return pump.alarm(seconds, kill)
 
     def _report(self, number: int) -> None:
-        name = self._options.command[0]
-        say(f"sending signal {signal_name(number)} to command {name!r}")
+        say_signal(number, self._options.command[0])
 
 
 def _forwarded_signals() -> list[int]:
@@ -193,7 +192,3 @@ def _time_given() -> float:
         return duration(os.environ.get(_KILL_AFTER, "inf"))
     except UsageError:
         return math.inf
-
-
-def _do_nothing() -> None:
-    pass

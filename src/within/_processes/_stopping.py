@@ -72,12 +72,12 @@ async def stop_child(
     pump: Pump,
     plan: Stop,
     *,
-    close_stdin: Callable[[], None],
+    close_stdin: Callable[[], None] = lambda: None,
     orderly: bool = False,
 ) -> None:
     """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
 
-    ``orderly`` says that the child has closed its output by itself. It then first gets
+    ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that the child has closed its output by itself. It then first gets
     ``grace`` seconds to exit without a signal.
     """
     if not child.is_ours():
