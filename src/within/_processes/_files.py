@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
+from ._options import DEVNULL, PIPE, STDOUT
+
 
 class Closable(Protocol):
     """One of our ends of a pipe."""
@@ -73,6 +75,11 @@ class BaseFiles:
         """The child was not started: give the outputs of other children back."""
         for output in self._handed_over:
             output.take_back()
+
+
+def is_shared(files: tuple[Any, Any, Any]) -> bool:
+    """Whether some of the output goes where we cannot watch it (P6)."""
+    return any(file not in (PIPE, DEVNULL, STDOUT) for file in files[1:])
 
 
 def output_behind(target: Any) -> HandedOver | None:

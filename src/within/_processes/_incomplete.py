@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._typed import as_typed
+from ._typed import as_typed, ending
 
 if TYPE_CHECKING:
     import re
@@ -44,12 +44,8 @@ class IncompleteOutput(EOFError):
 
     def _message(self) -> str:
         wanted = self.wanted if isinstance(self.wanted, str) else self.wanted.pattern
-        if self.returncode is None:
-            how = "closed its output"
-        elif self.returncode < 0:
-            how = f"was ended by signal {-self.returncode}"
-        else:
-            how = f"exited with status {self.returncode}"
+        code = self.returncode
+        how = "closed its output" if code is None else ending(code)
         says = f"`{as_typed(self.cmd)}` {how} before {wanted!r} came; "
         says += (
             f"its output ends with {self.output[-_SHOWN:]!r}"

@@ -11,7 +11,7 @@ from ._decoding import Text
 from ._dialogue import Dialogue
 from ._ends import Ends
 from ._exiting import Exiting
-from ._options import DEVNULL, PIPE, STDOUT
+from ._files import is_shared
 from ._platform import KILL, Child, Pump, until_exit
 from ._pty import check_size
 from ._rest import Rest
@@ -86,8 +86,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         self._plan = plan
         self._text = Text(*text[:2])
         self._rest = Rest(child, plan)
-        # Some of its output goes where we cannot watch it.
-        self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
+        self._is_shared = is_shared(files)
         self._stopping = 0
         self._closed = False
         try:

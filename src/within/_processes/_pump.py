@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # How many bytes are moved before other tasks run: a pass of the loop for each chunk
 # would cost more than moving the chunk.
-_TURN = 1 << 20
+TURN = 1 << 20
 
 # How many reads of a chunk empty any pipe: the largest that a user may ask for is 1 MiB
 # by default (/proc/sys/fs/pipe-max-size).
@@ -52,7 +52,7 @@ class BasePump(ABC):
         is_closed: It has been closed, and can no longer wait for anything.
     """
 
-    def __init__(self, turn: int = _TURN) -> None:
+    def __init__(self, turn: int) -> None:
         self.is_closed: bool = False
         self._turn = turn
         self._reading: set[int] = set()

@@ -7,7 +7,7 @@ import signal as signals
 import sys
 from contextlib import suppress
 from functools import partial
-from subprocess import DEVNULL, PIPE, STDOUT
+from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._backends import current
@@ -19,6 +19,7 @@ from ._command import Command, check_command, check_files, check_text
 from ._decoding import Text
 from ._ends import Ends
 from ._errors import ProcessTimeout
+from ._files import is_shared
 from ._keep import check_keep
 from ._live import Live
 from ._plan import Stop, check_stop
@@ -280,15 +281,17 @@ async def _run(
             try:
                 _connect(ends, pump, data, capture)
                 pump.watch(child.exit_fd)
-                await pump.until(lambda: child.has_exited() or capture.is_over, deliver)
-                if not capture.is_over:
+                await pump.until(
+                    lambda: child.has_exited() or capture.exceeds_limit, deliver
+                )
+                if not capture.exceeds_limit:
                     rest.begin(limit.remaining())
                     # It has ended in time. If the limit strikes before we are done,
                     # the call must not be reported as timed out.
                     deadline = _suspend(limit)
                     if live is not None:
                         deliver = partial(_deliver_rest, live, limit, deadline)
-                    shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
+                    shared = is_shared(files)
                     await let_finish(
                         child, pump, rest, is_shared=shared, between=deliver
                     )

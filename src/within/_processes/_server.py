@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from .._backends import current
 from .._errors import note_interrupted
-from .._results import Completed, Usage
+from .._results import UNKNOWN_USAGE, Completed
 from .._timeouts import Timeout
 from ._errors import ServerFailed, described
 from ._plan import Stop
 from ._platform import Log
 from ._process import Err_co, In_co, Out_co, Process, check_signal
+from ._typed import ending
 
 if TYPE_CHECKING:
     import re
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 # How much of the end of the log an error of another call shows, in bytes.
 _END = 2000
-
-_UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Server(Process[In_co, Out_co, Err_co]):
@@ -173,7 +171,7 @@ class Server(Process[In_co, Out_co, Err_co]):
             error.add_note(note)
             return
         code: Any = self._child.returncode
-        usage = self._child.usage or _UNKNOWN
+        usage = self._child.usage or UNKNOWN_USAGE
         completed: Completed[str] = Completed(
             self.args, code, self.log, None, usage, self._log.dropped
         )
@@ -226,12 +224,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         return ServerFailed(what, status, self.args, self.log)
 
     def _how(self) -> str:
-        code = self._child.returncode or 0
-        return (
-            f"exited with status {code}"
-            if code >= 0
-            else f"was ended by signal {-code}"
-        )
+        return ending(self._child.returncode or 0)
 
     def _end_of_stderr(self) -> str:
         if self._logged is None:

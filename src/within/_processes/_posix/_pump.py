@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..._backends import current
 from ..._timeouts import move_on_after
 from .._descriptors import Descriptors
-from .._pump import BasePump
+from .._pump import TURN, BasePump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -31,8 +31,8 @@ _POLL = 0.005
 class Pump(BasePump):
     """A set of descriptors, and what to do when each of them is ready."""
 
-    def __init__(self, *turn: int) -> None:
-        super().__init__(*turn)
+    def __init__(self, turn: int = TURN) -> None:
+        super().__init__(turn)
         # PollSelector and the like have no descriptor to wait for; every system
         # whose processes we can manage has epoll or kqueue.
         self._selector = selectors.DefaultSelector()

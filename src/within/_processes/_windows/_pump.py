@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..._backends import current
-from .._pump import BasePump
+from .._pump import TURN, BasePump
 from ._handles import Handles
 from ._kernel import open_process
 from ._waiting import Exit, Wakeable, waitables
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Pump(BasePump):
     """A set of handles, and what to do when each of them is ready."""
 
-    def __init__(self, *turn: int) -> None:
-        super().__init__(*turn)
+    def __init__(self, turn: int = TURN) -> None:
+        super().__init__(turn)
         self._handlers: dict[int, tuple[Waitable, Callable[[int], int]]] = {}
         self._rings: list[Callable[[], object]] = []
         self._task = Wakeable()
