@@ -9,30 +9,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from ._options import PopenOptions
+
 if TYPE_CHECKING:
     from ._options import Word
 
-# Options of subprocess.Popen that have the same meaning here. The others are refused.
-_PASSED = frozenset(
-    {
-        "cwd",
-        "env",
-        "executable",
-        "close_fds",
-        "pass_fds",
-        "pipesize",
-        "restore_signals",
-        "start_new_session",
-        "preexec_fn",
-        "umask",
-        "user",
-        "group",
-        "extra_groups",
-    }
-)
-
-# Options of one kind of system only.
-_WINDOWS = frozenset({"creationflags"})
+# Why these options are not possible on Windows.
 _POSIX = {
     "start_new_session": "there are no sessions; the child has a process group",
     "preexec_fn": "no Python code runs in the child before the program",
@@ -42,6 +24,11 @@ _POSIX = {
     "extra_groups": "processes have no user groups",
     "pass_fds": "only stdin, stdout and stderr can be passed",
 }
+
+# The options that are passed on; all others are refused.
+_ELSEWHERE = {"creationflags"} if sys.platform != "win32" else set[str]()
+_PASSED = PopenOptions.__optional_keys__ - _ELSEWHERE | {"cwd", "env"}
+
 # The types that stand for text in a command and its environment.
 _WORDS = str, bytes, os.PathLike
 
@@ -79,9 +66,8 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     check_system()
     if sys.platform == "win32":
         _refuse_posix_options(options)
-    passing = _PASSED | _WINDOWS if sys.platform == "win32" else _PASSED
     for name in options:
-        if name not in passing:
+        if name not in _PASSED:
             hint = _REFUSED.get(name, "see within.process() for the options")
             raise TypeError(f"{name}= is not an option of a process: {hint}")
     if not args:
