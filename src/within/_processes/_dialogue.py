@@ -37,9 +37,9 @@ _END = 2000
 class Dialogue:
     """The part of a :class:`Process` that reads and writes text.
 
-    All of it decodes with the ``encoding`` and ``errors`` of :func:`process`, and all of
-    it, like the byte streams, reads from the same buffer: each call continues where the
-    one before it has stopped, whichever it was. A cancelled call loses nothing (P11).
+    All of it uses the ``encoding`` and ``errors`` of :func:`process`, and shares one buffer
+    with the byte streams: each call continues where the one before it has stopped,
+    whichever method it was. A cancelled call loses nothing (P11).
     """
 
     _command: Command

@@ -35,7 +35,7 @@ class Turn:
                 f"another task is {self._doing} at this moment: let one task do so, or "
                 "let them take turns with a lock"
             )
-            error.args = (says,)
+            error.args = (says,)  # anyio's own text does not say what to do
             raise error
         self.is_taken = True
 
