@@ -43,7 +43,7 @@ def die_of(number: int, target: int) -> int:
 
     import resource
 
-    # A core dump of ours would be useless. A limit of 1 byte prevents it on Linux,
+    # Our own core dump would be useless. A limit of 1 byte prevents it on Linux,
     # even where cores are piped to a program; a limit of 0 does not (core(5)).
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))

@@ -156,7 +156,7 @@ class BasePump(ABC):
 
     @abstractmethod
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids``, not children of ours, ends."""
+        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
 
     # -- different on each platform ----------------------------------------
 

@@ -1,4 +1,4 @@
-"""Ends a child as its :class:`Stop` says, whatever cancels us meanwhile (P3, P4)."""
+"""Ends a child as its :class:`Stop` says, even if we are cancelled (P3, P4)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def stop_child(
     close_stdin: Callable[[], None] = lambda: None,
     orderly: bool = False,
 ) -> None:
-    """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
+    """End ``child`` and its tree, and reap it, even if we are cancelled meanwhile.
 
     ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that the child has closed its output by itself. It then first gets
     ``grace`` seconds to exit without a signal.
@@ -105,7 +105,7 @@ async def stop_child(
 
 
 async def _finish(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Await ``attempt()`` to its end, whatever cancels the caller meanwhile.
+    """Await ``attempt()`` to its end, even if the caller is cancelled meanwhile.
 
     A shield holds off our deadlines, and the scopes of anyio and trio. On asyncio
     nothing holds off a bare ``Task.cancel()`` (T14); then ``attempt`` is called

@@ -337,7 +337,7 @@ class Child:
         if not self.is_open() or self.has_exited():
             return
         self._note_signal(number, report)
-        # Unreaped, the pid is its own, whatever happens meanwhile (P5).
+        # As long as it is not reaped, its pid cannot be reused (P5).
         ignoring_missing(os.kill, self.pid, number)
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:

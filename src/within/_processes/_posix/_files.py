@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._command import Command
     from .._descriptors import Descriptors
 
-# Stands for a file of ours that the child inherits.
+# Stands for one of our own files, which the child inherits.
 _OURS = -1
 
 

@@ -256,7 +256,7 @@ class _GuardProcess:
 
 
 def _interpreter() -> str:
-    """The Python that is to run the guard.
+    """The Python that runs the guard.
 
     A program that embeds Python can name one, as it has to for multiprocessing.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PREFIX = "WITHIN_TREE_"
 
 # RLIMIT_RTTIME counts microseconds of a process with real-time scheduling. From here
-# on, a value is more than a hundred thousand years, and marks a tree of ours.
+# on, a value is more than a hundred thousand years, and marks one of our trees.
 _LEAST = 1 << 62
 _LIMIT = b"Max realtime timeout"
 

@@ -70,7 +70,7 @@ def _reap(pid: int) -> None:
 
 
 def _any_dead() -> bool:
-    """Whether any child of ours is a zombie: one system call in place of a listing."""
+    """Whether any of our children is a zombie: one system call instead of a listing."""
     with suppress(ChildProcessError):
         return bool(os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT))
     return False

@@ -14,4 +14,4 @@ class State(enum.Enum):
     LOST = "reaped by somebody else"  # its pid may have been reused
     REAPED = "reaped"
     LEFT = "left to itself"  # it could not be killed
-    RELEASED = "released"  # nothing of it is ours any more
+    RELEASED = "released"  # we hold nothing of it any more

@@ -1,4 +1,4 @@
-"""A terminal for a child: a pseudo-terminal, of which we hold the master (P21).
+"""A terminal for a child: a pseudo-terminal whose master we hold (P21).
 
 What the child reads and writes is the slave. The kernel puts a line discipline between
 the two: it echoes, edits lines, and turns keys into signals.

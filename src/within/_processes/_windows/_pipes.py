@@ -1,4 +1,4 @@
-"""Pipes of which our end does not block.
+"""Pipes whose end on our side does not block.
 
 An anonymous pipe of Windows cannot do that, so each is a named pipe with a name that
 nothing else knows. The child's end is an ordinary one, as programs expect. If a call
