@@ -4,9 +4,9 @@ From the bottom up:
 
 - ``_plan`` (:class:`Stop`), ``_activity`` and ``_errors`` only hold data.
 - ``_command`` checks a command. ``_platform`` chooses between ``_posix`` and
-  ``_windows``, each of which has its own child, files, tree and pump. ``_files`` and
-  ``_pump`` have what both share, and ``_descriptors`` keeps open descriptors from being
-  lost.
+  ``_windows``, each of which has its own child, files, tree and pump. ``_child``,
+  ``_files`` and ``_pump`` have what both share, and ``_descriptors`` keeps open
+  descriptors from being lost.
 - ``_ends`` reads and writes the pipes, ``_rest`` decides how long to wait for output
   after the exit, and ``_stopping`` ends the child.
 - ``_pipe_reader`` reads one output, and ``_streams`` has the byte streams that users

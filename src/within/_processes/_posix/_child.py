@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._results import Usage
+from .._child import BaseChild
 from .._descriptors import Descriptors, keep, undisturbed
-from .._typed import as_typed
 from ._exit import end_waiting, open_exit
 from ._family import Family
 from ._files import Files
@@ -27,12 +27,8 @@ from ._state import State
 from ._tree import ignoring_missing, may_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Self
-
     from .._activity import Activity
     from .._command import Command
-    from .._files import Closable
     from .._plan import Stop
     from ._terminal import Terminal
 
@@ -43,23 +39,17 @@ _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in se
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Child:
+class Child(BaseChild):
     """A child, and the family that is ended with it.
 
     It is created first and started afterwards, so that everything that a start opens
     belongs to it at once, and is released with it whatever interrupts us (P14).
 
     Attributes:
-        args: The command.
-        returncode: Its status, from the moment that its exit is noticed.
-        exit_fd: A descriptor that is readable once it has exited; -1 before the start,
-            and after it has been reaped or left.
+        sent: The signals that we have sent.
         held: All descriptors that are ours because of it.
-        ends: Our ends of its pipes. They refer to us, so with a strong reference back, a
-            dropped child would run on until the garbage collector runs.
         family: The processes that are ended with it.
         stdin: The identity of its input: a process that reads it is not a helper.
-        on_signal: Called with each signal that the stop sequence sends.
 
     Only the command line uses ``on_signal`` and three options of the command.
     ``process_group`` is a group for the child to join; it is ended with the child. Its
@@ -69,18 +59,10 @@ class Child:
     """
 
     def __init__(self, command: Command, plan: Stop) -> None:
-        self.args: tuple[str | bytes, ...] = command.args
-        self.returncode: int | None = None
-        self.sent: set[int] = set()  # signals, by us
-        self.exit_fd: int = -1
+        super().__init__(command, plan)
+        self.sent: set[int] = set()
         self.held: Descriptors = Descriptors()
-        self.ends: WeakSet[Closable] = WeakSet()
         self.stdin: tuple[int, int] | None = None
-        self.on_signal: Callable[[int], None] | None = None
-        self.is_deaf = False  # on Windows: no signal but a kill can reach it
-        self._command = command
-        self._plan = plan
-        self._was_told = False  # to end, by the stop sequence or by the user
         self._owner = os.getpid()
         # Both lists are filled by C code in the same step as fork() and wait4(). They
         # alone say whether there is a process, and whether its pid is still its own.
@@ -89,8 +71,6 @@ class Child:
         self._is_lost = False
         self._is_released = False
         self.terminal: Terminal | None = None
-        self._began = time.monotonic()
-        self._ended: float | None = None
         options = command.options
         self.family: Family = Family(
             plan,
@@ -116,15 +96,6 @@ class Child:
         if not self._pids:
             return State.MADE
         return State.RUNNING if self.returncode is None else State.EXITED
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.end_now()  # does nothing after an orderly end
-
-    def __repr__(self) -> str:
-        return f"child {self.pid} `{as_typed(self.args)}`"
 
     def __del__(self) -> None:
         if hasattr(self, "_record"):  # else it was interrupted while it was made
@@ -194,19 +165,6 @@ class Child:
         if self.terminal is not None:
             self.terminal.child_has_exited()
         return True
-
-    def is_gone(self) -> bool:
-        """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.left()
-
-    def is_spared(self) -> bool:
-        """Whether it has exited by itself, and ``survivors="leave"`` spares its tree."""
-        leaves = self._plan.survivors == "leave"
-        return leaves and not self._was_told and self.has_exited()
-
-    def is_done(self) -> bool:
-        """Whether nothing is left to stop."""
-        return self.is_spared() or self.is_gone()
 
     def left(self) -> list[int]:
         """Some living members of its tree, without the child; empty if there are none."""

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from ..._results import Usage
 from .._activity import Activity
-from .._typed import as_typed
+from .._child import BaseChild
 from ._files import Files
 from ._handles import Handles
 from ._kernel import (
@@ -39,11 +39,7 @@ from ._start import start_program
 from ._waiting import Exit, waitables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Self
-
     from .._command import Command
-    from .._files import Closable
     from .._plan import Stop
 
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
@@ -56,7 +52,7 @@ KILL = 9
 CONTINUE = 18
 
 
-class Child:
+class Child(BaseChild):
     """A child, and the job that it and all of its descendants are in.
 
     The job ends everything in it when its last handle is closed. We have the only one,
@@ -65,36 +61,16 @@ class Child:
 
     def __init__(self, command: Command, plan: Stop) -> None:
         check_signal(plan.signal)
-        self.args: tuple[str | bytes, ...] = command.args
-        self.returncode: int | None = None
-        self.exit_fd = -1  # the handle of the process
+        super().__init__(command, plan)  # exit_fd is the handle of the process
         self.held = Handles()
-        self.ends: WeakSet[Closable] = WeakSet()  # our ends of its pipes
-        self.on_signal: Callable[[int], None] | None = None
-        self.is_deaf = False  # the polite signal could not be sent
         self.terminal: None = None  # there is none to give (P21)
-        self._command = command
-        self._is_alone = plan.tree == "child"
-        self._leaves = plan.survivors == "leave"
-        self._was_told = False  # to end, by the stop sequence or by the user
         self._job = 0
         # (process handle, thread handle, process id, thread id), from its start on.
         self._started: list[tuple[int, int, int, int]] = []
         self._used: Usage | None = None
-        self._began = time.monotonic()
-        self._ended: float | None = None
         self._is_reaped = False
         self._released = False
         _open.add(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.end_now()  # does nothing after an orderly end
-
-    def __repr__(self) -> str:
-        return f"child {self.pid} `{as_typed(self.args)}`"
 
     def __del__(self) -> None:
         if hasattr(self, "_released"):  # else it was interrupted while it was made
@@ -105,7 +81,8 @@ class Child:
         self._began = time.monotonic()
         command = self._command
         # With tree="child" its own children are started outside the job.
-        flags = KILL_ON_JOB_CLOSE | (SILENT_BREAKAWAY_OK if self._is_alone else 0)
+        is_alone = self._plan.tree == "child"
+        flags = KILL_ON_JOB_CLOSE | (SILENT_BREAKAWAY_OK if is_alone else 0)
         files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
         try:
             self._job = self.held.open(create_job, flags)
@@ -159,18 +136,6 @@ class Child:
     def has_reader(self) -> bool:
         """Always false: Windows does not report what another process reads (P6)."""
         return False
-
-    def is_gone(self) -> bool:
-        """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.left()
-
-    def is_spared(self) -> bool:
-        """Whether it has exited by itself, and ``survivors="leave"`` spares its tree."""
-        return self._leaves and not self._was_told and self.has_exited()
-
-    def is_done(self) -> bool:
-        """Whether nothing is left to stop."""
-        return self.is_spared() or self.is_gone()
 
     @property
     def usage(self) -> Usage | None:
