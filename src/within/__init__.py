@@ -79,7 +79,7 @@ __all__ = [
     "timeout_at",
 ]
 
-# Not for type checkers: with this, they would accept every misspelt name.
+# Not for type checkers: they would take every misspelt name for one of these.
 if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

@@ -58,6 +58,6 @@ class Block:
     owes_uncancel = False
     """We called ``Task.cancel()`` for the block and have not taken it back."""
     was_told = False
-    """A cancellation for this block is on its way to the task, or has reached it."""
+    """A cancellation on its way to the task, or past it, is for this block."""
     was_told_from_outside = False
     """A cancellation for a block around this one arrived while this one was open."""

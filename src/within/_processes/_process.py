@@ -64,7 +64,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         # have to be given.
         __class_getitem__ = classmethod(GenericAlias)
 
-        # Type checkers reject these statements anyway.
+        # Type checkers refuse these statements without being told so.
         def __enter__(self):
             raise TypeError(f"{self!r} is entered with `async with`, not with `with`")
 
