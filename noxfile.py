@@ -17,8 +17,8 @@ PROJECT = nox.project.load_toml()
 # Every CPython that we support.
 PYTHONS = nox.project.python_versions(PROJECT)
 
-# The tests of processes. Those of the guard, of a tree and of what a terminal has in its
-# foreground need Linux, and skip themselves.
+# The tests of processes. Those of the guard, of trees and of job control need Linux, and
+# skip themselves.
 PORTABLE = [
     f"tests/test_{name}.py"
     for name in (
@@ -268,8 +268,8 @@ def types(session: nox.Session) -> None:
     install(session, "test", group="types")
     session.run("mypy")
     session.run("pyright")
-    # The same for Windows, where other modules and branches run. What is made for POSIX
-    # is imported there, and not reported.
+    # The same for Windows, where other modules and branches run. The modules for POSIX
+    # are still imported there, but not reported.
     windows = ("--platform=win32", "--follow-imports=silent", "--exclude=/_posix/")
     session.run("mypy", *windows, "src")
     session.run("pyright", "--project=tools/pyright-windows.json")

@@ -1,4 +1,4 @@
-"""Ten thousand mixed runs on each loop. Nothing may be left of them.
+"""Does ten thousand mixed runs on each loop, and checks that nothing is left of them.
 
     python benchmarks/soak.py [--runs 10000] [--loop asyncio|uvloop|trio|all]
 

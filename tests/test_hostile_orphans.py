@@ -254,7 +254,7 @@ async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
     with within.timeout(60):
         while alive(child.pid):
             pass
-    _lost.look_after()
+    _lost.end_lost()
     with pytest.raises(ChildProcessError):
         os.waitpid(child.pid, os.WNOHANG)
 
@@ -275,7 +275,7 @@ async def test_p14_a_child_whose_finalizer_was_interrupted_is_ended_later(
     with within.timeout(60):
         while any(map(alive, pids)):
             await anyio.sleep(0)
-    _lost.look_after()
+    _lost.end_lost()
 
 
 # -- signals that our thread has blocked -------------------------------------------

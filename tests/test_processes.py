@@ -136,7 +136,7 @@ async def test_p2_a_failed_start_raises_the_kernels_error(
         ("shell", True, '"sh", "-c"'),
         ("bufsize", 1, "not buffered"),
         ("process_group", 0, "tree="),
-        ("colour", 1, "see subprocess.Popen"),
+        ("colour", 1, "see within.process()"),
         ("universal_newlines", True, "encoding="),
     ],
 )

@@ -96,12 +96,16 @@ async def test_p9_a_decoding_error_names_the_command_and_keeps_the_bytes() -> No
         await run("sh", "-c", "printf 'a\\377'; echo err >&2", text=True)
     error = raised.value
     typed = as_typed(error.completed.args)  # type: ignore[attr-defined]
-    assert f"stdout of `{typed}`, which exited with 0" in str(error)
-    assert "exited with 0" in str(error)
+    assert f"stdout of `{typed}`, which exited with status 0" in str(error)
     assert 'errors="replace"' in error.__notes__[0]
     kept = error.completed  # type: ignore[attr-defined]
     assert (kept.stdout, kept.stderr, kept.returncode) == (b"a\xff", b"err\n", 0)
     assert kept.usage.wall > 0
+
+
+async def test_p9_a_decoding_error_says_which_signal_ended_the_command() -> None:
+    with pytest.raises(UnicodeDecodeError, match="which was ended by signal 15"):
+        await run("sh", "-c", "printf '\\377'; kill $$", text=True, check=False)
 
 
 async def test_p9_text_in_any_encoding_and_with_any_errors() -> None:

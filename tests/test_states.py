@@ -59,6 +59,6 @@ def test_p5_a_child_that_cannot_be_killed_is_left_to_itself() -> None:
     assert child.state is State.RELEASED
     os.kill(child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    _lost.look_after()
+    _lost.end_lost()
     with pytest.raises(ChildProcessError):
         os.waitpid(child.pid, os.WNOHANG)

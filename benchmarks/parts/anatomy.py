@@ -1,9 +1,9 @@
-"""The steps that a block on asyncio has to do, and the cost of each.
+"""The steps that a block on asyncio has to take, and the cost of each.
 
 The rules of the contract ask for these steps; each is written in the fastest way that
 Python has. "All of them in one function" does them and nothing else: it chooses no
-backend, checks no argument and detects no misuse. It is no usable block. It shows the
-cost below which no arrangement of this package can go.
+backend, checks no argument and detects no misuse, so it is not a usable block. It is a
+lower bound for the cost of any implementation of the contract.
 """
 
 from __future__ import annotations

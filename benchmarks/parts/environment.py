@@ -35,8 +35,8 @@ def versions() -> dict[str, str]:
 def load_peers() -> None:
     """Import every peer at once, whatever is going to be measured.
 
-    What has been imported costs us something: a second loop to tell apart, anyio's
-    scopes to look at. That cost must not depend on what was measured before.
+    An imported module has a cost for us: a second loop to tell apart, or anyio's scopes
+    to look at. That cost must not depend on what was measured before.
     """
     for module in ("async_timeout", "quattro", "shellous", "trio", "uvloop"):
         if is_installed(module):

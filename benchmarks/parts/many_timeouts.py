@@ -220,7 +220,7 @@ def _settled(short: Turn) -> Turn:
 
 
 def _comings(loop: str, way: Way, tasks: int) -> Turn:
-    """The processor time of a short block: each task has eleven, the last one fires."""
+    """The CPU time of a short block: each task has eleven, the last one fires."""
     brief = _brief_awaited if way.form == "async with" else _brief_direct
     body = with_own_bytecode(brief)
     errors: tuple[type[Exception], ...] = (TimeoutError,)

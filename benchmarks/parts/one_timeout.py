@@ -99,8 +99,8 @@ def _targets(loop: str, form: Form) -> dict[str, float]:
 
 # -- the turns ---------------------------------------------------------------
 
-# All turns are timed by the processor time of this thread: nothing here waits, and the
-# rest of the machine's load must not count.
+# All turns are timed by the CPU time of this thread, because nothing here waits, and
+# other load on the machine must not count.
 
 
 def block(loop: str, way: Way) -> Turn:

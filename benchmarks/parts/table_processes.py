@@ -27,8 +27,8 @@ from .table_programs import adopted_by, left_by
 Command = list[str]
 
 LIMIT = 0.5  # seconds
-# How long a helper sleeps that outlives its parent, in seconds. Shellous gives up
-# waiting for it after three, so only a longer sleep tells that from a hang.
+# How long a helper that outlives its parent sleeps, in seconds. Shellous stops waiting
+# for it after three, so only a longer sleep distinguishes that from a hang.
 NAP, LONG_NAP = 4, 6
 LINES = ["x" * 200_000 + "\n", "short\n"]
 
@@ -125,7 +125,7 @@ def _early(peer: Peer) -> str:
 
 def _kept(peer: Peer) -> str:
     with _nap(NAP) as nap:
-        # The output must not be part of the command, which errors show as well.
+        # The output must not be part of the command, because errors show that as well.
         command = ["sh", "-c", f"printf k%st ep; exec {nap}"]
         _, error = _timed(peer, command, LIMIT)
     if error is None:
@@ -219,7 +219,8 @@ async def _asyncio_run(command: Command, limit: float | None) -> bytes:
         async with asyncio.timeout(limit):
             return (await child.communicate())[0]
     except TimeoutError:
-        # asyncio leaves this to the caller; so the documentation of subprocess does it.
+        # asyncio leaves this to the caller. The documentation of subprocess does it like
+        # this.
         child.kill()
         raise _TooSlow((await child.communicate())[0]) from None
 

@@ -1,7 +1,7 @@
 """What a whole program leaves behind: it is killed, it exits, or it adopts orphans.
 
-Each cell is a program of its own. ``python -m parts.table_programs MODE PEER COMMAND...``
-runs COMMAND as a peer does.
+Each cell is a program of its own. ``python -m parts.table_programs MODE PEER
+COMMAND...`` runs COMMAND as a peer does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent.parent
 LIMIT = 0.3  # seconds
 TIMES = 5  # how often a limit strikes in a program that adopts orphans
 
-# How long to wait for something to happen, and for what is dead to be gone. In seconds.
+# How long to wait for something to happen, and for the killed to disappear, in seconds.
 PATIENCE, SOON = 10.0, 1.0
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -31,7 +31,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 def left_by(
     title: str, number: int, command: list[str], count: Callable[[], int]
 ) -> str:
-    """What of ``command`` is left a second after its program has got a signal."""
+    """What is left of ``command`` a second after a signal has ended its program."""
     with _program("wait", title, command) as program:
         until = time.monotonic() + PATIENCE
         while not count() and time.monotonic() < until:
@@ -48,7 +48,7 @@ def left_by(
 
 
 def adopted_by(title: str, command: list[str]) -> str:
-    """What a program has of children in the end that adopts those of its children."""
+    """Which children a program that adopts orphans has in the end."""
     with _program("adopt", title, command) as program:
         out, _ = program.communicate(timeout=60)
     running, zombies = map(int, out.split())

@@ -97,8 +97,8 @@ class Opening(Generic[T_co]):
         return coroutine.__await__()
 
     if not TYPE_CHECKING:
-        # Type checkers refuse all of this without being told so. Python's own errors
-        # would not say how to go on.
+        # Type checkers reject all of this anyway. Python's own errors would not say what
+        # to do instead.
 
         def __enter__(self):
             self._refuse(f"{self._what}(...) is entered with `async with`, not `with`")
@@ -118,7 +118,7 @@ class Opening(Generic[T_co]):
             raise TypeError(says)
 
         def __getattr__(self, name):
-            if name.startswith("_"):  # it may be asked before __init__(): by copy()
+            if name.startswith("_"):  # copy() may ask before __init__()
                 raise AttributeError(name)
             says = f"{self!r} has no attribute {name!r}: {_WAY_OUT}"
             raise AttributeError(says, name=name, obj=self)

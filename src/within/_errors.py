@@ -31,8 +31,10 @@ class Reason(str):
 
 
 def reason(block: Block, now: float) -> Reason:
-    """Why the block is cancelled. On asyncio, inside the block, this is all that the
-    ``CancelledError`` says, so it names the deadline (T10).
+    """Why the block is cancelled, as the message of asyncio's ``CancelledError``.
+
+    Inside the block, that error says nothing else, so the message names the deadline
+    (T10).
     """
     found = Reason(_reason(block, now))
     found.block = block
@@ -58,7 +60,7 @@ def message(block: Block, now: float) -> str:
 
 
 def reason_in(cancellation: BaseException) -> Reason | None:
-    """Our message in ``cancellation``, if we sent it. On trio nothing tells that."""
+    """Our message in ``cancellation``, if we sent it; never on trio."""
     says = cancellation.args[0] if cancellation.args else None
     return says if isinstance(says, Reason) else None
 
@@ -124,8 +126,9 @@ def add_note_of(completed: Completed[Any] | None, error: BaseException) -> None:
 
 
 def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] | None:
-    """What ``error``, which ends ``block``, or an exception behind it has cut short
-    (T25).
+    """The command that was cut short by ``error``, or by an exception behind it (T25).
+
+    ``error`` is the exception that ends ``block``.
     """
     is_group = isinstance(error, BaseExceptionGroup)
     if error is None or (error.__context__ is None and not is_group):
@@ -146,7 +149,7 @@ def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] 
 
 
 def _is_of_block_around(cancellation: BaseException, block: Block) -> bool:
-    """Whether it was sent for a block around ``block``, a limit on its clean-up."""
+    """Whether it was sent for a block around ``block``, such as a limit on clean-up."""
     found = reason_in(cancellation)
     if found is None:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +26,9 @@ class Usage(NamedTuple):
     user: float
     system: float
     max_rss: int
+
+
+UNKNOWN_USAGE = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Completed(subprocess.CompletedProcess[T]):

@@ -1,6 +1,6 @@
 """The choice of the backend: which event loop runs the caller?
 
-The room of a loop is loaded once the loop's library has been imported; a loop whose
+The module of a loop is loaded once the loop's library has been imported; a loop whose
 library has not been imported is not running. Two loops may be running in one thread,
 one inside the other:
 
@@ -21,7 +21,7 @@ from sys import modules
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
-from ._protocol import Backend, Room
+from ._protocol import Backend, LoopModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     Finder = Callable[[], Any]
 
-__all__ = ["Backend", "Room", "current", "register"]
+__all__ = ["Backend", "LoopModule", "current", "register"]
 
 # Keyed by the library that is imported if the loop may be running. Both keep the order
 # of registration.
 _registered: dict[str, str] = {}
-_loaded: dict[str, Room] = {}
+_loaded: dict[str, LoopModule] = {}
 _lock = Lock()
 
 # Each finds a running loop. Every block calls both, and a loop over a tuple of finders
@@ -43,16 +43,16 @@ _find_first: Finder
 _find_other: Finder
 
 
-def register(library: str, room: str) -> None:
+def register(library: str, module: str) -> None:
     """Add a backend for another event loop.
 
     Args:
         library: The module whose import shows that the loop may be running.
-        room: The module that offers what :class:`Room` lists. It is imported after the
-            library, never before it.
+        module: The name of a module that has what :class:`LoopModule` lists. It is
+            imported after the library, never before it.
     """
     with _lock:
-        _registered[library] = room
+        _registered[library] = module
         _bind_finders()
 
 
@@ -91,10 +91,10 @@ def _choose() -> Backend:
         if library not in _loaded and modules.get(library) is not None:
             _load(library)
     running = [
-        (room.backend_of(loop), room.running_frame())
+        (module.backend_of(loop), module.running_frame())
         for library in libraries
-        if (room := _loaded.get(library)) is not None
-        and (loop := room.running_loop()) is not None
+        if (module := _loaded.get(library)) is not None
+        and (loop := module.running_loop()) is not None
     ]
     if not running:
         raise RuntimeError(
@@ -113,9 +113,9 @@ def _choose() -> Backend:
 
 
 def _load(library: str) -> None:
-    room = cast("Room", import_module(_registered[library]))
+    module = cast("LoopModule", import_module(_registered[library]))
     with _lock:
-        _loaded[library] = room
+        _loaded[library] = module
         _bind_finders()
 
 
@@ -129,11 +129,11 @@ def _bind_finders() -> None:
 def _finder(library: str) -> Finder:
     """What finds the running loop of ``library``.
 
-    Until the room of the library is loaded, this finds the library itself, as soon as
-    it has been imported. That has no backend, so :func:`_choose` loads the room.
+    Until the module of the loop is loaded, this finds the library itself, as soon as
+    it has been imported. That has no backend, so :func:`_choose` loads the module.
     """
-    room = _loaded.get(library)
-    return partial(modules.get, library) if room is None else room.running_loop
+    module = _loaded.get(library)
+    return partial(modules.get, library) if module is None else module.running_loop
 
 
 def _find_any(finders: Sequence[Finder]) -> Any:

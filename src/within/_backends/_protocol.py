@@ -1,6 +1,6 @@
-"""What this package needs of an event loop, and what the room of a loop offers.
+"""What this package needs of an event loop, and what the module of a loop offers.
 
-Each room has the same names in the same order, so that two can be read side by side.
+Each of these modules has the same names in the same order, so that two can be read side by side.
 Nothing outside this folder knows which loop is running.
 """
 
@@ -128,7 +128,7 @@ class Backend(Protocol):
         ...
 
 
-class Room(Protocol):
+class LoopModule(Protocol):
     """What the module of a loop offers to the choice between the loops."""
 
     def running_loop(self) -> Any:

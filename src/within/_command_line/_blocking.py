@@ -1,7 +1,7 @@
 """A loop for one task, which blocks the thread while the task waits.
 
 The command has nothing else to do while it waits, and importing an event loop takes
-longer than all the rest of its start. This is the room of a loop like those in
+longer than all the rest of its start. This module registers a backend like those in
 ``within._backends``, so the code that stops a child is the same here as on asyncio and
 trio.
 """
@@ -151,7 +151,7 @@ class BlockingBackend:
         return found
 
     def _has_expired(self) -> bool:
-        """Whether the task is to be cancelled: mark all blocks that are due."""
+        """Mark all blocks that are due; return whether to cancel the task."""
         now = self.current_time()
         in_force = self._in_force()
         for block in in_force:

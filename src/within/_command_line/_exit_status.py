@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal as signals
 import sys
@@ -14,6 +15,9 @@ FAILED = 125  # within itself failed
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 SIGNALLED = 128  # plus the number of the signal
+
+# Errors that mean that we, not the command, ran out of something.
+OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 def after_timeout(returncode: int, *, preserve: bool) -> int:
@@ -39,7 +43,7 @@ def die_of(number: int, target: int) -> int:
 
     import resource
 
-    # A core dump of ours would be useless. A limit of 1 byte prevents it on Linux,
+    # Our own core dump would be useless. A limit of 1 byte prevents it on Linux,
     # even where cores are piped to a program; a limit of 0 does not (core(5)).
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard else 0, hard))

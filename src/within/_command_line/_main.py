@@ -78,7 +78,7 @@ def _print(answer: str) -> int:
 
 
 def _run(options: Options) -> int:
-    """Run the command; a negative result means that this signal is to end us."""
+    """Run the command; a negative result is minus the signal that should end us."""
     try:
         if sys.platform == "win32":
             from ._windows import supervise as supervise_on_windows
@@ -101,9 +101,9 @@ def _run(options: Options) -> int:
 
 
 def _runner(backend: str) -> Callable[[Callable[[], Coroutine[Any, Any, int]]], int]:
-    """What runs a coroutine function on the loop that was chosen."""
+    """Return the function that runs a coroutine function on the chosen loop."""
     if backend == "none":
-        if sys.platform == "win32":  # that loop waits for descriptors of POSIX
+        if sys.platform == "win32":  # where that loop cannot wait for pipes
             backend = "asyncio"
         else:
             from ._blocking import run

@@ -7,6 +7,8 @@ import sys
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
+from ._options import signal_name
+
 if sys.platform == "win32":
     unstopped = nullcontext
 else:
@@ -20,6 +22,11 @@ def say(message: object) -> None:
     """Print one line on stderr; a stderr that is closed or full changes nothing."""
     with unstopped(), suppress(OSError):
         os.write(2, f"within: {message}\n".encode(errors="backslashreplace"))
+
+
+def say_signal(number: int, command: str) -> None:
+    """Print that ``command`` is sent a signal."""
+    say(f"sending signal {signal_name(number)} to command {command!r}")
 
 
 def say_usage(used: Usage | None) -> None:

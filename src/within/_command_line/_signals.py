@@ -1,4 +1,4 @@
-"""The signals that the command line gets, as something that can be waited for."""
+"""Turns the signals that we receive into something that can be waited for."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ class Signals:
         return b""
 
     def _on_signal(self, number: int, frame: object) -> None:
-        with suppress(BlockingIOError):  # nobody sends that many to be counted
+        with suppress(BlockingIOError):  # full: there is no need to count so many
             os.write(self._writing, bytes([number]))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._processes._command import Command
 from .._processes._posix._child import Child
-from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND
+from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND, OUT_OF_RESOURCES
 from ._options import Failure
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 # What Python may set LC_CTYPE to.
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
-
-# Errors that mean that we, not the command, ran out of something.
-_OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
@@ -72,13 +69,13 @@ def start_command(
         on_signal: What to call with each signal that stops it.
 
     Raises:
-        Failure: If it cannot be started; the exit status tells why.
+        Failure: If it cannot be started; its exit status says why.
     """
     program, *arguments = command
     options: dict[str, Any] = {
         # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
-        # What of the tree is left to us goes on to init: we end with the command.
+        # Orphans that come to us go on to init, because we end with the command.
         "adopts_orphans": False,
         # What the caller has blocked stays blocked for the command.
         "keep_signal_mask": True,
@@ -132,7 +129,7 @@ def _read(path: str) -> bytes:
 
 
 def _status_for(error: OSError) -> int:
-    if error.errno in _OUT_OF_RESOURCES:
+    if error.errno in OUT_OF_RESOURCES:
         return FAILED
     return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 

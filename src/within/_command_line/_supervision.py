@@ -21,8 +21,8 @@ from .._processes._rest import Rest
 from .._processes._stopping import let_finish, stop_child
 from .._timeouts import move_on_after
 from ._exit_status import after_timeout, die_of
-from ._messages import say, say_usage
-from ._options import UsageError, duration, signal_name
+from ._messages import say_signal, say_usage
+from ._options import UsageError, duration
 from ._signals import Signals
 from ._start import start_command
 from ._terminal import Terminal
@@ -45,8 +45,8 @@ _FORWARDED = ("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO")
 _KILL_AFTER = "WITHIN_KILL_AFTER"
 _SHARE = 0.8  # of our own grace, so that a nested `within` is done in time
 
-# How long the rest of the group may run after the exit of the command, unless it still
-# has output of the command to deal with. In seconds.
+# How long the rest of the group may run after the exit of the command, in seconds,
+# unless it is still reading output of the command.
 _PAUSE = 1.0
 
 
@@ -70,9 +70,9 @@ class _Supervision:
             grace=options.kill_after or math.inf,
             tree=options.tree or "group",
             die_with_parent=options.die_with_parent,
-            # We cannot see whether output still comes: it is not ours (P6). But the helper
-            # of `exec > >(tee log)` is known by its input, and has what is left of the
-            # limit.
+            # We cannot see whether output still comes, because it does not go through us
+            # (P6). But the helper of `exec > >(tee log)` is recognised by its input, and
+            # gets what is left of the limit.
             pause=_PAUSE,
             linger=math.inf,
         )
@@ -81,8 +81,8 @@ class _Supervision:
         self._limit = move_on_after(options.seconds or None)
         # Its deadline is set by the first signal that asks us to end.
         self._asked_to_end = move_on_after(None)
-        # The first one, if it came after the command had exited, while we were waiting
-        # for its helpers.
+        # That signal, if it came after the command had exited, while we were waiting for
+        # its helpers.
         self._cut_off_by = 0
 
     async def run(self) -> int:
@@ -121,7 +121,7 @@ class _Supervision:
                     await let_finish(command, pump, rest, is_shared=True)
                 terminal.cut_short = self._limit.expired or self._asked_to_end.expired
             finally:
-                await stop_child(command, pump, self._stop, close_stdin=_do_nothing)
+                await stop_child(command, pump, self._stop)
         return self._status(command, terminal)
 
     def _environment(self) -> dict[str, str]:
@@ -147,7 +147,7 @@ class _Supervision:
     # -- signals ---------------------------------------------------------------
 
     def _forward(self, number: int, command: Child) -> None:
-        """Send the tree a signal that we got; some of them also ask us to end."""
+        """Send the tree a signal that we received; some of them also ask us to end."""
         if number == signals.SIGALRM:  # timeout(1) uses it to wake itself
             self._limit.cancel()
             return
@@ -168,14 +168,13 @@ class _Supervision:
                 asked.reschedule(current_time() + patience)
 
     def _killing(self, command: Child, pump: Pump) -> AbstractContextManager[None]:
-        """Send KILL when the time is over that an enclosing `within` gives us."""
+        """Send KILL when the time that an enclosing `within` gives us is over."""
         seconds, self._time_given = self._time_given, math.inf
         kill = partial(command.signal_tree, signals.SIGKILL, report=False)
         return pump.alarm(seconds, kill)
 
     def _report(self, number: int) -> None:
-        name = self._options.command[0]
-        say(f"sending signal {signal_name(number)} to command {name!r}")
+        say_signal(number, self._options.command[0])
 
 
 def _forwarded_signals() -> list[int]:
@@ -193,7 +192,3 @@ def _time_given() -> float:
         return duration(os.environ.get(_KILL_AFTER, "inf"))
     except UsageError:
         return math.inf
-
-
-def _do_nothing() -> None:
-    pass

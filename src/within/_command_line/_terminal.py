@@ -46,8 +46,8 @@ class Terminal:
         self._has_terminal = False
 
     def __enter__(self) -> Self:
-        # These signals must not stop us, or no limit would strike. We handle them
-        # because the command would inherit it if we ignored them.
+        # These signals must not stop us, or the limit could not end the command. We do
+        # not ignore them, because the command would inherit that.
         self._handle(signals.SIGTTIN, _do_nothing)
         self._handle(signals.SIGTTOU, _do_nothing)
         if self._group:
@@ -147,7 +147,7 @@ class Terminal:
         return command is not None and self._tty.holder() in (self._group, command.pid)
 
     def _group_of_command(self) -> int:
-        """Our group for it, or its own: an interactive shell makes itself a leader."""
+        """The group that we made for it, or its own: an interactive shell makes one."""
         assert self._command is not None
         if self._command.returncode is None:
             with suppress(ProcessLookupError):

@@ -6,7 +6,6 @@ and with it the command. If we are killed, the command's job ends it.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import shutil
@@ -18,19 +17,22 @@ from .._processes._platform import Child, Pump
 from .._processes._rest import Rest
 from .._processes._stopping import let_finish, stop_child
 from .._timeouts import move_on_after
-from ._exit_status import FAILED, NOT_EXECUTABLE, NOT_FOUND, TIMED_OUT
-from ._messages import say, say_usage
-from ._options import Failure, Options, signal_name
+from ._exit_status import (
+    FAILED,
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    OUT_OF_RESOURCES,
+    TIMED_OUT,
+)
+from ._messages import say_signal, say_usage
+from ._options import Failure, Options
 
-# What Windows reports of a program that Ctrl-C has ended (STATUS_CONTROL_C_EXIT). From
-# this, cmd.exe knows that it has to end the batch file, too.
+# The exit status of a program that Ctrl-C has ended (STATUS_CONTROL_C_EXIT). It tells
+# cmd.exe to end the batch file, too.
 CTRL_C = 0xC000013A
 
-# How long the rest of the tree may run after the exit of the command. In seconds.
+# How long the rest of the tree may run after the exit of the command, in seconds.
 _LINGER = 1.0
-
-# Errors that mean that we, not the command, ran out of something.
-_OUT_OF_RESOURCES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 async def supervise(options: Options) -> int:
@@ -53,7 +55,7 @@ async def supervise(options: Options) -> int:
                 rest.begin()
                 await let_finish(command, pump, rest, is_shared=True)
         finally:
-            await stop_child(command, pump, stop, close_stdin=_do_nothing)
+            await stop_child(command, pump, stop)
     if options.usage:
         say_usage(command.usage)
     if limit.cancelled_caught and not options.preserve_status:
@@ -79,10 +81,11 @@ def _start(options: Options, stop: Stop) -> Child:
         # npm.cmd to be found as npm.
         path = shutil.which(program) or program
         child = Child(Command((path, *arguments), {"close_fds": False}), stop)
-        child.on_signal = partial(_report, options) if options.verbose else None
+        if options.verbose:
+            child.on_signal = partial(say_signal, command=program)
         child.start(None, None, None)
         return child
-    except ValueError as error:  # an argument that no batch file can have
+    except ValueError as error:  # an argument that a batch file cannot have
         raise Failure(NOT_EXECUTABLE, str(error)) from None
     except OSError as error:
         raise Failure(
@@ -92,17 +95,8 @@ def _start(options: Options, stop: Stop) -> Child:
 
 
 def _status_for(error: OSError, program: str) -> int:
-    if error.errno in _OUT_OF_RESOURCES:
+    if error.errno in OUT_OF_RESOURCES:
         return FAILED
     if isinstance(error, FileNotFoundError) and not os.path.exists(program):
         return NOT_FOUND
     return NOT_EXECUTABLE
-
-
-def _do_nothing() -> None:
-    pass
-
-
-def _report(options: Options, number: int) -> None:
-    name = options.command[0]
-    say(f"sending signal {signal_name(number)} to command {name!r}")

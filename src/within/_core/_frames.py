@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # An asynchronous generator, and the `__await__` of a coroutine, are awaited through
-# objects of these types, which do not reveal what they await. Python has no names for
-# the types.
+# objects of these types, which have no attribute for what they await. Python does not
+# export the types.
 _STEPS = {
     "anext_awaitable",
     "async_generator_asend",

@@ -9,8 +9,8 @@ class Activity(NamedTuple):
     """What a process is doing at one moment.
 
     Attributes:
-        state: A letter; see proc(5).
-        used: Processor time of it and of its reaped children, in seconds.
+        state: The one-letter state; see proc(5).
+        used: CPU time of the process and of the children it has reaped, in seconds.
     """
 
     state: bytes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from .._results import Completed, Usage
+from .._results import UNKNOWN_USAGE, Completed
 from ._decoding import Text
 from ._errors import OutputLimitExceeded
 from ._keep import keeper
-from ._typed import as_typed
+from ._typed import as_typed, ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
     from ._options import Source
     from ._platform import Child
 
-# How much of the end of stderr goes into the note on a failure. In characters.
+# How much of the end of stderr the note on a failure shows, in characters.
 _NOTE = 2000
-
-_UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Capture:
-    """The output of one command, or as much of it as is to be kept."""
+    """The output of one command, or as much of it as was asked for."""
 
     def __init__(
         self,
@@ -48,13 +45,13 @@ class Capture:
         self._keep = keep
         self._limit = limit
         self._text = text
-        self._after = after or {}  # of outputs of which some was read before
+        self._after = after or {}  # where an output that was partly read goes on
         self._names = names
         self._kept = keeper(names, keep, limit)
 
     @property
-    def is_over(self) -> bool:
-        """Whether there was more than the limit, for which the child is stopped."""
+    def exceeds_limit(self) -> bool:
+        """Whether the child has to be stopped because of too much output."""
         return (
             self._limit is not None
             and self._keep == "all"
@@ -62,7 +59,7 @@ class Capture:
         )
 
     def sink(self, name: Source) -> Callable[[bytes], object]:
-        """Where the bytes of one pipe go."""
+        """Return the function that takes the bytes of one pipe."""
         sink = self._kept.sink(name)
         return sink if self.live is None else self.live.sink(name, sink)
 
@@ -80,7 +77,7 @@ class Capture:
             returncode,
             self._get("stdout", errors),
             self._get("stderr", errors),
-            (child and child.usage) or _UNKNOWN,
+            (child and child.usage) or UNKNOWN_USAGE,
             self._dropped(),
         )
 
@@ -91,10 +88,10 @@ class Capture:
         returncode = child.returncode
         if returncode is None:
             raise RuntimeError(f"{child!r} could not be ended; see the ResourceWarning")
-        if self.is_over:
+        if self.exceeds_limit:
             raise self._too_much(returncode)
         if check and returncode != 0:
-            # P9: that it failed matters more than what is wrong with its output.
+            # P9: the failure matters more than output that cannot be decoded.
             raise self._failure(returncode)
         return self.completed(strictly=True)
 
@@ -150,7 +147,7 @@ class Capture:
         return text.decode(data, is_cut_off=True)
 
     def _explain(self, error: UnicodeDecodeError, name: str) -> None:
-        """Say which command it was, and keep what there is (P9)."""
+        """Name the command in the error, and attach its output (P9)."""
         child = self.child
         assert child is not None
         kept = {key: self._kept.get(key) for key in self._names}
@@ -159,13 +156,14 @@ class Capture:
             child.returncode or 0,
             kept.get("stdout"),
             kept.get("stderr"),
-            child.usage or _UNKNOWN,
+            child.usage or UNKNOWN_USAGE,
             self._dropped(),
         )
         error.completed = completed  # type: ignore[attr-defined]
         typed = as_typed(self._command.args)
-        error.reason += f"; this is {name} of `{typed}`, which exited with "
-        error.reason += str(child.returncode)
+        error.reason += (
+            f"; this is {name} of `{typed}`, which {ending(child.returncode or 0)}"
+        )
         error.add_note(
             "the bytes, the status and the usage are in error.completed; give "
             'errors="replace", the right encoding=, or text=False'

@@ -10,43 +10,30 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from ._options import PopenOptions
+
 if TYPE_CHECKING:
     from ._options import Word
 
-# Options of subprocess.Popen that have the same meaning here. The others are
-# refused, each with the way out where there is one.
-_PASSED = frozenset(
-    {
-        "cwd",
-        "env",
-        "executable",
-        "close_fds",
-        "pass_fds",
-        "pipesize",
-        "restore_signals",
-        "start_new_session",
-        "preexec_fn",
-        "umask",
-        "user",
-        "group",
-        "extra_groups",
-    }
-)
-
-# Options of one kind of system only.
-_WINDOWS = frozenset({"creationflags"})
+# Why these options are not possible on Windows.
 _POSIX = {
     "start_new_session": "there are no sessions; the child has a process group",
-    "preexec_fn": "no code of ours runs in the child before the program",
+    "preexec_fn": "no Python code runs in the child before the program",
     "umask": "there is no umask",
     "user": "a program cannot change to another user without a password",
-    "group": "processes have no group of users",
-    "extra_groups": "processes have no groups of users",
-    "pass_fds": "programs do not agree on descriptors other than the first three",
+    "group": "processes have no user groups",
+    "extra_groups": "processes have no user groups",
+    "pass_fds": "only stdin, stdout and stderr can be passed",
 }
-# What stands for text in the arguments of a program.
+
+# The options that are passed on; all others are refused.
+_ELSEWHERE = {"creationflags"} if sys.platform != "win32" else set[str]()
+_PASSED = PopenOptions.__optional_keys__ - _ELSEWHERE | {"cwd", "env"}
+
+# The types that stand for text in a command and its environment.
 _WORDS = str, bytes, os.PathLike
 
+# What to do instead of each option that is refused.
 _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
     "args": "the command is given by position, one argument each",
@@ -61,29 +48,28 @@ _REFUSED = {
     "pty": "process() has it",
     "process_group": "Stop(tree=...) says whether the child gets a group of its own",
     "text": "run() has it; process() yields text lines and streams of bytes",
-    "timeout": "run() has it; put process() into a block: with within.timeout(seconds)",
+    "timeout": "run() has it; for process(), use a block: with within.timeout(seconds)",
     "universal_newlines": "see encoding= of process() and text= of run()",
 }
 
 
 class Command(NamedTuple):
-    """A command that has been checked in every part."""
+    """A command whose arguments and options have all been checked."""
 
     args: tuple[str | bytes, ...]
     options: Mapping[str, Any]
     pipe_size: int | None = None  # in bytes
-    terminal: tuple[int, int] | None = None  # of its own: rows and columns
+    terminal: tuple[int, int] | None = None  # rows and columns of its own terminal
 
 
 def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
-    """Return the command that was asked for, or raise the error that says why not."""
+    """Check a command; return it, or raise an error that says what is wrong."""
     check_system()
     if sys.platform == "win32":
-        _refuse_what_is_of_posix(options)
-    passing = _PASSED | _WINDOWS if sys.platform == "win32" else _PASSED
+        _refuse_posix_options(options)
     for name in options:
-        if name not in passing:
-            hint = _REFUSED.get(name, "see subprocess.Popen for the options there are")
+        if name not in _PASSED:
+            hint = _REFUSED.get(name, "see within.process() for the options")
             raise TypeError(f"{name}= is not an option of a process: {hint}")
     if not args:
         raise ValueError("no command: give the program and its arguments, one by one")
@@ -92,7 +78,9 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
         raise ValueError("the program is empty: give its name or path")
     _check_env(options.get("env"))
     if (cwd := options.get("cwd")) is not None and not isinstance(cwd, _WORDS):
-        raise TypeError(f"cwd is {cwd!r}: give a path, or None for ours")
+        raise TypeError(
+            f"cwd is {cwd!r}: give a path, or None for the current directory"
+        )
     passed = {name: value for name, value in options.items() if value is not None}
     size = passed.pop("pipesize", None)
     if size is not None and (type(size) is not int or not 0 < size < 1 << 31):
@@ -100,7 +88,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     return Command(checked, passed, size)
 
 
-def _refuse_what_is_of_posix(options: Mapping[str, Any]) -> None:
+def _refuse_posix_options(options: Mapping[str, Any]) -> None:
     for name, why in _POSIX.items():
         value = options.get(name)
         if value is not None and value is not False and value not in ((), [], -1):
@@ -108,7 +96,7 @@ def _refuse_what_is_of_posix(options: Mapping[str, Any]) -> None:
 
 
 def check_system() -> None:
-    """Raise NotImplementedError where no child can be waited for, as on PyPy."""
+    """Raise ``NotImplementedError`` if we cannot wait for children, as on PyPy."""
     if sys.platform == "win32" or hasattr(os, "waitid"):
         return  # waitid() reports an exit without reaping
     import platform
@@ -121,7 +109,7 @@ def check_system() -> None:
 
 
 def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> None:
-    """Add a note with the way out, if a whole command line was given as the program."""
+    """Add a note with the remedy, if a whole command line was given as the program."""
     program = os.fsdecode(args[0])
     if len(args) == 1 and " " in program.strip() and not os.path.exists(program):
         words = ", ".join(repr(word) for word in program.split())
@@ -132,7 +120,7 @@ def explain_missing(error: FileNotFoundError, args: tuple[str | bytes, ...]) -> 
 
 
 def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
-    """Raise the error for anything that cannot be a file of a child."""
+    """Raise an error for anything that cannot be a file of a child."""
     for name, file in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
         if check := getattr(file, "_check_given_as", None):  # a stream of a process
             check(name)
@@ -150,17 +138,17 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
             stream = ", the stdout of another process" if name == "stdin" else ""
             raise TypeError(
                 f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file"
-                f"{stream} or None for our own"
+                f"{stream} or None to inherit ours"
             )
 
 
 def check_text(encoding: str, errors: str) -> None:
-    """Raise the error for what cannot decode text, before anything is started."""
+    """Raise an error for an unknown codec or error handler, before a start."""
     for name, value in (("encoding", encoding), ("errors", errors)):
         given: Any = value
         if not isinstance(given, str):
             raise TypeError(f"{name} is {given!r}: give its name, as text")
-    "".encode(encoding)  # other than codecs.lookup(), it refuses "hex" and the like
+    "".encode(encoding)  # unlike codecs.lookup(), this refuses "hex" and the like
     codecs.lookup_error(errors)
 
 
@@ -170,7 +158,7 @@ def _check_env(env: Any) -> None:
     if not isinstance(cast("object", env), Mapping):
         raise TypeError(
             f"env is of type {type(env).__name__}: give a mapping of names to values, "
-            "or None for ours"
+            "or None to inherit ours"
         )
     for name, value in env.items():
         if not (isinstance(name, _WORDS) and isinstance(value, _WORDS)):

@@ -11,40 +11,34 @@ from ._stopping import let_finish
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ._ends import Ends, Output
+    from ._ends import Ends
     from ._options import Source
     from ._platform import Child
     from ._rest import Rest
 
 
 class Communication:
-    """What has come so far of each output, as bytes.
+    """One exchange with a child, and the output that has arrived so far, as bytes.
 
-    Of one that was interrupted, nothing is lost: the bytes go back to where the next
-    reader finds them, and what was not written of the input is kept for the next one.
+    An interrupted exchange loses nothing: the output goes back to where the next reader
+    finds it, and the rest of the input is kept for the next exchange.
     """
 
     def __init__(self, child: Child, ends: Ends, rest: Rest) -> None:
         self._child = child
         self._ends = ends
         self._rest = rest
-        pipes: dict[Source, Output | None] = {
-            "stdout": ends.stdout,
-            "stderr": ends.stderr,
-        }
-        self._outputs: dict[Source, Output] = {
-            name: output for name, output in pipes.items() if output is not None
-        }
+        self._outputs = ends.outputs
         self._pieces: dict[Source, list[bytes]] = {name: [] for name in self._outputs}
 
     @property
     def bytes(self) -> dict[Source, bytes]:
-        """What has come, by the name of the output."""
+        """The bytes that have arrived, by the name of the output."""
         return {name: b"".join(pieces) for name, pieces in self._pieces.items()}
 
     @contextmanager
     def collecting(self) -> Generator[None, None, None]:
-        """Inside the block, all output comes here. After an exception it is put back."""
+        """Collect all output inside the block. After an exception, put it back."""
         for name, output in self._outputs.items():
             self._pieces[name].append(output.take_held())
             output.sink = self._pieces[name].append

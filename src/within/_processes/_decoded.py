@@ -15,20 +15,20 @@ from ._decoding import Position, Text
 # Characters that end a line for str.splitlines(), but not for a text file.
 _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
-# The most bytes that one invalid sequence takes up in any encoding we know, and more.
+# More bytes than an invalid sequence takes up in any encoding that we know.
 _LONGEST = 8
 
 
 class Decoded:
-    """The text that was not read yet: some whole lines, and what follows them.
+    """The text that has not been read yet: whole lines, and what follows them.
 
     Line endings are ``\\n``: ``\\r\\n`` and ``\\r`` are translated, as ``open()`` does
     by default. The bytes that the text was made from are kept as long as any of it is
     unread.
 
     Attributes:
-        lines: The whole lines; the next one is the last of the list. It is always the
-            same list, so that a reader may keep it and take lines from it.
+        lines: The whole lines in reverse order, so that the next one is popped from the
+            end. It is always the same list, and a reader may keep a reference to it.
         size: How many characters follow those lines.
     """
 
@@ -43,13 +43,13 @@ class Decoded:
         self._pieces: list[str] = []
         self._at = 0  # characters of the first piece that were read
         self._searched = 0  # pieces that are known to have no line end
-        # The bytes, and the state of the decoder in front of them. The decoder keeps the
-        # first bytes of a character itself; they are the last of these bytes.
+        # The bytes, and the decoder's state before them. The decoder also holds the
+        # bytes of an incomplete character; they are the last of these bytes.
         self._bytes: list[bytes] = []
         self._state: tuple[bytes, int] = self._decoder.getstate()
         self._is_final = False
-        # A "\r" ends its line at once: a program that reports its progress with it may
-        # then be silent for long. So a "\n" that comes later belongs to that line end.
+        # A "\r" ends its line at once, because a program that reports its progress with
+        # it may then be silent for long. A "\n" right after it belongs to that line end.
         self._after_return = False
         self._state_after_return = False
 
@@ -60,12 +60,12 @@ class Decoded:
     # -- filling -----------------------------------------------------------
 
     def feed(self, data: bytes, *, final: bool = False) -> bytes:
-        """Decode ``data``, and return its end if it is not valid there.
+        """Decode ``data``, and return the rest from the first invalid byte on.
 
         Raises:
             UnicodeError: If ``data`` is invalid from its first byte on. Then nothing has
-                changed, and the same call will raise the same error. This also holds
-                for other exceptions of an error handler.
+                changed, and the same call will raise the same error. Any other exception
+                from an error handler has the same effect.
         """
         state = self._decoder.getstate()
         try:
@@ -80,7 +80,7 @@ class Decoded:
             data, rest, final = data[:good], data[good:], False
             text = self._decoder.decode(data)
         if not self.holds_text():
-            # A new beginning: no character of the bytes before it is unread.
+            # All text before this data has been read, so its bytes are not needed.
             pending, flag = state
             self._bytes = [pending] if pending else []
             self._state = b"", flag
@@ -137,9 +137,9 @@ class Decoded:
             self.size += len(text)
 
     def find(self, wanted: str, start: int) -> int:
-        """Where the first ``wanted`` from ``start`` on ends; 0 if there is none.
+        """Where the first ``wanted`` at or after ``start`` ends; 0 if there is none.
 
-        As :meth:`text`, it is for use after :meth:`fold`.
+        Call :meth:`fold` first.
         """
         place = self._at + start
         if len(self._pieces) > 1:  # look at the last ones, without joining all of them
@@ -158,7 +158,7 @@ class Decoded:
         return found - place + start + len(wanted) if found >= 0 else 0
 
     def text(self) -> str:
-        """All of it, after :meth:`fold`."""
+        """All of the text. Call :meth:`fold` first."""
         self._cut()
         text = "".join(self._pieces)
         self._pieces[:] = [text] if text else []
@@ -202,7 +202,7 @@ class Decoded:
     # -- back to bytes -----------------------------------------------------
 
     def give_back(self) -> bytes:
-        """Return the bytes of all that was not read, and keep none of its text.
+        """Return the bytes of all unread text, and drop the text.
 
         The next text is decoded as if it followed the last character that was read.
         """
@@ -223,16 +223,16 @@ class Decoded:
         return rest
 
     def position(self) -> Position:
-        """Where the bytes begin that :meth:`give_back` has returned."""
+        """The position of the bytes that :meth:`give_back` has returned."""
         return Position(self._decoder.getstate(), self._after_return)
 
     def note_bytes_read(self) -> None:
-        """Bytes were read after :meth:`give_back`: a "\\n" now is a line end by itself."""
+        """Bytes were read after :meth:`give_back`: a "\\n" now ends a line by itself."""
         self._after_return = self._state_after_return = False
 
     def _count_read(self, text: str, unread: int) -> tuple[int, bool]:
         """How many characters of ``text``, with its own line ends, were read; and
-        whether the last of them was a "\\r", of which a "\\n" may still come.
+        whether the last of them was a "\\r", to which a "\\n" may still belong.
         """
         skipped = int(self._state_after_return and text[:1] == "\n")
         read = len(text) - skipped - text.count("\r\n") - unread
@@ -246,7 +246,7 @@ class Decoded:
         return read, text[read - 1] == "\r"
 
     def _after(self, data: bytes, read: str, unread: str) -> bytes:
-        """The bytes of ``unread``, and the decoder is set to go on with them."""
+        """Return the bytes of ``unread``, and set the decoder to continue with them."""
         self._decoder.setstate(self._state)
         if not read:
             return data
@@ -261,21 +261,21 @@ class Decoded:
         pending, flag = self._decoder.getstate()
         if found != read:
             # One byte can complete several characters: it may show that the bytes before
-            # it are invalid, and so they are replaced. The place is before it, then.
+            # it are invalid, and have to be replaced. The boundary is then before it.
             for end in range(low, max(-1, low - _LONGEST), -1):
                 if self._is_between(data[:end], read, data[end:], unread):
                     return data[end:]
             if len(found) < len(read):  # the end of the output has completed them
                 found, pending = read + unread, b""
-        # Where there is no such place (half of an escape sequence was read), the bytes
-        # are made anew.
+        # If there is no such boundary (half of an escape sequence was read), the text is
+        # encoded again.
         self._decoder.setstate((b"", flag))
         surplus = found[len(read) :].encode(self._encoding, "replace")
         made = surplus.removeprefix("".encode(self._encoding))  # the byte order mark
         return made + data[low - len(pending) :]
 
     def _is_between(self, before: bytes, read: str, after: bytes, unread: str) -> bool:
-        """Whether the two halves are these texts; then the decoder stands between."""
+        """Whether the halves decode to these texts; then the decoder is left between."""
         try:
             if self._decoded(before, final=True) != read:
                 return False
@@ -293,7 +293,7 @@ class Decoded:
 
 
 def split_lines(text: str) -> tuple[list[str], str]:
-    """The lines of ``text``, and the beginning of one that has not ended."""
+    """The whole lines of ``text``, and the unfinished one after them."""
     if any(end in text for end in _OTHER_ENDS):
         *whole, rest = text.split("\n")
         return [line + "\n" for line in whole], rest

@@ -1,4 +1,4 @@
-"""Bytes into text, also where the bytes were cut in the middle of a character."""
+"""Decodes bytes, even if they were cut in the middle of a character."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from typing import NamedTuple
 # The longest character of any encoding here, in code units.
 _LONGEST = 4
 
-
-# What bytes can be decoded with whatever they are.
+# Error handlers that accept any bytes.
 _TOLERANT = frozenset({"replace", "ignore", "backslashreplace", "surrogateescape"})
 
-
-# Error handlers that would raise a TypeError where they are asked to decode something.
-# What is written is encoded with them, and what is read must be valid.
+# Error handlers that raise a TypeError if they are used for decoding. They are used for
+# what is written, and what is read must be valid.
 _FOR_ENCODING = frozenset({"xmlcharrefreplace", "namereplace"})
 
 
 class Position(NamedTuple):
-    """Where some text begins that follows other text of the same stream.
+    """A place in the middle of a stream, where decoding can start.
 
     Attributes:
-        state: That of a decoder: the byte order, for example.
-        after_return: The text before it ends with ``"\\r"``, so that a ``"\\n"`` would
-            belong to that line end.
+        state: The state of the decoder there: the byte order, for example.
+        after_return: The text before it ends with ``"\\r"``, so a ``"\\n"`` belongs to
+            that line end.
     """
 
     state: tuple[bytes, int]
@@ -32,7 +30,7 @@ class Position(NamedTuple):
 
 
 class Text(NamedTuple):
-    """How bytes are made into text."""
+    """How to decode bytes."""
 
     encoding: str
     errors: str
@@ -44,7 +42,7 @@ class Text(NamedTuple):
 
     @property
     def for_decoding(self) -> str:
-        """The error handler for bytes that are not text."""
+        """The error handler to decode with."""
         return "strict" if self.errors in _FOR_ENCODING else self.errors
 
     def decode(
@@ -66,8 +64,7 @@ class Text(NamedTuple):
                 character that was cut there is left out.
 
         Raises:
-            UnicodeDecodeError: With ``errors="strict"``, for anything else that is not
-                text.
+            UnicodeDecodeError: With ``errors="strict"``, if anything else is not text.
         """
         if missing_before:
             data = data[self._first_character(data, missing_before) :]
@@ -92,7 +89,7 @@ class Text(NamedTuple):
                 decoder.decode(data[start : start + 4 * _LONGEST * unit])
             except UnicodeDecodeError as error:
                 if error.start >= _LONGEST * unit:
-                    return start  # not where it was cut
+                    return start  # the error is not where it was cut
                 decoder.reset()
             except UnicodeError:
                 decoder.reset()

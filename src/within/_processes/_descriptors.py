@@ -41,7 +41,7 @@ def undisturbed(act: Callable[[], object]) -> None:
         act()
         return
     faults = {getattr(signals, name, None) for name in _FAULTS}
-    # Asked first: if a handler raised before the old mask was stored, signals would
+    # Read first: if a handler raised before the old mask was stored, signals would
     # stay blocked for good.
     before = signals.pthread_sigmask(signals.SIG_BLOCK, ())
     try:
@@ -89,7 +89,7 @@ class Descriptors:
         """Close one of them. Does nothing if it is closed already."""
         if fd in self._open:
             # Taken off the list and closed in one step: a number that is closed but
-            # still on the list could be closed again when it is somebody else's.
+            # still on the list could be closed again after it has been reused.
             any(map(os.close, map(self._open.pop, [self._open.index(fd)])))
 
     def close_except(self, fd: int) -> None:

@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from ._streams import ReceiveStream, SendStream
     from ._text import TextReader
 
-# How much of the end of stderr an error carries. In characters.
+# How much of the end of stderr an error carries, in characters.
 _END = 2000
 
 
 class Dialogue:
     """The part of a :class:`Process` that reads and writes text.
 
-    All of it decodes with the ``encoding`` and ``errors`` of :func:`process`, and all of
-    it, like the byte streams, reads from the same buffer: each call continues where the
-    one before it has stopped, whichever it was. A cancelled call loses nothing (P11).
+    All of it uses the ``encoding`` and ``errors`` of :func:`process`, and shares one buffer
+    with the byte streams: each call continues where the one before it has stopped,
+    whichever method it was. A cancelled call loses nothing (P11).
     """
 
     _command: Command
@@ -61,23 +61,20 @@ class Dialogue:
         self._exiting = exiting
         self._output_lines: OutputLines | None = None
         self._encoder = codecs.getincrementalencoder(text.encoding)(text.errors)
-        self._stdin = self._stdout = self._stderr = None
         self._readers: dict[Source, TextReader] = {}
-        self._lines: list[str] = []  # those of stdout that are there
+        self._lines: list[str] = []  # of stdout, decoded and unread
         of = f"of `{as_typed(self._child.args)}`"
+        self._stdin = None
         if ends.stdin is not None:
             self._stdin = SendStream(ends.stdin, f"stdin {of}")
-        if ends.stdout is not None:
-            pipe = PipeReader(ends.stdout, f"stdout {of}")
-            self._stdout = ReceiveStream(pipe)
-            reader = TextReader(pipe, *text, max_line, exiting=exiting)
-            self._readers["stdout"] = reader
-            self._lines = reader.decoded.lines
-        if ends.stderr is not None:
-            pipe = PipeReader(ends.stderr, f"stderr {of}")
-            self._stderr = ReceiveStream(pipe)
-            reader = TextReader(pipe, *text, max_line, exiting=exiting)
-            self._readers["stderr"] = reader
+        streams: dict[Source, ReceiveStream] = {}
+        for name, output in ends.outputs.items():
+            pipe = PipeReader(output, f"{name} {of}")
+            streams[name] = ReceiveStream(pipe)
+            self._readers[name] = TextReader(pipe, *text, max_line, exiting=exiting)
+        self._stdout, self._stderr = streams.get("stdout"), streams.get("stderr")
+        if "stdout" in self._readers:
+            self._lines = self._readers["stdout"].decoded.lines
 
     # -- reading -----------------------------------------------------------
 
@@ -98,7 +95,7 @@ class Dialogue:
             TypeError: If stdout is not a pipe.
             anyio.BusyResourceError: If another task is reading stdout.
         """
-        try:  # most are there: this saves half of what a line costs
+        try:  # usually there is one: this halves the cost of a line
             return self._lines.pop()
         except IndexError:
             return await self._reader().readline()
@@ -201,7 +198,7 @@ class Dialogue:
         if self._output_lines is None:
             self._output_lines = OutputLines(
                 list(self._readers.items()),
-                self._ends.outputs,
+                list(self._ends.outputs.values()),
                 self._rest,
                 self._exiting,
             )
@@ -217,12 +214,12 @@ class Dialogue:
             ) from None
 
     def _end_of_stderr(self) -> str:
-        reader, output = self._readers.get("stderr"), self._ends.stderr
-        if reader is None or output is None or reader.pipe.turn.is_taken:
+        reader = self._readers.get("stderr")
+        if reader is None or reader.pipe.turn.is_taken:
             return ""
-        after = self._readers["stderr"].give_back()
+        after, held = reader.give_back(), self._ends.outputs["stderr"].all_held()
         text = Text(self._text.encoding, "replace")
-        return text.decode(output.all_held(), after=after, is_cut_off=True)[-_END:]
+        return text.decode(held, after=after, is_cut_off=True)[-_END:]
 
     # -- writing -----------------------------------------------------------
 
@@ -250,7 +247,7 @@ class Dialogue:
         try:
             await stdin.send(encoder.encode(data))
         except BaseException:
-            if stdin.sent == sent:  # what the encoder has begun was not begun (a BOM)
+            if stdin.sent == sent:  # not even a byte order mark was sent
                 encoder.setstate(state)
             raise
 
@@ -322,10 +319,10 @@ class Dialogue:
         if stdin.is_fed:
             raise ValueError(
                 "an interrupted communicate() has not written all of its input yet: "
-                "call it again without input, and it will go on"
+                "call it again without input, and it will continue"
             )
         if isinstance(data, str):
-            # Some encodings end with bytes of their own.
+            # Some encodings need more bytes at the end of the text.
             data = self._encoder.encode(data, final=True)
         stdin.leave(data)
 

@@ -1,7 +1,7 @@
 """Our ends of a child's pipes: the one place where each is read, and closed.
 
-``run()`` has a pump move the bytes; the streams of a process read them one by one,
-and a pump moves what is left when the block ends. Either way they go through here.
+``run()`` has a pump move the bytes. The streams of a process read them as they are asked
+to, and a pump moves what is left when the block ends. Either way they go through here.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from ._platform import Child, Files, WritingBackend
     from ._rest import Rest
 
-# What a pipe holds on Linux unless told otherwise. In bytes.
+# What a pipe holds on Linux by default, in bytes.
 _CHUNK = 65536
 
-# What a busy pipe is enlarged to. In bytes. Not more, because all pipes of a user
-# may hold 64 MiB together (/proc/sys/fs/pipe-user-pages-soft), and new ones are tiny
-# after that.
+# The size to which a busy pipe is enlarged, in bytes. Not more, because all pipes of a
+# user may hold 64 MiB together (/proc/sys/fs/pipe-user-pages-soft), and new ones are
+# tiny after that.
 _LARGE = 262144
 
-# What is kept for streams that nobody reads while the child is being stopped. In
-# bytes; the rest is dropped, so that the child can flush and exit (P4).
+# How much is kept of a stream that nobody reads while the child is being stopped, in
+# bytes. The rest is dropped, so that the child can flush and exit (P4).
 _MOST_HELD = 1 << 20
 
 
@@ -40,8 +40,8 @@ class Output:
 
     Attributes:
         fd: The descriptor; -1 once it is closed.
-        at_end: Nothing more will come: every writer has closed the pipe, or the time
-            for the processes that the child left behind is over (P6).
+        at_end: Nothing more will come: every writer has closed the pipe, or the
+            processes that the child left behind have had their time (P6).
         was_read: Something was read, or the end of the pipe was seen.
         sink: Where a pump puts the bytes. By default they wait here for a reader.
     """
@@ -62,18 +62,18 @@ class Output:
         self._close = close
         self._held: deque[bytes] = deque()
         self._size = 0  # of what is held, in bytes
-        self._dropped = 0  # after that, in bytes
+        self._dropped = 0  # beyond that, in bytes
         self._chunk = _CHUNK
         self._pumps: list[Pump] = []
         self._waiter: Pump | None = None  # for readers; made when one has to wait
-        self._shared: Pump | None = None  # for one that reads another pipe as well
+        self._shared: Pump | None = None  # for a reader of both outputs
 
     def read(self, most: int) -> bytes | None:
         """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet.
 
         Raises:
-            OSError: Where bytes are missing that were dropped while the child was being
-                stopped.
+            OSError: If bytes are missing because they were dropped while the child was
+                being stopped.
         """
         if self._held:
             return self._take(most)
@@ -111,21 +111,21 @@ class Output:
             self._size += len(data)
 
     def take_held(self) -> bytes:
-        """All that waits here, without what is in the pipe."""
+        """Return and forget all that is held here, without what is in the pipe."""
         data = b"".join(self._held)
         self._held.clear()
         self._size = 0
         return data
 
     def all_held(self) -> bytes:
-        """All that has come, without reading it."""
+        """All that has arrived, which is still unread afterwards."""
         while self.fd >= 0 and self.sink is None and self._size < _MOST_HELD:
             if not self.move():
                 break
         return b"".join(self._held)
 
     def share(self, pump: Pump) -> None:
-        """Let ``pump`` end its wait when there is something, or this is closed."""
+        """Have ``pump`` end its wait when this has something to read, or is closed."""
         if self.fd >= 0 and not self.at_end:
             self._shared = pump
             pump.wake_at(self.fd)
@@ -187,9 +187,9 @@ class Output:
 async def wait_for_any(
     outputs: Iterable[Output], waiter: Pump, rest: Rest | None
 ) -> None:
-    """Wait with ``waiter`` until one of ``outputs`` has something, or they are over.
+    """Wait with ``waiter`` until one of ``outputs`` has bytes, or their time is over.
 
-    It may also return earlier, so look at all of them again.
+    This may also return earlier, so look at all of them again.
     """
     if rest is None:
         await waiter.once()
@@ -246,7 +246,7 @@ class Input:
 
     @property
     def is_fed(self) -> bool:
-        """Whether some of what it was fed has not been written."""
+        """Whether some of what it was fed has yet to be written."""
         return bool(self._data)
 
     def feed(self, pump: Pump, data: bytes = b"") -> None:
@@ -262,7 +262,7 @@ class Input:
         """Write some of what it was fed, and close it after the last byte."""
         try:
             written = self.write(self._data[: self._chunk])
-        except BrokenPipeError:  # the child stopped reading, which it may do
+        except BrokenPipeError:  # the child has stopped reading, which is no error
             self.close()
             return 0
         self._data = self._data[written:]
@@ -291,29 +291,16 @@ class Ends:
 
     def __init__(self, child: Child, files: Files, rest: Rest) -> None:
         self.stdin: Input | None = None
-        self.stdout: Output | None = None
-        self.stderr: Output | None = None
+        self.outputs: dict[Source, Output] = {}
         close = child.held.close
         if files.stdin is not None:
             self.stdin = Input(files.stdin, files.close_stdin, files.write_stdin)
             child.ends.add(self.stdin)
         if files.stdout is not None:
-            self.stdout = Output(files.stdout, rest=rest, close=close)
+            self.outputs["stdout"] = Output(files.stdout, rest=rest, close=close)
         if files.stderr is not None:
-            self.stderr = Output(files.stderr, rest=rest, close=close)
-        self.outputs = [end for end in (self.stdout, self.stderr) if end is not None]
-        child.ends.update(self.outputs)
-
-    def take_out(self, name: Source) -> Output:
-        """One of the outputs, which is no longer one of these."""
-        output = self.stdout if name == "stdout" else self.stderr
-        assert output is not None
-        if name == "stdout":
-            self.stdout = None
-        else:
-            self.stderr = None
-        self.outputs.remove(output)
-        return output
+            self.outputs["stderr"] = Output(files.stderr, rest=rest, close=close)
+        child.ends.update(self.outputs.values())
 
     def close_stdin(self) -> None:
         """Let the child see the end of its input."""
@@ -324,7 +311,7 @@ class Ends:
 def enlarge(fd: int) -> int:
     """Let a busy pipe hold more, if we may; return how much to move at once from now.
 
-    A pipe that does not have the default size was asked for, and stays as it is.
+    A pipe of another size than the default was asked for, and stays as it is.
     """
     if sys.platform == "win32":  # its size is set when it is made
         return _LARGE

@@ -10,7 +10,8 @@ from .._timeouts import DeadlineExceeded
 from ._typed import as_typed
 
 if TYPE_CHECKING:
-    # It has a default, and type checkers know it without an installed package.
+    # Before 3.13, typing.TypeVar has no default. Type checkers know this module even
+    # where it is not installed.
     from typing_extensions import TypeVar
 
     from .._results import Usage
@@ -23,7 +24,7 @@ else:
 
     T = TypeVar("T")
 
-# How much of the end of an output a message shows. In characters.
+# How much of the end of an output a message shows, in characters.
 _SHOWN = 2000
 
 

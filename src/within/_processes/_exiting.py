@@ -29,8 +29,8 @@ class Exiting:
         self._child = child
         self._pause = plan.pause
         self._linger = plan.linger
-        # From the first call on: a call that is cancelled again and again must not begin
-        # anew each time.
+        # Counted from the first call: a caller that is cancelled again and again must
+        # not start the time anew.
         self._silent_at = self._over_at = math.inf
 
     async def known(self) -> None:
@@ -49,7 +49,7 @@ class Exiting:
 
     def _left(self) -> float:
         now = time.monotonic()
-        # It may be quiet because it has had no turn on a busy machine.
+        # On a busy machine, it may be silent because it has not been scheduled.
         if self._silent_at <= now < self._over_at and is_running(self._child.pid):
             self._silent_at = now + self._pause
         return max(0.0, min(self._silent_at, self._over_at) - now)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
+from ._options import DEVNULL, PIPE, STDOUT
+
 
 class Closable(Protocol):
     """One of our ends of a pipe."""
@@ -13,7 +15,7 @@ class Closable(Protocol):
 
 
 class Holder(Protocol):
-    """What keeps the descriptors of a child: of each platform."""
+    """The owner of a child's descriptors, or handles on Windows."""
 
     def close(self, fd: int, /) -> None:
         """Close one of them. Does nothing if it is closed already."""
@@ -27,14 +29,14 @@ class HandedOver(Protocol):
         ...
 
     def take_back(self) -> None:
-        """This child was not started."""
+        """Undo the handover: this child was not started."""
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
         ...
 
     def close(self) -> None:
-        """This child has it now: close ours."""
+        """Close our copy: this child has its own now."""
 
 
 class BaseFiles:
@@ -44,7 +46,7 @@ class BaseFiles:
     closed with it, whatever fails.
 
     Attributes:
-        for_child: Three descriptors for the child; -1 for ours on POSIX.
+        for_child: Three descriptors for the child; on POSIX, -1 means ours.
         stdin, stdout, stderr: Our ends of the pipes, non-blocking; ``None`` where
             something other than ``PIPE`` was asked for.
     """
@@ -73,6 +75,11 @@ class BaseFiles:
         """The child was not started: give the outputs of other children back."""
         for output in self._handed_over:
             output.take_back()
+
+
+def is_shared(files: tuple[Any, Any, Any]) -> bool:
+    """Whether some of the output goes where we cannot watch it (P6)."""
+    return any(file not in (PIPE, DEVNULL, STDOUT) for file in files[1:])
 
 
 def output_behind(target: Any) -> HandedOver | None:

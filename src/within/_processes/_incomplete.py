@@ -1,15 +1,15 @@
-"""The error of a text that did not come before the end of the output."""
+"""The error of ``read_until()`` when the output ends before a match."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._typed import as_typed
+from ._typed import as_typed, ending
 
 if TYPE_CHECKING:
     import re
 
-# How much of the end of an output the message shows. In characters.
+# How much of the end of an output the message shows, in characters.
 _SHOWN = 200
 
 
@@ -44,17 +44,13 @@ class IncompleteOutput(EOFError):
 
     def _message(self) -> str:
         wanted = self.wanted if isinstance(self.wanted, str) else self.wanted.pattern
-        if self.returncode is None:
-            how = "closed its output"
-        elif self.returncode < 0:
-            how = f"was ended by signal {-self.returncode}"
-        else:
-            how = f"exited with status {self.returncode}"
+        code = self.returncode
+        how = "closed its output" if code is None else ending(code)
         says = f"`{as_typed(self.cmd)}` {how} before {wanted!r} came; "
         says += (
             f"its output ends with {self.output[-_SHOWN:]!r}"
             if self.output
-            else ("there was no more output")
+            else "there was no more output"
         )
         if self.stderr.strip():
             says += f"; its stderr ends with {self.stderr[-_SHOWN:]!r}"

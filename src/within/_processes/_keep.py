@@ -22,7 +22,7 @@ class Kept(Protocol):
     dropped: dict[str, int]
 
     def sink(self, name: str) -> Callable[[bytes], object]:
-        """Where the bytes of one pipe go."""
+        """Return the function that takes the bytes of one pipe."""
         ...
 
     def get(self, name: str) -> bytes:
@@ -67,10 +67,10 @@ class Head(All):
 class Tail:
     """The last ``limit`` bytes of all pipes together, in the order of their arrival.
 
-    Each pipe has a buffer, from whose front the oldest bytes are taken (a ``bytearray``
-    does that without moving the rest). To know which pipe has the oldest ones, we note
-    how many bytes came from one pipe before some came from the other. There are two
-    pipes at most, so these runs take turns.
+    Each pipe has a buffer, and the oldest bytes are deleted from its front (a
+    ``bytearray`` does that without moving the rest). To know which pipe has the oldest
+    ones, we note how many bytes came from one pipe before some came from the other.
+    There are two pipes at most, so these runs alternate.
     """
 
     def __init__(self, names: Sequence[str], limit: int) -> None:
@@ -117,14 +117,14 @@ class Tail:
 
 
 def keeper(names: Sequence[str], keep: Keep, limit: int | None) -> Kept:
-    """What keeps the output as the options ``keep`` and ``max_output`` say."""
+    """Return what keeps the output as ``keep`` and ``max_output`` say."""
     if limit is None:
         return All(names)
     return Tail(names, limit) if keep == "tail" else Head(names, limit)
 
 
 def check_keep(keep: Any, limit: Any) -> None:
-    """Raise the error for options that make no sense."""
+    """Raise an error if the options make no sense."""
     if isinstance(limit, bool) or not isinstance(limit, int | None):
         raise TypeError(f"max_output is {limit!r}: give a number of bytes, or None")
     if limit is not None and limit < 0:

@@ -13,7 +13,7 @@ from ._pump import limited
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# Between two attempts, in seconds: at first, and at most.
+# The pause between two attempts, in seconds: at first, and at most.
 _SHORTEST = 0.005
 _LONGEST = 0.25
 
@@ -117,7 +117,7 @@ class listening:  # noqa: N801  # it is used like a function
             pause = min(2 * pause, _LONGEST)
 
     async def _check_free(self) -> None:
-        """Raise the error for a port on which something is listening already."""
+        """Raise ``OSError`` if something is listening on the port already."""
         for address in await self._addresses():
             if await _accepts(address):
                 raise OSError(
@@ -137,7 +137,7 @@ class listening:  # noqa: N801  # it is used like a function
         if sys.platform != "win32" and self._path:
             return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", self._path)]
         where, kind = (self._host, self._port), socket.SOCK_STREAM
-        try:  # a number, for which nothing has to be looked up
+        try:  # a numeric address, which needs no lookup
             return socket.getaddrinfo(*where, type=kind, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
             from anyio import getaddrinfo

@@ -1,4 +1,4 @@
-"""The lines of a running command, for the function that wants to see them (P24)."""
+"""Calls ``on_output`` with the lines of a running command (P24)."""
 
 from __future__ import annotations
 
@@ -17,46 +17,44 @@ if TYPE_CHECKING:
 
     OnOutput = Callable[[Source, str], object]
 
-# The longest line that is given in one piece, and how much is held for a coroutine
-# function while the child is being stopped. In characters.
+# The longest line that is passed in one piece, and how much is held for a coroutine
+# function while the child is being stopped. Both are in characters.
 _LONGEST = 1 << 20
 _MOST_HELD = 1 << 20
 
-
-# Flags of the code of a generator function: inspect.CO_GENERATOR and the asynchronous
-# kind.
+# The code flags of generator functions: inspect.CO_GENERATOR, CO_ASYNC_GENERATOR.
 _GENERATOR = 0x20 | 0x200
 
 
 class Live:
-    """Calls a function with each line of a command, as it comes.
+    """Calls a function with each line of a command, as it arrives.
 
-    Until the command is being stopped, :meth:`deliver` makes the calls, in the task of
-    the caller, so that a coroutine function can pause: nothing is read while it does.
-    While the command is being stopped, a function is called as soon as a line has come.
-    A coroutine function cannot be awaited then, so what has come waits until the command
-    is gone.
+    As long as the command runs, :meth:`deliver` makes the calls, in the caller's task. A
+    coroutine function can pause there, and nothing is read while it does. While the
+    command is being stopped, a plain function is called as soon as a line arrives. A
+    coroutine function cannot be awaited then, so its lines are held until the command is
+    gone.
     """
 
     def __init__(
         self, call: OnOutput, names: Sequence[Source], text: Text | None
     ) -> None:
         _check_call(call)
-        # The result will be checked; this is for watching.
+        # Invalid bytes are an error in the result, but not here.
         text = (text or Text("utf-8", "replace")).tolerant()
         self._call = call
         self._lines: dict[Source, Lines] = {name: Lines(*text) for name in names}
         self._waiting: deque[tuple[Source, str]] = deque()
         self._held = 0  # characters that came while the command was being stopped
         self._is_stopping = False
-        self._is_over = False  # it has raised, or was cancelled: call it no more
+        self._is_over = False  # it has raised or was cancelled: do not call it again
         self._is_async = False  # known once it has been called
         self._error: BaseException | None = None
 
     def sink(
         self, name: Source, keep: Callable[[bytes], object]
     ) -> Callable[[bytes], object]:
-        """Where the bytes of one pipe go, which are also kept by ``keep``."""
+        """Return the function that takes the bytes of one pipe, for ``keep`` as well."""
         lines = self._lines[name]
 
         def feed(data: bytes) -> None:
@@ -71,7 +69,7 @@ class Live:
         return bool(self._waiting)
 
     async def deliver(self) -> None:
-        """Make the calls for the lines that have come, and await each if need be."""
+        """Make the calls for the lines that have arrived, and await each if need be."""
         while self._waiting:
             source, line = self._waiting.popleft()
             try:
@@ -91,7 +89,7 @@ class Live:
             self._arrived(source, line)
 
     def end(self) -> None:
-        """All of the output has come. Raises what a function has raised since stop()."""
+        """The output has ended: raise what the function raised after :meth:`stop`."""
         for name, lines in self._lines.items():
             for line in lines.feed(b"", final=True):
                 self._arrived(name, line)
@@ -113,7 +111,7 @@ class Live:
                 self._waiting.append((name, line))
 
     def _call_now(self, name: Source, line: str) -> None:
-        # An exception must not get into the stop sequence and cut that short.
+        # An exception must not cut the stop sequence short.
         try:
             result: Any = self._call(name, line)
         except BaseException as error:  # noqa: BLE001  # end() raises it
@@ -137,9 +135,9 @@ def _check_call(call: Any) -> None:
 
 
 class Lines:
-    """Splits bytes into lines of text, of which none is held back without need.
+    """Splits bytes into lines of text, and returns each as early as possible.
 
-    A ``\\r`` ends a line as soon as it is there, although a ``\\n`` may follow, because a
+    A ``\\r`` ends a line as soon as it arrives, although a ``\\n`` may follow, because a
     program that reports its progress like this may then be silent for long.
     """
 
@@ -147,8 +145,8 @@ class Lines:
         self._decoder = io.IncrementalNewlineDecoder(
             codecs.getincrementaldecoder(encoding)(errors), translate=True
         )
-        self._gave_return = False  # a line was given at its "\r"
-        # The pieces of a line that has not ended, joined once, when it does.
+        self._gave_return = False  # a line was returned at its "\r"
+        # The pieces of an unfinished line, which are joined once, when it ends.
         self._pieces: list[str] = []
         self._size = 0
 
@@ -164,7 +162,7 @@ class Lines:
         return lines
 
     def unfinished(self) -> str:
-        """The beginning of a line that has not ended."""
+        """The unfinished line."""
         self._pieces[:] = ["".join(self._pieces)]
         return self._pieces[0]
 

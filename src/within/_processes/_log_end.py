@@ -1,4 +1,4 @@
-"""The end of the output of a server, and what is sought in it (P23)."""
+"""The end of a server's output, and the search for ``ready`` in it (P23)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from ._decoding import Text
     from ._ready import Sought
 
-# How long the match of a pattern that may grow has to stay the same. In seconds.
+# How long a match that may grow has to stay the same, in seconds.
 _SETTLED = 0.5
 
-# Chunks are joined up to this size, in bytes: each costs some memory by itself.
+# Chunks are joined up to this size, in bytes, because each has an overhead.
 _SMALL = 4096
 
 
 class LogEnd:
-    """What a thread has read, and other threads look at.
+    """The end of the output. One thread writes it, and others read it.
 
     Attributes:
-        is_found: What was sought was in the output.
-        sought: What was sought there.
+        is_found: What was searched for has been found.
+        sought: What to search for; ``None`` for nothing.
         is_over: The output has ended.
-        on_exit: Is called by the thread when the child has exited.
+        on_exit: The thread calls this when the child has exited.
     """
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
@@ -42,7 +42,7 @@ class LogEnd:
 
     @property
     def dropped(self) -> int:
-        """How many bytes of the output are not kept any more."""
+        """How many bytes of the output are no longer kept."""
         return max(0, self._size - self._most)
 
     def end(self, most: int | None = None) -> str:
@@ -51,7 +51,7 @@ class LogEnd:
         while True:
             try:
                 chunks = tuple(self._chunks)
-            except RuntimeError:  # it was changed meanwhile
+            except RuntimeError:  # the thread has changed it meanwhile
                 continue
             break
         data = b"".join(chunk for _, chunk in chunks)[-most:]
@@ -67,7 +67,7 @@ class LogEnd:
         return _SETTLED if may_grow and not self.is_found else None
 
     def settle(self) -> None:
-        """Nothing more has come: what was found is all of it."""
+        """Nothing more has arrived: the match will not grow."""
         self.is_found = True
 
     def keep(self, data: bytes) -> None:
@@ -82,7 +82,7 @@ class LogEnd:
             chunks.popleft()
 
     def has_news(self, data: bytes) -> bool:
-        """Look at what was read, and kept; whether an attribute has changed."""
+        """Search what was read and kept; return whether an attribute has changed."""
         news = False
         sought = self.sought
         if sought is not None and not self.is_found and sought.is_in(data):

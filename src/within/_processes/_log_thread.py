@@ -1,8 +1,8 @@
-"""The thread that reads the output of a server (P23), as far as it is the same everywhere.
+"""The thread that reads a server's output (P23): what all platforms have in common.
 
-It is a thread, because the server must never wait for us: not while the code of a test
-blocks the loop, and not while the loop stands still, as that of a session-wide fixture
-does between the tests and during those on another loop.
+It is a thread because the server must never wait for us: neither while a test blocks the
+loop, nor while the loop does not run at all. The loop of a session-wide fixture does not
+run between tests, or during tests on another loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._decoding import Text
     from ._ready import Sought
 
-_CHUNK = 65536  # what is read at once, in bytes
+_CHUNK = 65536  # how much is read at once, in bytes
 
 # How many reads empty any pipe; see _pump.
 _ROUNDS = 16
@@ -29,12 +29,12 @@ _ROUNDS = 16
 class LogThread(LogEnd, ABC):
     """Reads the output, and watches for the exit.
 
-    The log of each platform says what to wait for.
+    Each platform has a subclass, which knows how to wait.
     """
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
         super().__init__(keep, text, sought)
-        # From before it reads until all that it has read was kept and looked at.
+        # True from before a read until its data has been kept and searched.
         self._is_at_work = False
         self._thread: threading.Thread | None = None
 
@@ -47,9 +47,9 @@ class LogThread(LogEnd, ABC):
         self._thread.start()
 
     def catch_up(self) -> None:
-        """Let the thread read what is in the pipe by now, but not what comes later.
+        """Wait until the thread has read what is in the pipe by now.
 
-        A lock would do the same, but whatever interrupts us must not leave it locked.
+        A lock would do the same, but an interruption must not leave it locked.
         """
         if self._is_running() and not self.is_over:
             with suppress(OSError):  # another thread is closing it: there is no more

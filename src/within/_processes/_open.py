@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     MaybeReceive = ReceiveStream | None
 
 
-# A file that is PIPE is a stream of the process; with any other, it may be None. A call
-# gets the first signature that fits, so mypy need not fear those where two of them do.
+# A file that is PIPE becomes a stream of the process; any other may leave it None. A
+# call gets the first overload that fits, so the overlaps that mypy reports are harmless.
 @overload
 def process(
     *command: Word,
@@ -173,12 +173,13 @@ def check_process(
     files: tuple[Any, Any, Any],
     text: tuple[str, str, int | None],
 ) -> Command:
-    """Return the command, or raise the error for an argument that makes no sense."""
+    """Return the command, or raise an error for an argument that makes no sense."""
     check_stop(stop)
     checked = check_command(command, options)
     check_files(*files)
     encoding, errors, max_line = text
     check_text(encoding, errors)
+    # Not every codec that str.encode() knows has these.
     getincrementaldecoder(encoding)(errors)
     getincrementalencoder(encoding)(errors)
     check_max_line(max_line)
@@ -186,7 +187,7 @@ def check_process(
 
 
 def check_max_line(number: Any) -> None:
-    """Raise the error for a number that makes no sense."""
+    """Raise an error for a number that makes no sense."""
     if isinstance(number, bool) or not isinstance(number, int | None):
         raise TypeError(f"max_line is {number!r}: give a number of characters, or None")
     if number is not None and number < 1:
@@ -204,9 +205,9 @@ async def _start(
 
 
 async def before_start() -> None:
-    """Do what comes before a process is made: a task that is cancelled starts nothing."""
+    """Prepare a start. In a cancelled task, this raises before anything is started."""
+    from anyio import abc
     from anyio.lowlevel import checkpoint
 
-    from . import _as_anyio  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
+    abc.Process.register(Process)  # P17: it counts as one of anyio's
     await checkpoint()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         keep: int
 
 
-# What is logged is not a stream.
+# An output that is logged is not a stream.
 @overload
 def server(
     *command: Word,

@@ -1,4 +1,4 @@
-"""What a child can be given, as type checkers see it."""
+"""The types of what a child can be given."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict
 if TYPE_CHECKING:
     from ._plan import Stop
 
-# The values of the module subprocess. There, type checkers see only an int in them, and
-# could not tell that a file which is PIPE is a stream of the process.
+# The same values as in subprocess, where type checkers only see an int. With these
+# types, they know that a file which is PIPE becomes a stream of the process.
 PIPE: Final[Literal[-1]] = -1
 STDOUT: Final[Literal[-2]] = -2
 DEVNULL: Final[Literal[-3]] = -3

@@ -1,4 +1,4 @@
-"""The lines of both outputs of a child, in the order in which they come (P22)."""
+"""The lines of both outputs of a child, in the order in which they arrive (P22)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class OutputLines:
     """An iterator over pairs: which output it was, and the line.
 
-    It reads with the text readers of the two streams, so nothing is lost to those who
-    read one of them before or after.
+    It reads with the text readers of the two streams, so code that reads one of them
+    before or after loses nothing.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class OutputLines:
         self._rest = rest
         self._exiting = exiting
         self._waiter: Pump | None = None
-        # The output whose lines are given at the moment.
+        # The output whose lines are returned at the moment.
         self._source: Source = readers[0][0]
         self._lines = readers[0][1].decoded.lines
 
-    if not TYPE_CHECKING:  # type checkers refuse it without being told so
+    if not TYPE_CHECKING:  # type checkers reject it anyway
 
         def __iter__(self):
             raise TypeError("output() is iterated over with `async for`")
@@ -70,8 +70,8 @@ class OutputLines:
                 await self._exiting.known()
                 raise StopAsyncIteration
             await checkpoint()
-            # All of what came before has been given, of both. So an output that never
-            # pauses cannot hide the other one.
+            # All lines that had arrived, on both, have been returned. So an output that
+            # never pauses cannot starve the other one.
             news = False
             for _, reader in self._readers:
                 if reader not in ended and (more := reader.more_now()) is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """Lets one task at a time use a stream, and tells a second one so.
+    """Lets one task at a time use a stream, and raises an error in any other.
 
     Attributes:
         is_taken: A task is using it.
@@ -35,7 +35,7 @@ class Turn:
                 f"another task is {self._doing} at this moment: let one task do so, or "
                 "let them take turns with a lock"
             )
-            error.args = (says,)
+            error.args = (says,)  # anyio's own text does not say what to do
             raise error
         self.is_taken = True
 
@@ -44,11 +44,11 @@ class Turn:
 
 
 class PipeReader:
-    """Reads an output of a child, and knows what was decoded ahead.
+    """Reads an output of a child; its bytes and its text share this object.
 
     Attributes:
-        what: The pipe, in words.
-        turn: Is held while a task reads.
+        what: What errors call the pipe.
+        turn: Held while a task reads.
         decoded: The text that was decoded ahead, if text is read (P22). It comes before
             everything that is still in the pipe.
         is_handed_over: Another child has the pipe.
@@ -139,8 +139,8 @@ class PipeReader:
         return self._source.fd
 
     def take_back(self) -> None:
-        """The other child was not started."""
-        if self._source.fd >= 0:  # else an earlier child has it
+        """Undo :meth:`hand_over`: the other child was not started."""
+        if self._source.fd >= 0:  # otherwise an earlier child has it
             self.is_handed_over = False
             set_blocking(self._source.fd, False)
 

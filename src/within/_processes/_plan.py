@@ -163,7 +163,7 @@ def _patience(value: float, what: str) -> float:
 
 def valid_signals() -> set[int]:
     """The numbers that ``signal`` may have."""
-    if sys.platform == "win32":  # the set has only those that a program can raise
+    if sys.platform == "win32":  # that set has only those that a program can raise
         return {
             *signals.valid_signals(),
             signals.CTRL_C_EVENT,

@@ -1,7 +1,7 @@
 """The choice of the platform: what a child, its exit and its pipes are made of.
 
-A descriptor here is a number: on Windows, that of a handle. Only what is imported from
-here is different; the rest of the package is the same everywhere.
+On Windows, what this package calls a descriptor is a handle. Only the names in this
+module differ between platforms; the rest of the package is the same everywhere.
 """
 
 from __future__ import annotations
@@ -53,5 +53,5 @@ else:
     from ._posix._files import Files
     from ._posix._log import Log
     from ._posix._pump import Pump
-    from ._posix._terminal import read as read_end  # a terminal's end is an end
+    from ._posix._terminal import read as read_end  # for a terminal, EIO is the end
     from ._posix._tree import is_running

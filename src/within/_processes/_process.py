@@ -1,4 +1,4 @@
-"""A running child and its end: what :func:`process` gives (P1)."""
+"""A running child and its end: what :func:`process` returns (P1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._decoding import Text
 from ._dialogue import Dialogue
 from ._ends import Ends
 from ._exiting import Exiting
-from ._options import DEVNULL, PIPE, STDOUT
+from ._files import is_shared
 from ._platform import KILL, Child, Pump, until_exit
 from ._pty import check_size
 from ._rest import Rest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ._plan import Stop
     from ._streams import ReceiveStream, SendStream
 
-    # A stream where the file was PIPE; without an argument, nothing is known of it.
+    # A stream if the file was PIPE. Without a type argument, it may be None.
     In_co = TypeVar("In_co", default=SendStream | None, covariant=True)
     Out_co = TypeVar("Out_co", default=ReceiveStream | None, covariant=True)
     Err_co = TypeVar("Err_co", default=ReceiveStream | None, covariant=True)
@@ -89,8 +89,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         self._plan = plan
         self._text = Text(*text[:2])
         self._rest = Rest(child, plan)
-        # Some of its output goes where we cannot watch it.
-        self._is_shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
+        self._is_shared = is_shared(files)
         self._stopping = 0
         self._closed = False
         try:
@@ -277,12 +276,13 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     async def _stop(self, orderly: bool) -> None:
         child, ends = self._child, self._ends
         with Pump() as pump:
-            for output in ends.outputs:
+            for output in ends.outputs.values():
                 output.join(pump)
             drained = pump.drain()
             # P4: a child that has closed its output is about to exit. A pipe that we
-            # have closed ourselves tells nothing.
-            closed = drained and all(end.fd >= 0 or end.at_end for end in ends.outputs)
+            # have closed ourselves does not count.
+            outputs = ends.outputs.values()
+            closed = drained and all(end.fd >= 0 or end.at_end for end in outputs)
             try:
                 if orderly and _is_running_loop() and child.has_exited():
                     self._rest.begin()
@@ -299,7 +299,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
 
 
 def check_signal(number: Any) -> None:
-    """Raise the error for anything that is not the number of a signal."""
+    """Raise an error for anything that is not the number of a signal."""
     if not isinstance(number, int):
         raise TypeError(f"number is {number!r}: give one of signal.Signals")
     if not 0 <= number < signals.NSIG:

@@ -1,4 +1,4 @@
-"""What is asked of a terminal for a child: its size, and how the child is ended (P21)."""
+"""The options of a terminal for a child: its size, and how the child is ended (P21)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ._options import DEVNULL, PIPE, STDOUT
 
-# The size of a terminal that nobody has given a size, in rows and columns.
+# The default size, in rows and columns.
 _USUAL = (24, 80)
 
 _NAMES: dict[int, str] = {PIPE: "PIPE", STDOUT: "STDOUT", DEVNULL: "DEVNULL"}
@@ -18,10 +18,10 @@ _MOST = (1 << 16) - 1
 
 
 def polite_signal(number: int, *, on_terminal: bool) -> int:
-    """What asks a child to end: on a terminal that goes away, SIGHUP and not SIGTERM.
+    """The signal that asks a child to end: on a terminal, SIGHUP in place of SIGTERM.
 
-    An interactive shell ignores SIGTERM. The end of file, which its next read gives
-    after a hang-up, is typed when its stdin is closed.
+    An interactive shell ignores SIGTERM. After a real hang-up, it would also read an end
+    of file; that is typed when its stdin is closed.
     """
     if sys.platform == "win32":
         return number
@@ -30,7 +30,7 @@ def polite_signal(number: int, *, on_terminal: bool) -> int:
 
 
 def check_size(rows: Any, columns: Any) -> tuple[int, int]:
-    """Return the size of a terminal, or raise the error that says what is wrong."""
+    """Return the size of a terminal, or raise an error that says what is wrong."""
     for what, number in (("rows", rows), ("columns", columns)):
         if type(number) is not int:
             raise TypeError(f"{what} is {number!r}: give a number of characters")
@@ -42,17 +42,17 @@ def check_size(rows: Any, columns: Any) -> tuple[int, int]:
 def check_pty(
     pty: Any, stdin: object, stdout: object, stderr: object
 ) -> tuple[int, int] | None:
-    """Return the size of the terminal that is asked for, if one is.
+    """Return the size of the terminal that was asked for, or ``None`` for no terminal.
 
     Raises:
-        TypeError, ValueError: For anything else than a bool or a size, and together
-            with files that are not the terminal.
+        TypeError, ValueError: If it is neither a bool nor a size, or if the child is to
+            have other files than the terminal.
         NotImplementedError: On Windows.
     """
     if pty is False:
         return None
     if sys.platform == "win32":
-        raise NotImplementedError("pty= needs POSIX: there is no terminal to give")
+        raise NotImplementedError("pty= is not possible on Windows")
     try:
         rows, columns = _USUAL if pty is True else pty
     except (TypeError, ValueError):

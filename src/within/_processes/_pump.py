@@ -1,4 +1,4 @@
-"""What waits for all pipes of a child at once, in one task (P8), on any platform."""
+"""Waits for all pipes of a child at once, in one task (P8): the common part."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Self
 
-# How many bytes are moved before other tasks run: going through the loop for each
-# chunk costs more than moving it.
-_TURN = 1 << 20
+# How many bytes are moved before other tasks run: a pass of the loop for each chunk
+# would cost more than moving the chunk.
+TURN = 1 << 20
 
 # How many reads of a chunk empty any pipe: the largest that a user may ask for is 1 MiB
 # by default (/proc/sys/fs/pipe-max-size).
@@ -36,8 +36,8 @@ class End(Protocol):
         ...
 
 
-class Source(End, Protocol):
-    """One that is read."""
+class ReadableEnd(End, Protocol):
+    """An end that is read."""
 
     @property
     def at_end(self) -> bool:
@@ -49,10 +49,10 @@ class BasePump(ABC):
     """A set of descriptors, and what to do when each of them is ready.
 
     Attributes:
-        is_closed: It was closed, and nothing can be waited for any more.
+        is_closed: It has been closed, and can no longer wait for anything.
     """
 
-    def __init__(self, turn: int = _TURN) -> None:
+    def __init__(self, turn: int) -> None:
         self.is_closed: bool = False
         self._turn = turn
         self._reading: set[int] = set()
@@ -69,8 +69,8 @@ class BasePump(ABC):
 
     # -- what is waited for ------------------------------------------------
 
-    def move(self, source: Source) -> None:
-        """Move the bytes of ``source`` as they come, until its end."""
+    def move(self, source: ReadableEnd) -> None:
+        """Move the bytes of ``source`` as they arrive, until its end."""
 
         def handle(fd: int) -> int:
             moved = source.move()
@@ -95,11 +95,11 @@ class BasePump(ABC):
 
     @abstractmethod
     def watch(self, fd: int) -> None:
-        """End a wait when ``fd``, which tells of an exit, is readable."""
+        """End a wait when ``fd``, which reports an exit, is readable."""
 
     @abstractmethod
     def unwatch(self) -> None:
-        """The exit is known, and would end every wait from here on."""
+        """Stop watching: a known exit would end every wait from here on."""
 
     def forget(self, fd: int) -> None:
         """Leave ``fd`` alone from now on: it is about to be closed, or has been."""
@@ -110,7 +110,7 @@ class BasePump(ABC):
     def alarm(
         self, seconds: float, ring: Callable[[], object]
     ) -> AbstractContextManager[None]:
-        """Call ``ring()`` after real seconds, even while the loop's clock stands still."""
+        """Call ``ring()`` after ``seconds`` of real time, even in virtual time."""
 
     # -- moving ------------------------------------------------------------
 
@@ -156,9 +156,9 @@ class BasePump(ABC):
 
     @abstractmethod
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids``, not children of ours, ends."""
+        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
 
-    # -- what each platform has in its own way -----------------------------
+    # -- different on each platform ----------------------------------------
 
     @abstractmethod
     async def _wait(self) -> None:
@@ -192,8 +192,8 @@ def limited(seconds: float, pump: BasePump) -> AbstractContextManager[object]:
 def _limited_in_virtual_time(
     seconds: float, pump: BasePump
 ) -> Generator[None, None, None]:
-    # That clock stands still while a child is at work, as this one is. But the child may
-    # never end, so the limit has to be in real seconds.
+    # A virtual clock stands still while a child is running, as it is now. But the child
+    # may never end, so the limit has to be in real seconds.
     with move_on_after(None) as limit, pump.alarm(seconds, limit.cancel):
         yield
 

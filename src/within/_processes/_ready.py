@@ -1,4 +1,4 @@
-"""The ways in which a server can be ready: its block is entered then (P23)."""
+"""What tells that a server is ready, so that its block can be entered (P23)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 Ready = str | re.Pattern[str] | Callable[[], Awaitable[object]] | None
 
 # An unfinished line is searched for a pattern again whenever it has grown, up to this
-# length. In characters.
+# length, in characters.
 _LONGEST = 65536
 
 
 class Sought:
-    """A text or a pattern that is sought in each line of the output.
+    """A text or a pattern that is searched for in each line of the output.
 
     Attributes:
         match: The match of a pattern, once it was found.
-        may_grow: A pattern matches, but the match ends with all that has come of its
-            line: with more of that, it may be another one. ``port ([0-9]+)`` matches
-            the first digit of a number.
+        may_grow: The pattern matches, but the match reaches the end of an unfinished
+            line, and may grow with it: ``port ([0-9]+)`` matches the first digit of a
+            number.
     """
 
     def __init__(self, wanted: str | re.Pattern[str], text: Text) -> None:
@@ -61,10 +61,10 @@ class Sought:
 
 
 def check_ready(ready: object, *, is_logged: bool) -> None:
-    """Raise the error for anything that a server cannot be waited for."""
+    """Raise an error for a ``ready`` that cannot be waited for."""
     if ready is None or callable(ready):
         return
-    wanted = cast("Any", ready)  # of a pattern of anything
+    wanted = cast("Any", ready)  # a pattern may be of text or of bytes
     if not isinstance(ready, str | re.Pattern):
         raise TypeError(
             f"ready is {ready!r}: give a text, a compiled pattern, "
@@ -74,7 +74,7 @@ def check_ready(ready: object, *, is_logged: bool) -> None:
         raise TypeError(f"ready is {wanted!r}: give a pattern of text, not of bytes")
     if not is_logged:
         raise ValueError(
-            f"ready={wanted!r} is sought in what is logged, but neither stdout nor "
+            f"ready={wanted!r} is searched for in the log, but neither stdout nor "
             'stderr is "log"'
         )
     if not wanted if isinstance(ready, str) else wanted.search(""):
@@ -84,7 +84,7 @@ def check_ready(ready: object, *, is_logged: bool) -> None:
         )
     if isinstance(ready, str) and "\n" in wanted[:-1]:
         raise ValueError(
-            f"ready={wanted!r} is never found: it is sought in each line by itself"
+            f"ready={wanted!r} is never found: it is searched for in each line by itself"
         )
     if isinstance(ready, str) and "\r" in wanted:
         raise ValueError(

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from ._plan import Stop
     from ._platform import Child, Pump
 
-# The least time between two looks at what is at work, in seconds.
+# The shortest time between two looks at the processes, in seconds.
 _NEXT_LOOK = 0.01
 
 
 class Rest:
-    """The time that is given to what a child has left behind.
+    """The time that the processes get that a child has left behind.
 
-    ``exec > >(tee log)`` makes a helper that writes on for some milliseconds after
+    ``exec > >(tee log)`` starts a helper that keeps writing for some milliseconds after
     the child's exit; ``sleep 60 &`` holds the same pipe and never writes. Silence tells
     them apart. It is measured in real time, whatever the loop's clock does, because the
     helper works in real time too.
@@ -31,34 +31,34 @@ class Rest:
         self._linger = plan.linger
         self._silent_at = math.inf
         self._over_at = math.inf
-        self._last: dict[int, Activity] | None = None  # look, since it last wrote
-        self._used = 0.0  # of the processor, since it last wrote
+        self._last: dict[int, Activity] | None = None  # look, since the last output
+        self._used = 0.0  # CPU seconds, since the last output
 
     def begin(self, most: float = math.inf) -> None:
-        """The exit is known. ``most`` is a shorter bound than ``Stop.linger``."""
+        """The child has exited. ``most`` may be a shorter bound than ``Stop.linger``."""
         if not self.has_begun:
             self.has_begun = True
             self._over_at = time.monotonic() + min(self._linger, most)
             self.heard()
 
     def child_has_exited(self, pump: Pump) -> bool:
-        """Whether it has; if not, ``pump`` ends its waits when it does."""
-        if self._child.exit_fd < 0 or self._child.has_exited():  # or left to itself
+        """Whether the child has exited; if not, have ``pump`` end its waits then."""
+        if self._child.exit_fd < 0 or self._child.has_exited():  # or was left to itself
             pump.unwatch()
             return True
         pump.watch(self._child.exit_fd)
         return False
 
     def heard(self) -> None:
-        """More of the output came."""
+        """More output has arrived."""
         self._last = None
 
     def end(self) -> None:
-        """It is not waited for any longer."""
+        """Stop waiting for it."""
         self._over_at = -math.inf
 
     def left(self) -> float:
-        """Seconds that may still be waited in silence; 0 when it is over."""
+        """How many seconds to go on waiting in silence; 0 when the time is over."""
         now = time.monotonic()
         if self._last is None:
             self._last, self._used = self._look(), 0.0
@@ -68,12 +68,13 @@ class Rest:
         return max(0.0, min(self._silent_at, self._over_at) - now)
 
     def _more(self, before: dict[int, Activity]) -> float:
-        """Seconds that are given to the processes that the child has left behind.
+        """How many more seconds the processes get that the child has left behind.
 
-        They have ``pause`` again while one waits for a disk, or has output of the child to
-        deal with, as a helper has. A job in the background, busy or not, has no more than
-        one pause. But on a busy machine that time passes while it has hardly had a turn.
-        So for one that wants the processor, only what it has used of it counts.
+        They get another ``pause`` while one of them waits for a disk, or still has
+        output of the child to process, as a helper has. A background job, busy or not,
+        gets only one pause. But on a busy machine, a pause can pass before the job is
+        scheduled. So if a process wants the CPU, only the CPU time that it has used
+        counts.
         """
         self._last = now = self._look()
         used = sum(
@@ -90,12 +91,12 @@ class Rest:
 
     def _is_read(self) -> bool:
         try:
-            return self._child.is_read()
+            return self._child.has_reader()
         except OSError:  # out of descriptors
             return False
 
     def _look(self) -> dict[int, Activity]:
         try:
-            return self._child.work()
+            return self._child.activity()
         except OSError:
             return {}

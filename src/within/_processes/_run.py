@@ -7,7 +7,7 @@ import signal as signals
 import sys
 from contextlib import suppress
 from functools import partial
-from subprocess import DEVNULL, PIPE, STDOUT
+from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._backends import current
@@ -19,6 +19,7 @@ from ._command import Command, check_command, check_files, check_text
 from ._decoding import Text
 from ._ends import Ends
 from ._errors import ProcessTimeout
+from ._files import is_shared
 from ._keep import check_keep
 from ._live import Live
 from ._plan import Stop, check_stop
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .._results import Completed
-    from ._ends import Output
     from ._keep import Keep
     from ._live import OnOutput
     from ._options import File, PopenOptions, Source, Word
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
 Bytes = bytes | bytearray | memoryview
 
-# How much is read at once for a function that watches the output: it sees the lines
-# soon, and a coroutine function that pauses holds the child up soon. In bytes.
+# How much is read before the calls of ``on_output``, in bytes. With little, the function
+# sees each line soon, and a coroutine function that pauses soon holds up the child.
 _LIVE_TURN = 65536
 
 
@@ -99,7 +99,7 @@ async def run(
 @overload
 async def run(
     *command: Word,
-    input: None = None,  # its type depends on the values of the three
+    input: None = None,  # its type depends on the values of the other three
     text: bool | None = None,
     encoding: str | None = None,
     errors: str | None = None,
@@ -222,9 +222,9 @@ async def run(
             files = stdin, stdout, stderr
             await _run(request, stop, files, data or b"", capture, limit)
             if check:
-                await _let_key_come(capture.child)
+                await _let_interrupt_come(capture.child)
         except cancelled as error:
-            if capture.child is not None:  # T25: maybe by a limit around us
+            if capture.child is not None:  # T25: it may be for a limit around us
                 note_interrupted(error, capture.completed())
             raise
     if limit.cancelled_caught:
@@ -232,13 +232,13 @@ async def run(
     return capture.result(check=check)
 
 
-async def _let_key_come(child: Child | None) -> None:
-    """Be interrupted by the Ctrl-C that has ended the child, and not by its status (P3).
+async def _let_interrupt_come(child: Child | None) -> None:
+    """If Ctrl-C has ended the child, let it interrupt us before ``check`` raises (P3).
 
-    We have had the signal by now, if the key was pressed on our terminal. But a loop may
-    turn it into an exception only where the task suspends.
+    If the key was pressed on our terminal, we have received the signal by now. But a
+    loop may raise the exception only where the task suspends.
     """
-    if sys.platform == "win32" or child is None:  # no terminal to lend
+    if sys.platform == "win32" or child is None:  # no terminal is lent
         return
     from anyio.lowlevel import checkpoint
 
@@ -286,15 +286,17 @@ async def _run(
             try:
                 _connect(ends, pump, data, capture)
                 pump.watch(child.exit_fd)
-                await pump.until(lambda: child.has_exited() or capture.is_over, deliver)
-                if not capture.is_over:
+                await pump.until(
+                    lambda: child.has_exited() or capture.exceeds_limit, deliver
+                )
+                if not capture.exceeds_limit:
                     rest.begin(limit.remaining())
                     # It has ended in time. If the limit strikes before we are done,
                     # the call must not be reported as timed out.
                     deadline = _suspend(limit)
                     if live is not None:
                         deliver = partial(_deliver_rest, live, limit, deadline)
-                    shared = any(x not in (PIPE, DEVNULL, STDOUT) for x in files[1:])
+                    shared = is_shared(files)
                     await let_finish(
                         child, pump, rest, is_shared=shared, between=deliver
                     )
@@ -316,18 +318,13 @@ async def _run(
 def _connect(ends: Ends, pump: Pump, data: bytes, capture: Capture) -> None:
     if ends.stdin is not None:
         ends.stdin.feed(pump, data)
-    outputs: dict[Source, Output | None] = {
-        "stdout": ends.stdout,
-        "stderr": ends.stderr,
-    }
-    for name, output in outputs.items():
-        if output is not None:
-            output.sink = capture.sink(name)
-            output.join(pump)
+    for name, output in ends.outputs.items():
+        output.sink = capture.sink(name)
+        output.join(pump)
 
 
 def _suspend(limit: Timeout) -> float | None:
-    """Take the deadline of ``limit`` away, unless it has struck; return it."""
+    """Remove the deadline of ``limit``, unless it has passed, and return it."""
     deadline = limit.deadline
     with suppress(RuntimeError):
         limit.reschedule(None)
@@ -335,7 +332,7 @@ def _suspend(limit: Timeout) -> float | None:
 
 
 async def _deliver_rest(live: Live, limit: Timeout, deadline: float | None) -> None:
-    """Deliver lines after the exit of the child. The limit holds for the calls."""
+    """Deliver lines after the exit of the child. The limit applies to the calls."""
     if not live.is_waiting():
         return
     with suppress(RuntimeError):

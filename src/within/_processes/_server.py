@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from .._backends import current
 from .._errors import note_interrupted
-from .._results import Completed, Usage
+from .._results import UNKNOWN_USAGE, Completed
 from .._timeouts import Timeout
 from ._errors import ServerFailed, described
 from ._plan import Stop
 from ._platform import Log
 from ._process import Err_co, In_co, Out_co, Process, check_signal
+from ._typed import ending
 
 if TYPE_CHECKING:
     import re
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from ._options import Source
     from ._ready import Ready
 
-# How much of the end of the log an error of another call shows. In bytes.
+# How much of the end of the log an error of another call shows, in bytes.
 _END = 2000
-
-_UNKNOWN = Usage(math.nan, math.nan, math.nan, 0)
 
 
 class Server(Process[In_co, Out_co, Err_co]):
@@ -48,7 +46,7 @@ class Server(Process[In_co, Out_co, Err_co]):
     ) -> None:
         self._log = log
         self._logged: Source | None = logged
-        self._was_asked = False  # to end, or how it has ended
+        self._was_asked = False  # we ended it, or know its status from wait()
         super().__init__(command, plan, files, text)
 
     @property
@@ -99,12 +97,12 @@ class Server(Process[In_co, Out_co, Err_co]):
 
     def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
         ends = self._ends
-        output = None if self._logged is None else ends.take_out(self._logged).fd
+        output = None if self._logged is None else ends.outputs.pop(self._logged).fd
         self._log.start(self._child, output)
         super()._open_streams(max_line, exiting)
 
     async def _get_ready(self, ready: Ready) -> None:
-        """Wait until it is ready; else end it, and raise the error that says why."""
+        """Wait until it is ready; otherwise end it, and raise an error that says why."""
         if ready is None:
             return
         cancelled = current().cancelled
@@ -133,7 +131,7 @@ class Server(Process[In_co, Out_co, Err_co]):
                 break
         if not log.is_found:
             await self._exiting.known()  # its output ends shortly before it exits
-            log.catch_up()  # the exit is known, maybe before the thread has had a turn
+            log.catch_up()  # the thread may not have run since the exit
         return log.is_found
 
     async def _await(self, ready: Callable[[], Awaitable[object]]) -> bool:
@@ -151,7 +149,7 @@ class Server(Process[In_co, Out_co, Err_co]):
                     )
                 result = await result
             except Exception:
-                if child.has_exited():  # this is why
+                if child.has_exited():  # which is why it has failed
                     return False
                 raise
             finally:
@@ -173,7 +171,7 @@ class Server(Process[In_co, Out_co, Err_co]):
             error.add_note(note)
             return
         code: Any = self._child.returncode
-        usage = self._child.usage or _UNKNOWN
+        usage = self._child.usage or UNKNOWN_USAGE
         completed: Completed[str] = Completed(
             self.args, code, self.log, None, usage, self._log.dropped
         )
@@ -217,7 +215,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         child, stdin = self._child, self._ends.stdin
         if self._closed or self._was_asked or not child.is_ours():
             return False
-        if stdin is not None and stdin.fd < 0:  # closed by the block, which ends many
+        if stdin is not None and stdin.fd < 0:  # closing it is a way to end a server
             return False
         return child.has_exited() and child.returncode != 0
 
@@ -226,12 +224,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         return ServerFailed(what, status, self.args, self.log)
 
     def _how(self) -> str:
-        code = self._child.returncode or 0
-        return (
-            f"exited with status {code}"
-            if code >= 0
-            else f"was ended by signal {-code}"
-        )
+        return ending(self._child.returncode or 0)
 
     def _end_of_stderr(self) -> str:
         if self._logged is None:

@@ -1,4 +1,4 @@
-"""Ends a child as its :class:`Stop` says, whatever cancels us meanwhile (P3, P4)."""
+"""Ends a child as its :class:`Stop` says, even if we are cancelled (P3, P4)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# When to type the end of the input again, after the polite signal and after one another.
-# A shell that is just starting may throw away what was typed too early. In seconds.
+# How long to wait before the end of the input is typed again, each time, in seconds. A
+# shell that is just starting may discard what was typed too early.
 _AGAIN = (0.1, 0.4, 1.5)
 
-# After SIGKILL only the kernel can hold a process up. In seconds.
+# How long to wait after SIGKILL, in seconds. Only the kernel can hold a process up then.
 _LAST_PATIENCE = 10.0
 
 
@@ -45,8 +45,8 @@ async def let_finish(
     """
     pump.unwatch()
     is_shared = is_shared and not child.is_spared()
-    # Most children leave nobody behind. Then the rest is in the pipes, and reading it
-    # now saves a pass of the loop, and a look at the group.
+    # Most children leave no process behind. Then the rest is in the pipes, and reading
+    # it now saves a pass of the loop, and a look at the group.
     pump.drain()
     if between is not None:
         await between()
@@ -62,7 +62,7 @@ async def let_finish(
                     await pump.once()
             if between is not None:
                 await between()
-    except BaseException:  # the caller waits no longer, here or elsewhere
+    except BaseException:  # the caller stops waiting, here and anywhere else
         rest.end()
         raise
 
@@ -72,12 +72,12 @@ async def stop_child(
     pump: Pump,
     plan: Stop,
     *,
-    close_stdin: Callable[[], None],
+    close_stdin: Callable[[], None] = lambda: None,
     orderly: bool = False,
 ) -> None:
-    """End ``child`` and its tree, and reap it, whatever cancels us meanwhile.
+    """End ``child`` and its tree, and reap it, even if we are cancelled meanwhile.
 
-    ``orderly`` says that the child has closed its output by itself. It then first gets
+    ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that the child has closed its output by itself. It then first gets
     ``grace`` seconds to exit without a signal.
     """
     if not child.is_ours():
@@ -105,7 +105,7 @@ async def stop_child(
 
 
 async def _finish(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Await ``attempt()`` to its end, whatever cancels the caller meanwhile.
+    """Await ``attempt()`` to its end, even if the caller is cancelled meanwhile.
 
     A shield holds off our deadlines, and the scopes of anyio and trio. On asyncio
     nothing holds off a bare ``Task.cancel()`` (T14); then ``attempt`` is called
@@ -131,7 +131,7 @@ async def _finish(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 class _Stopping:
-    """The steps of a stop, which can be interrupted and taken up again."""
+    """The steps of a stop, which can be interrupted and resumed."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class _Stopping:
             self._steps.insert(0, (close, patience))
 
     async def advance(self) -> None:
-        """Go on to the end; called again if it was interrupted."""
+        """Take the remaining steps. Call it again if it was interrupted."""
         while not await self._gone():
             if not self._steps:
                 why = f"{_LAST_PATIENCE:g} s after SIGKILL: the kernel is holding it up"
@@ -226,7 +226,7 @@ class _Stopping:
                 # We do not wait for a process that was not told to end: closing the
                 # child's stdin does not end what the child has left behind.
                 while self._has_told_tree() and (left := child.left()):
-                    if self._signalled == KILL:  # some may be new
+                    if self._signalled == KILL:  # some may have been forked since
                         child.signal_tree(KILL, report=False)
                         if child.is_refused():
                             break
@@ -235,18 +235,18 @@ class _Stopping:
 
 
 class _Patience:
-    """Seconds that a child is given, from now on."""
+    """A time that a child is given, from now on."""
 
     def __init__(self, seconds: float) -> None:
         backend = current()
-        # A virtual clock stands still while a child is at work, as this one is. But the
+        # A virtual clock stands still while a child is running, as it is now. But the
         # child may refuse to end, so the limit has to be in real seconds.
         self._is_real = backend.has_virtual_time()
         self._now = time.monotonic if self._is_real else backend.current_time
         self._deadline = self._now() + seconds
 
     def is_over(self) -> bool:
-        """Whether they are over.
+        """Whether the time is over.
 
         Check this in addition to the limit: a cancellation from elsewhere hides a
         deadline that passes at the same time (T6), and if one came in every pass, it
@@ -255,7 +255,7 @@ class _Patience:
         return self._now() >= self._deadline
 
     def limit(self, pump: Pump) -> AbstractContextManager[object]:
-        """A block that ends when they are over."""
+        """A block that ends when the time is over."""
         if self._is_real:
             return limited(self._deadline - self._now(), pump)
         return move_on_at(self._deadline)

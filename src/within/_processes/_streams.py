@@ -1,4 +1,4 @@
-"""The streams of a child: anyio's, over its pipes (P17).
+"""The pipes of a child as streams of anyio (P17).
 
 They are what users see of a pipe; the rest is in ``_pipe_reader`` and ``_ends``. This
 module needs anyio's classes at import, so it is imported only when a process is opened.
@@ -104,7 +104,7 @@ class SendStream(ByteSendStream):
     """A stream of the bytes that a child reads from its stdin."""
 
     # The docstring is public, and these attributes are not:
-    # turn: Is held while a task writes.
+    # turn: Held while a task writes.
     # sent: How many bytes the pipe has taken.
 
     def __init__(self, target: Input, what: str = "the pipe") -> None:
@@ -145,7 +145,7 @@ class SendStream(ByteSendStream):
                 if target.is_fed:
                     raise BrokenResourceError(
                         f"{self._what} is taken by a communicate() that was interrupted: "
-                        "await it again, and it will go on"
+                        "await it again, and it will continue"
                     )
                 if target.fd < 0:
                     raise ClosedResourceError(
@@ -175,7 +175,7 @@ class SendStream(ByteSendStream):
 
 
 def bytes_of(data: Any) -> memoryview:
-    """The bytes of an object that has some, or the error that says what to give."""
+    """The bytes of a bytes-like object, or an error that says what to give."""
     try:
         return memoryview(data).cast("B")
     except TypeError:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._exiting import Exiting
     from ._pipe_reader import PipeReader
 
-# How much is read at once. In bytes.
+# How much is read at once, in bytes.
 _CHUNK = 65536
 
 
@@ -98,7 +98,7 @@ class TextReader:
     async def read_until(self, wanted: str | re.Pattern[str]) -> str | None:
         """Everything up to the end of the first match; ``None`` if there will be none.
 
-        Then the text is left as it is, to be read in another way.
+        In that case, the text is left unread.
         """
         search = _search_for(wanted)
         decoded, longest = self.decoded, self._longest
@@ -119,12 +119,12 @@ class TextReader:
                 )
             return decoded.take(end)
 
-    # -- taking in ---------------------------------------------------------
+    # -- decoding ---------------------------------------------------------
 
     def more_now(self) -> bool | None:
-        """Take in what is there; ``False`` at the end, ``None`` if there is nothing."""
+        """Decode what is there; ``False`` at the end, ``None`` if nothing is there."""
         data = self.pipe.next_now(_CHUNK)
-        return None if data is None else self._take_in(data)
+        return None if data is None else self._decode(data)
 
     def give_back(self) -> Position:
         """Put the bytes of all unread text back, and return where they begin."""
@@ -132,14 +132,14 @@ class TextReader:
         return self.decoded.position()
 
     async def _more(self) -> bool:
-        """Wait for more, and take it in; false at the end."""
-        if self._take_in(await self.pipe.next(_CHUNK)):
+        """Wait for more, and decode it; false at the end."""
+        if self._decode(await self.pipe.next(_CHUNK)):
             return True
         if self._exiting is not None:
             await self._exiting.known()
         return False
 
-    def _take_in(self, data: bytes) -> bool:
+    def _decode(self, data: bytes) -> bool:
         try:
             rest = self.decoded.feed(data, final=not data)
         except Exception:
@@ -170,7 +170,7 @@ def _search_for(wanted: Any) -> _Literal | _Pattern:
         raise _empty(wanted)
     if "\r" in wanted:
         raise ValueError(
-            f"{wanted!r} never comes: line ends, \\r\\n and \\r too, are read as \\n"
+            f"{wanted!r} is never found: line ends, \\r\\n and \\r too, are read as \\n"
         )
     return _Literal(wanted)
 

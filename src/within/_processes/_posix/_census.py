@@ -1,7 +1,7 @@
 """The members of our children's groups, found with one look at each new process.
 
 With a thousand children open, listing every process whenever one exits would cost the
-square of their number (P15). But a group grows only by forks, and pids are given out in
+square of their number (P15). But a group grows only by forks, and pids are allocated in
 order: a member was forked after its leader, and a process that has been looked at once
 need not be looked at again.
 """
@@ -15,17 +15,17 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ._tree import FEW_BIRTHS, group_of, is_alive, listed, newest_pid, session_of
+from ._tree import FEW_FORKS, group_of, is_alive, listed, newest_pid, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# It takes the kernel longer than this to give out all pids once. In seconds.
+# The kernel needs longer than this to allocate every pid once, in seconds.
 _FRESH = 0.25
 
-# A pid is given out some microseconds before its process can be found by it. One that
-# was not found is looked for again at each look in this time. In seconds.
-_MATURITY = 0.01
+# A pid is allocated some microseconds before its process is visible. One that was not
+# found is looked for again at each look for this long, in seconds.
+_UNTIL_VISIBLE = 0.01
 
 # Upper bound on forks that are not visible yet.
 _UNDER_WAY = 50
@@ -34,7 +34,7 @@ _UNDER_WAY = 50
 class Census:
     """The members of the groups that are watched, shared by all threads.
 
-    Sessions are counted in the same way: only ``group_of`` is another.
+    Another instance does the same for sessions, with ``session_of`` for ``group_of``.
     """
 
     def __init__(self, group_of: Callable[[int], int]) -> None:
@@ -46,23 +46,23 @@ class Census:
         self._newest = 0  # all pids up to this one have been looked at
         self._looked = -math.inf  # when we last looked
         self._latest = 0  # the last leader that was watched
-        self._missed: dict[int, float] = {}  # pid given out at that time, but not found
+        self._missed: dict[int, float] = {}  # pid -> when it was first not found
 
     def watch(self, leader: int) -> None:
-        """Start to watch a group. Its leader was just started and is not reaped."""
+        """Start watching a group. Its leader was just started and is not reaped."""
         with self._lock:
             now = time.monotonic()
             fresh = now - self._looked < _FRESH
-            if fresh and abs(leader - self._newest) < FEW_BIRTHS:
+            if fresh and abs(leader - self._newest) < FEW_FORKS:
                 # Another thread may have looked past the leader since its start.
-                born = range(leader + 1, self._newest + 1)
+                new = range(leader + 1, self._newest + 1)
             else:
-                born = range(0)
+                new = range(0)
                 self._unsure.update(list(self._groups))
                 self._newest, self._looked = leader, now
             self._latest = leader
             known = self._groups[leader] = set()
-            known.update(pid for pid in born if self._group_of(pid) == leader)
+            known.update(pid for pid in new if self._group_of(pid) == leader)
 
     def is_watching(self, leader: int) -> bool:
         """Whether :meth:`watch` was called for it."""
@@ -94,21 +94,21 @@ class Census:
         now = time.monotonic()
         last = newest_pid()
         # Where /proc is emulated for a container, its answer may be out of date.
-        is_true = max(self._newest, self._latest) <= last <= self._newest + FEW_BIRTHS
+        is_current = max(self._newest, self._latest) <= last <= self._newest + FEW_FORKS
         since = self._newest
-        if not is_true or now - self._looked >= _FRESH:
+        if not is_current or now - self._looked >= _FRESH:
             self._unsure.update(list(self._groups))
             since = max(0, last - _UNDER_WAY)
-        born = dict.fromkeys(range(since + 1, last + 1), now)
+        new = dict.fromkeys(range(since + 1, last + 1), now)
         self._missed = {
             pid: since
-            for pid, since in (self._missed | born).items()
-            if not self._assign(pid) and now < since + _MATURITY
+            for pid, since in (self._missed | new).items()
+            if not self._assign(pid) and now < since + _UNTIL_VISIBLE
         }
         self._newest, self._looked = last, now
 
     def _assign(self, pid: int) -> bool:
-        """Put it into its group, if that is watched; false if there is no such process."""
+        """Add it to its group, if that is watched; false if there is no such process."""
         pgid = self._group_of(pid)
         if pid != pgid and (known := self._groups.get(pgid)) is not None:
             known.add(pid)

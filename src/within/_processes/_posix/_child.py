@@ -14,25 +14,21 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._results import Usage
+from .._child import BaseChild
 from .._descriptors import Descriptors, keep, undisturbed
-from .._typed import as_typed
 from ._exit import end_waiting, open_exit
 from ._family import Family
 from ._files import Files
 from ._foreground import foreground
 from ._fork import start_program
 from ._helpers import identity_of_input
-from ._lost import forget, keep_for_later, look_after, look_after_all, record
+from ._lost import end_lost, end_lost_at_exit, forget, keep_for_later, record
 from ._state import State
 from ._tree import ignoring_missing, may_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Self
-
     from .._activity import Activity
     from .._command import Command
-    from .._files import Closable
     from .._plan import Stop
     from ._terminal import Terminal
 
@@ -43,53 +39,38 @@ _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in se
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class Child:
+class Child(BaseChild):
     """A child, and the family that is ended with it.
 
-    It is made first and started afterwards, so that everything that a start opens
+    It is created first and started afterwards, so that everything that a start opens
     belongs to it at once, and is released with it whatever interrupts us (P14).
 
     Attributes:
-        args: The command.
-        returncode: Its status, from the moment that its exit is noticed.
-        exit_fd: A descriptor that tells of its exit; -1 before the start, and after it
-            has been reaped or left.
+        sent: The signals that we have sent.
         held: All descriptors that are ours because of it.
-        ends: Our ends of its pipes. They refer to us: with a strong reference back, a
-            child that is dropped would run on until the garbage collector comes by.
-        family: What is ended with it.
-        stdin: The identity of its input, for telling helpers from it.
-        on_signal: Called with each signal that the stop sequence sends.
+        family: The processes that are ended with it.
+        stdin: The identity of its input: a process that reads it is not a helper.
 
-    The command line alone uses ``on_signal`` and two options of the command.
+    Only the command line uses ``on_signal`` and three options of the command.
     ``process_group`` is a group for the child to join; it is ended with the child. Its
     leader must be a child of ours that is reaped later, or its number could be reused
-    while we signal it (P5). Without ``adopts_orphans`` what is left to us is not reaped.
+    while we signal it (P5). Without ``adopts_orphans``, orphans that come to us are not
+    reaped. With ``keep_signal_mask``, the child inherits our blocked signals.
     """
 
     def __init__(self, command: Command, plan: Stop) -> None:
-        self.args: tuple[str | bytes, ...] = command.args
-        self.returncode: int | None = None
-        self.sent: set[int] = set()  # signals, by us
-        self.exit_fd: int = -1
+        super().__init__(command, plan)
+        self.sent: set[int] = set()
         self.held: Descriptors = Descriptors()
-        self.ends: WeakSet[Closable] = WeakSet()
         self.stdin: tuple[int, int] | None = None
-        self.on_signal: Callable[[int], None] | None = None
-        self.is_deaf = False  # on Windows: no signal but a kill can reach it
-        self._command = command
-        self._plan = plan
-        self._was_told = False  # to end, by the stop sequence or by the user
         self._owner = os.getpid()
         # Both lists are filled by C code in the same step as fork() and wait4(). They
         # alone say whether there is a process, and whether its pid is still its own.
         self._pids: list[int] = []
-        self._waited: list[tuple[int, int, Any]] = []  # no pid: it was not reaped by us
+        self._waited: list[tuple[int, int, Any]] = []  # pid 0 if we did not reap it
         self._is_lost = False
         self._is_released = False
         self.terminal: Terminal | None = None
-        self._began = time.monotonic()
-        self._ended: float | None = None
         options = command.options
         self.family: Family = Family(
             plan,
@@ -103,7 +84,7 @@ class Child:
 
     @property
     def state(self) -> State:
-        """How far its life has come."""
+        """The current state."""
         if self._is_released:
             return State.RELEASED
         if self._waited:
@@ -116,15 +97,6 @@ class Child:
             return State.MADE
         return State.RUNNING if self.returncode is None else State.EXITED
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.end_now()  # does nothing after an orderly end
-
-    def __repr__(self) -> str:
-        return f"child {self.pid} `{as_typed(self.args)}`"
-
     def __del__(self) -> None:
         if hasattr(self, "_record"):  # else it was interrupted while it was made
             self.drop()
@@ -134,7 +106,7 @@ class Child:
         if self.state is not State.MADE:
             raise RuntimeError(f"{self!r} cannot be started: it is {self.state.value}")
         self._began = time.monotonic()
-        look_after()
+        end_lost()
         options = self._command.options
         files = Files(self.held, stdin, stdout, stderr, self._command)
         self.terminal = files.terminal
@@ -173,7 +145,7 @@ class Child:
     # -- its end -----------------------------------------------------------
 
     def has_exited(self) -> bool:
-        """Whether it has exited; ``returncode`` is known then, though not reaped."""
+        """Whether it has exited. Then ``returncode`` is known, even before it is reaped."""
         if self.returncode is not None:
             return True
         if not self.is_ours():  # its exit can be seen from a fork, its status cannot
@@ -194,33 +166,20 @@ class Child:
             self.terminal.child_has_exited()
         return True
 
-    def is_gone(self) -> bool:
-        """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.left()
-
-    def is_spared(self) -> bool:
-        """Whether it ended before it was told to, and what it has left behind lives on."""
-        leaves = self._plan.survivors == "leave"
-        return leaves and not self._was_told and self.has_exited()
-
-    def is_done(self) -> bool:
-        """Whether nothing is left to stop."""
-        return self.is_spared() or self.is_gone()
-
     def left(self) -> list[int]:
         """Some living members of its tree, without the child; empty if there are none."""
         return [] if self._waited else self.family.left()
 
-    def work(self) -> dict[int, Activity]:
+    def activity(self) -> dict[int, Activity]:
         """What each living member of its groups is doing, without the child."""
         return self.family.activity()
 
-    def is_read(self) -> bool:
-        """Whether a process that it left behind has output of it to deal with (P6)."""
+    def has_reader(self) -> bool:
+        """Whether a process that it left behind is still reading its output (P6)."""
         return self.family.has_reader(but=self.stdin)
 
     def is_refused(self) -> bool:
-        """Whether it lives, or some of its tree do, and none of them may be signalled."""
+        """Whether it or some of its tree is alive, and we may not signal any of that."""
         if not self.has_exited():
             return not may_signal(self.pid)
         left = self.left()
@@ -258,8 +217,8 @@ class Child:
 
     def _wait(self) -> None:
         try:
-            # Kept in one step: a pid that we have given back but still believe to be ours
-            # could be signalled again.
+            # Kept in one step: if we reaped it without noting that, we could signal the
+            # next process with its pid.
             pid, status, _ = keep(self._waited, os.wait4, self.pid, os.WNOHANG)
         except ChildProcessError:
             self._lose()
@@ -273,7 +232,7 @@ class Child:
         self.family.reap_orphans()
 
     def end_now(self) -> None:
-        """Kill and reap it, without a loop, and release everything that it has.
+        """Kill and reap it, without a loop, and release everything that it holds.
 
         After :meth:`reap` there is nothing left to kill. This is also used where nothing
         can be awaited.
@@ -288,7 +247,7 @@ class Child:
     def drop(self) -> None:
         """Called when nothing refers to it any more, or when the interpreter exits."""
         was_open = self.is_open()
-        if was_open and self.returncode is not None:  # its exit was told to somebody
+        if was_open and self.returncode is not None:  # the user knows of its exit
             was_open = not (self.is_spared() or self.family.is_dying())
         self.end_now()  # first: the warning may be an error
         if was_open:
@@ -301,7 +260,7 @@ class Child:
     def _end_now(self) -> None:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
             end.close()
-        self.held.close_except(self.exit_fd)  # of ends that are gone already
+        self.held.close_except(self.exit_fd)  # those of ends that are gone
         if self.is_open():
             self.family.watch()  # its start may have been interrupted before that
             with suppress(OSError):  # out of descriptors to look for marked ones
@@ -336,7 +295,7 @@ class Child:
         if not self.is_open() or self.has_exited():
             return
         self._note_signal(number, report)
-        # Unreaped, the pid is its own, whatever happens meanwhile (P5).
+        # As long as it is not reaped, its pid cannot be reused (P5).
         ignoring_missing(os.kill, self.pid, number)
 
     def signal_tree(self, number: int, *, report: bool = True) -> None:
@@ -386,7 +345,7 @@ class Child:
             )
 
 
-# Those that are not released, for an end of the interpreter that finds them open.
+# Children that are not released, to be ended when the interpreter exits.
 _unreleased: WeakSet[Child] = WeakSet()
 
 
@@ -396,4 +355,4 @@ def _drop_all() -> None:
         for child in tuple(_unreleased):
             child.drop()
     finally:
-        look_after_all()
+        end_lost_at_exit()

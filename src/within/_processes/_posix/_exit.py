@@ -1,7 +1,7 @@
 """A descriptor that becomes readable when a child exits, without reaping it.
 
 As long as a child is not reaped, neither its pid nor its group's can go to another
-process (P5). So we have to learn of the exit first, and reap the child last.
+process (P5). So we have to notice the exit first, and reap the child last.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._descriptors import Descriptors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# How long to wait for a thread whose child has exited. In seconds.
+# How long to wait for a thread whose child has exited, in seconds.
 _PATIENCE = 1.0
 
 # Threads that wait for a child because there are no pidfds, by the child's pid.
@@ -25,7 +25,7 @@ _threads: dict[int, threading.Thread] = {}
 
 
 def open_exit(pid: int, held: Descriptors) -> int:
-    """A descriptor for the exit of our child ``pid``, kept by ``held``."""
+    """A descriptor that is readable once our child has exited, kept by ``held``."""
     pidfd_open = getattr(os, "pidfd_open", None)  # Linux, and not in every build
     if pidfd_open is not None:
         try:

@@ -1,8 +1,8 @@
-"""The processes that are ended with a child: its groups, and all that bear its mark.
+"""The processes that are ended with a child: its groups, and all that carry its mark.
 
-A group is a matter of the kernel: it is signalled as a whole. The mark is ours. It is
-given to a child whose tree is searched for (P7), watched by the guard (P19), or left to
-us piece by piece, because we adopt orphans (P14).
+The kernel knows a group, and signals it as a whole. The mark is ours. A child gets one
+if its tree is searched for (P7) or watched by the guard (P19), or if its orphans become
+children of ours (P14).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ._marks import marked, new_mark
 from ._orphans import Orphans, may_adopt
 from ._tree import (
     activity,
-    bearers,
     can_search,
     group_of,
     ignoring_missing,
     is_exiting,
     mark_family,
+    marked_processes,
     session_of,
     signal_member,
 )
@@ -41,10 +41,10 @@ _TO_GROUP = 4
 
 
 class Family:
-    """What belongs to one child, without the child itself.
+    """The processes that belong to one child, without the child itself.
 
     Attributes:
-        has_group: There is a process group to end, and not only a child.
+        has_group: There is a process group to end, and not only the child.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Family:
 
         Args:
             joined: A group for the child to join; 0 for a new one.
-            adopts: Reap what the tree leaves to us, if we are where orphans go.
+            adopts: Reap the orphans of the tree, if they become children of ours.
             has_session: The child leads a session of its own, which ends with it (P21).
                 A shell with job control puts each of its jobs into another group.
         """
@@ -72,8 +72,8 @@ class Family:
         self._adopts = adopts
         self._pids = pids
         self._groups: tuple[int, ...] = ()  # once there is a pid
-        self._mark = ""  # if it is needed
-        self._is_marked = False  # all of it that was there after the start
+        self._mark = ""  # empty if none is needed
+        self._is_marked = False  # so is everything that it had forked by then
         self._orphans: Orphans | None = None
 
     @property
@@ -120,7 +120,7 @@ class Family:
         self.watch()
         if self._mark:
             self.mark()
-            self.meet()  # it may have exited by now, and left us what it has forked
+            self.meet()  # it may have exited by now, and left us its children
         if self._is_guarded:
             groups = self.groups() or (self._leader,)
             in_session = self._has_session and self._tree == "group"
@@ -128,10 +128,10 @@ class Family:
             guard.started(self._mark, self._leader, tree, groups)
 
     def mark(self) -> None:
-        """Mark what there is of it, unless that was done.
+        """Mark the processes that exist by now, unless that was done.
 
-        If the start is interrupted before, this has to be repeated while the child
-        lives: what it has forked and not reaped is left to us when it dies (P14).
+        If the start was interrupted before this, it has to be done while the child is
+        alive: what it has forked and not reaped becomes ours when it dies (P14).
         """
         if self._mark and not self._is_marked:
             mark_family(self._leader, self._mark)
@@ -175,22 +175,22 @@ class Family:
         return sessions.members(self._leader) if self._has_session else []
 
     def meet(self) -> None:
-        """Look at the members while they live, if they may be left to us."""
+        """Note the members while they are alive, if they may become our children."""
         if self._orphans is not None and self._orphans.may_come:
             self.members()
 
     def left(self) -> list[int]:
-        """Some living ones; empty if there are none."""
+        """Some living members; empty if there are none."""
         members = self.members()
         if not members and self._tree == "all" and self._mark:
-            for pid, _ in bearers(self._mark):
+            for pid, _ in marked_processes(self._mark):
                 if pid != self._leader:
                     self._note(pid)
                     return [pid]
         return members
 
     def is_dying(self) -> bool:
-        """Whether all that is left of it is on its way out.
+        """Whether every process that is left is about to exit.
 
         A process closes its files some microseconds before it is a zombie, so the end of
         the output can be seen before the group is empty.
@@ -204,16 +204,16 @@ class Family:
         return {pid: activity(pid) for pid in self.members()}
 
     def has_reader(self, but: tuple[int, int] | None) -> bool:
-        """Whether a member still has output of a program that has ended to deal with.
+        """Whether a member is still reading the output of a program that has ended.
 
-        Those that read ``but`` do not count: it is the input of the child.
+        Members that read ``but`` do not count: it is the input of the child.
         """
         return any(reads_from_the_dead(pid, but) for pid in self.members())
 
     def reap_orphans(self) -> None:
-        """Reap the dead ones that were left to us. The child has been reaped.
+        """Reap the zombies that became our children. Call this after reaping the child.
 
-        If this was interrupted, it has to be repeated.
+        If it was interrupted, call it again.
         """
         if self._orphans is not None:
             with suppress(OSError):  # out of descriptors to look for them
@@ -232,7 +232,7 @@ class Family:
 
     def signal_joined(self, number: int) -> None:
         """Signal the group that was joined, if any."""
-        if self._joined:  # its number is its own as long as its leader is not reaped
+        if self._joined:  # its number cannot be reused while its leader is not reaped
             ignoring_missing(os.killpg, self._joined, number)
 
     def signal_session(self, number: int) -> None:
@@ -251,9 +251,9 @@ class Family:
     def signal_without_number(self, number: int, pidfd: int) -> None:
         """Signal the group of a child that somebody else has reaped.
 
-        Its number may be any group's by now. The pidfd still knows the group; where
-        there is no pidfd, or the kernel is older than that, the members are held one by
-        one.
+        Its number may have been reused by now. The pidfd still refers to the group. If
+        there is no pidfd, or the kernel is too old for that, the members are signalled
+        one by one, each through a pidfd of its own.
         """
         try:
             signals.pidfd_send_signal(pidfd, number, None, _TO_GROUP)
@@ -265,9 +265,9 @@ class Family:
         """Signal those that have left the groups."""
         if self._tree != "all" or not self._mark:
             return
-        for pid, pidfd in bearers(self._mark):
-            # The groups have had it already. A second SIGKILL does no harm, and reaches
-            # one that was born into a group since.
+        for pid, pidfd in marked_processes(self._mark):
+            # The groups have been signalled already. A second SIGKILL does no harm, and
+            # reaches a process that was forked since.
             self._note(pid)
             if number == signals.SIGKILL or group_of(pid) not in self.groups():
                 ignoring_missing(signals.pidfd_send_signal, pidfd, number)

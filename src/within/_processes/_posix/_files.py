@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._command import Command
     from .._descriptors import Descriptors
 
-# Stands for a file of ours that the child inherits.
+# Stands for one of our own files, which the child inherits.
 _OURS = -1
 
 
@@ -23,8 +23,8 @@ class Files(BaseFiles):
     """What a child gets as stdin, stdout and stderr.
 
     Attributes:
-        terminal: That of the child, if it has one of its own. It is all three files of
-            the child, and our stdin and stdout.
+        terminal: The child's own terminal, if it has one. It is all three files of the
+            child, and both of our ends.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Files(BaseFiles):
         if (output := output_behind(target)) is not None:
             if os.isatty(output.fileno()):
                 raise ValueError(
-                    f"{target!r} is a terminal, whose end is an error for a program "
-                    "that reads it: read it yourself, and write to a pipe"
+                    f"{target!r} is a terminal, and a program that reads one gets an "
+                    "error at its end: read it yourself, and write to a pipe"
                 )
             self._handed_over.append(output)
             return output.hand_over()

@@ -1,14 +1,14 @@
 """Job control for a program that runs in the foreground of a terminal.
 
 Each of its children has a process group of its own, which is in the background, so that
-Ctrl-C comes to us (P3). Two things would be wrong without us. A child that asks for a
-password at ``/dev/tty`` is stopped by the kernel, with SIGTTIN or SIGTTOU, and nobody
-would ever continue it: we lend it the terminal. And Ctrl-Z reaches only our own group:
-we stop the children with us, and continue them with us.
+Ctrl-C comes to us (P3). Without this module, that would have two bad effects. A child
+that asks for a password at ``/dev/tty`` is stopped by the kernel, with SIGTTIN or
+SIGTTOU, and would never be continued: we lend it the terminal. And Ctrl-Z reaches only
+our own group: we stop the children with us, and continue them with us.
 
 All of this happens in signal handlers, because that works the same on every loop, and
 only in a program with a controlling terminal. The handler of SIGCHLD stays once it is
-set: libuv may put its own in its place, which we could not see, and must not remove.
+set: libuv may have replaced it by its own, which we cannot see and must not remove.
 
 A handler may interrupt another one anywhere, and a whole round of the keyboard fits in
 between: the shell continues us, we lend the terminal, the child reads its line, and the
@@ -43,7 +43,7 @@ class Child(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """Its status, once somebody has asked for it."""
+        """Its status, once its exit has been noticed."""
         ...
 
     @property
@@ -179,7 +179,7 @@ class Foreground:
                     self._is_attending = False
 
     def _look(self) -> None:
-        """See what has become of the children and of us, and act on it."""
+        """Look at the state of the children and of this program, and act on it."""
         returned = self._take_back()
         if _is_main_thread():  # where we can stop
             if self._stop_key_came:
@@ -201,7 +201,7 @@ class Foreground:
             child.signal_tree(signals.SIGCONT, report=False)
 
     def _look_at_stopped(self) -> None:
-        if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # as a rule, a child has ended
+        if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # usually a child has ended
             return
         for child in self._started():
             by = _stopped(os.P_PID, child.pid)
@@ -236,7 +236,7 @@ class Foreground:
     # -- lending -----------------------------------------------------------
 
     def _lend(self) -> None:
-        """Lend the terminal to one that asks, if it is ours to give."""
+        """Lend the terminal to a child that asks for it, if it is ours to give."""
         for child in tuple(self._asking):
             if self._tty.holder() != os.getpgrp():
                 return
@@ -267,10 +267,10 @@ class Foreground:
         return child
 
     def _share_key(self, child: Child) -> None:
-        """Send ourselves the key that has ended the child to which we had lent it.
+        """If a key has ended the child that had the terminal, signal ourselves too (P3).
 
-        It went to the child's group alone. Without the loan we would have had it, too
-        (P3).
+        The key's signal went to the child's group alone. Without the loan, we would have
+        received it as well.
         """
         exit_status = _exit_of(child)
         for number in (getattr(signals, name) for name in _KEYS):

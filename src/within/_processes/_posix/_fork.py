@@ -1,8 +1,8 @@
 """Starting a program: fork, exec, and the error if either fails (P2).
 
 This does what ``subprocess.Popen`` does on POSIX, by the same C function, but stores
-the pid in the same step as the fork: a signal handler that raises just then would
-otherwise leave a child behind whose pid is lost (P14).
+the pid in the same step as the fork: otherwise a signal handler that raises just then
+would leave a child behind whose pid is lost (P14).
 """
 
 from __future__ import annotations
@@ -125,15 +125,13 @@ def _fork(pids: list[int], arguments: tuple[Any, ...], command: Command) -> None
 
 
 def _steps_of_ours(command: Command) -> Iterator[Callable[[], object]]:
-    """What the child has to do for us before exec: it costs a fork(), not a vfork()."""
-    keeps_mask = command.options.get(
-        "keep_signal_mask", False
-    )  # the command line's own
+    """What the child has to do for us before exec, which needs fork(), not vfork()."""
+    keeps_mask = command.options.get("keep_signal_mask", False)
     if not keeps_mask and signals.pthread_sigmask(signals.SIG_BLOCK, ()):
         # This thread has signals blocked, and a child inherits that: it would never
         # see a polite SIGTERM. They cannot be unblocked here, where they might kill us.
         yield partial(signals.pthread_sigmask, signals.SIG_SETMASK, ())
-    if command.terminal is not None:  # its stdin, which it leads a new session for
+    if command.terminal is not None:  # its stdin becomes its controlling terminal
         yield partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0)
 
 
@@ -204,7 +202,7 @@ def _id(what: str, value: object, look_up: Callable[[str], int]) -> int:
 
 
 def _report(own: Descriptors, reading: int) -> bytes:
-    """The child's report on its exec(), which is empty if that worked."""
+    """The child's report about its exec(), which is empty if that worked."""
     own.close_except(reading)  # the only writing end left is the child's
     os.set_blocking(reading, False)
     data = b""

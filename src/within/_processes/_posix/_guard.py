@@ -9,11 +9,11 @@ has reused a pid of ours (P5). See ``_guarding`` for what it does.
 
 PID 1 needs no guard: when it ends, the kernel kills everything in its pid namespace.
 
-It reads from a socket which trees there are. The socket also tells it of our end: only
-this program holds the other side. (A write to a pipe that nobody reads any more would
-kill a program that has SIGPIPE at its default.) The other way round, the guard says
-through the socket that it runs, and its interpreter, why it does not. The first child
-waits for that: a guard that never came would be noticed only when it was needed.
+The guard reads from a socket which trees there are. The socket also tells it when this
+program ends, because only this program holds the other side. (A write to a pipe without
+a reader would kill a program that has SIGPIPE at its default.) In the other direction,
+the guard reports that it runs, or its interpreter reports why it does not. The first
+child waits for that: a guard that did not start would be noticed only when it is needed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ._tree import can_search, command_line
 if TYPE_CHECKING:
     import socket
 
-# What the guard runs. It needs a few small modules only, and not within/__init__.py.
+# What the guard runs. It needs only a few small modules, and not within/__init__.py.
 _CODE = """
 import sys, types
 package = types.ModuleType("within")
@@ -50,17 +50,17 @@ from within._processes._posix._guarding import main
 main(int(sys.argv[2]))
 """
 
-# A shell gives /dev/null to what it starts in the background, unless told otherwise.
-# It tells us the pid of the guard, through the socket. Its own complaints, and those of
-# the interpreter, come through the socket too.
+# A shell gives /dev/null to what it starts in the background, unless it is redirected.
+# This one writes the pid of the guard to the socket. Error messages of the shell and of
+# the interpreter go there too.
 _IN_BACKGROUND = 'exec 3<&0; "$@" <&3 3<&- & echo $! >&3'
 
-# How long to wait for a guard that does not read: it is stopped, and is replaced. A new
-# one has to load Python first. In seconds.
+# How long to wait, in seconds, before a guard that does not read, because it is stopped,
+# is replaced; and for a new one, which has to load Python first.
 _PATIENCE = 0.25
 _START = 10.0
 
-# How much of what the interpreter says is shown in an error. In characters.
+# How much of what the interpreter says is shown in an error, in characters.
 _SHOWN = 300
 
 
@@ -70,7 +70,7 @@ class Guard:
     def __init__(self) -> None:
         # Reentrant: the garbage collector may end a dropped child inside any method.
         self._lock = threading.RLock()
-        self._trees: dict[str, str] = {}  # mark -> what the guard was told of it
+        self._trees: dict[str, str] = {}  # mark -> the last message about it
         self._queued: deque[str] = deque()  # messages that can wait for the next one
         self._process: _GuardProcess | None = None
 
@@ -99,22 +99,22 @@ class Guard:
         self._tell(mark, " ".join(map(str, ("=", mark, pid, tree, *groups))))
 
     def forget(self, mark: str) -> None:
-        """The tree has been ended. The guard hears of it with the next message.
+        """The tree has been ended. The guard is told with the next message.
 
-        This never raises and never waits, neither for the guard nor for the lock. What
-        the guard believes meanwhile does no harm: no process bears the mark any more.
+        This never raises and never waits, neither for the guard nor for the lock. A
+        guard that does not know it yet does no harm: no process has the mark any more.
         """
         if self._trees.pop(mark, None) is not None:
             self._queued.append(f"- {mark}")
 
     def flush(self) -> None:
-        """Say what can wait: the program exits."""
+        """Send the messages that could wait, because the program exits."""
         with self._lock:
             if self._process is not None:
                 self._process.tell(self._take_queued(), 0)
 
     def forked(self) -> None:
-        """We are a fork. The guard is our parent's, and must see the parent's end."""
+        """We are a fork. The guard is our parent's, and has to see the parent's end."""
         if self._process is not None:
             self._process.close()
         self.__init__()  # type: ignore[misc]  # another thread may have held the lock
@@ -130,7 +130,7 @@ class Guard:
         return [self._queued.popleft() for _ in range(len(self._queued))]
 
     def _replace(self) -> None:
-        """Have another guard started: there is none, it was killed, or it is stopped."""
+        """Start another guard: there is none yet, it was killed, or it is stopped."""
         process = _GuardProcess()
         try:
             process.start()
@@ -155,8 +155,8 @@ class _GuardProcess:
         self._pidfd = -1
 
     def __del__(self) -> None:
-        # Nobody refers to it, as its start was interrupted. Not at the exit of the
-        # interpreter: the guard is needed most if that is interrupted.
+        # Its start was interrupted, and nothing refers to it. When the interpreter
+        # exits, it is kept: it is needed most if that exit is interrupted.
         if not sys.is_finalizing():
             self.dismiss()
 
@@ -179,7 +179,7 @@ class _GuardProcess:
         return True
 
     def dismiss(self) -> None:
-        """Kill it: it would take the end of the socket for the end of the program."""
+        """Kill it, or it would take the end of the socket for the end of the program."""
         if self._pidfd >= 0 and os.getpid() == self._owner:
             with suppress(OSError):
                 signals.pidfd_send_signal(self._pidfd, signals.SIGKILL)
@@ -203,12 +203,12 @@ class _GuardProcess:
         package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         python = [interpreter, "-I", "-S", "-c", _CODE, package, str(os.getpid())]
         null = self._held.open(os.open, os.devnull, os.O_RDWR)
-        # The shell ends at once, so that the guard is no child of ours: a program that
-        # waits for all of its children would wait for it. In a session of its own, no
-        # Ctrl-C and no signal to our group reaches it.
+        # The shell ends at once, so that the guard is not a child of ours: a program
+        # that waits for all of its children would wait for it. In a session of its own,
+        # no Ctrl-C and no signal to our group reaches it.
         command = Command(
             ("/bin/sh", "-c", _IN_BACKGROUND, "sh", *python),
-            # It keeps the signals blocked that are blocked here: it is to hear none.
+            # All signals are blocked here, and stay blocked in the guard.
             {"cwd": "/", "start_new_session": True, "keep_signal_mask": True},
         )
         files = (theirs.fileno(), null, theirs.fileno())
@@ -224,7 +224,7 @@ class _GuardProcess:
             )
 
     def _until_it_runs(self, ours: socket.socket) -> str | None:
-        """Wait for its word, and return ``None``, or what was said in place of it."""
+        """Wait until it says that it runs; return ``None``, or what was said instead."""
         until = time.monotonic() + _START
         lines = [b""]
         while RUNS not in lines:
@@ -246,20 +246,19 @@ class _GuardProcess:
         return words.decode(errors="replace")[-_SHOWN:] or "it ended at once"
 
     def _hold(self, lines: list[bytes]) -> None:
-        """Hold it by its pid, which is one of the lines."""
+        """Open a pidfd of the guard, whose pid is one of the lines."""
         for pid in map(int, filter(bytes.isdigit, lines)):
             with suppress(OSError):  # it has ended by now
                 pidfd = self._held.open(os.pidfd_open, pid)
-                # P5: it was the guard's, and still is. In its execve() it has no arguments.
+                # P5: the pid is still the guard's. In its execve() it has no arguments.
                 if _CODE.encode() in (command_line(pid) or _CODE.encode()):
                     self._pidfd = pidfd
 
 
 def _interpreter() -> str:
-    """The Python that is to run the guard.
+    """The Python that runs the guard.
 
-    A program that embeds Python can say which one that is, as it has to do for
-    multiprocessing.
+    A program that embeds Python can name one, as it has to for multiprocessing.
 
     Raises:
         RuntimeError: If there is none.
@@ -288,11 +287,11 @@ def _is_ready(ours: socket.socket, event: int, until: float) -> bool:
 
 
 def _start_beside_us(command: Command, files: tuple[int, int, int]) -> None:
-    """Start what leaves a process behind that is no child of ours."""
+    """Start a command whose background process does not become a child of ours."""
     pids: list[int] = []
     try:
-        # A subreaper would get it back. For a millisecond it adopts nobody, and orphans
-        # of that time go to its own reaper.
+        # A subreaper would adopt it. So we adopt nothing for a millisecond, and orphans
+        # of that time go to the next reaper.
         with not_adopting():
             start_program(pids, command, files, None, -1)
             with suppress(ChildProcessError):  # SIGCHLD is ignored

@@ -17,17 +17,17 @@ from ._tree import group_of, listed, marks_of, session_of
 # What the guard says when it is ready.
 RUNS = b"the guard runs"
 
-# How long to look for processes that fork as fast as they are killed. In seconds.
+# How long to look for processes that fork as fast as they are killed, in seconds.
 _PATIENCE = 10.0
 
-# How many looks in a row must have found nothing.
+# How many searches in a row must find nothing.
 _QUIET = 2
 
-# How long to look for a child that was about to be started: it bears its mark only from
-# its exec() on, and a slow disk or a preexec_fn comes before that. In seconds.
-_UNBORN = 5.0
+# How long to look for a child that was about to be started, in seconds. It has its mark
+# only from its exec() on, which a slow disk or a preexec_fn may delay.
+_UNTIL_EXEC = 5.0
 
-# Between two such looks. In seconds.
+# The time between two such searches, in seconds.
 _PAUSE = 0.05
 
 
@@ -42,7 +42,7 @@ class Trees:
         self._rest = b""
 
     def read(self, data: bytes) -> None:
-        """Take in what the program says; a message may come in pieces."""
+        """Read messages of the program; one may arrive in pieces."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             what, mark, *more = line.decode().split()
@@ -57,13 +57,13 @@ class Trees:
     def end(self) -> None:
         """Kill them all."""
         began = time.monotonic()
-        unborn = any(not leader for leader, _, _ in self._trees.values())
+        is_starting = any(not leader for leader, _, _ in self._trees.values())
         quiet = 0
         while self._trees and time.monotonic() < began + _PATIENCE:
             killed = [pid for pid in listed() if pid != os.getpid() and self._kill(pid)]
             quiet = 0 if killed else quiet + 1
             if quiet >= _QUIET:
-                if not unborn or time.monotonic() > began + _UNBORN:
+                if not is_starting or time.monotonic() > began + _UNTIL_EXEC:
                     break
                 time.sleep(_PAUSE)
 
@@ -101,7 +101,7 @@ def main(program: int) -> None:
     poll = select.poll()
     poll.register(0, select.POLLIN)
     with suppress(OSError):
-        # A fork of the program that did not go through Python holds the pipe open.
+        # A fork that was not made by Python keeps the socket open.
         poll.register(os.pidfd_open(program), select.POLLIN)
     with suppress(OSError):  # the program has ended already
         os.write(0, RUNS + b"\n")
@@ -111,8 +111,8 @@ def main(program: int) -> None:
             while data := os.read(0, 65536):
                 trees.read(data)
         except BlockingIOError:
-            if ready != [0]:  # the pipe is empty, and the program has ended
+            if ready != [0]:  # the socket is empty, and the program has ended
                 break
-        else:  # the pipe has ended
+        else:  # the socket has ended
             break
     trees.end()

@@ -1,7 +1,7 @@
-"""Processes that still have output of an ended program to deal with (P6).
+"""Finds processes that are still reading the output of an ended program (P6).
 
-Such a helper reads a pipe to which nobody writes any more, like the ``tee`` of
-``exec > >(tee log)``. It is at work on what came through that pipe.
+Such a helper reads a pipe that has no writer any more, like the ``tee`` of
+``exec > >(tee log)``. It still has to process what is in the pipe.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._tree import READING, can_search, identity
 
 
 def identity_of_input(fd: int) -> tuple[int, int] | None:
-    """Which file a child gets as its input; -1 stands for ours."""
+    """The identity of the file that a child gets as its input; -1 stands for ours."""
     try:
         return identity(os.fstat(max(fd, 0)))
     except OSError:  # it is closed, for the child as well
@@ -25,7 +25,7 @@ def identity_of_input(fd: int) -> tuple[int, int] | None:
 
 
 def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
-    """Whether its stdin is a pipe to which nobody writes any more.
+    """Whether its stdin is a pipe that has no writer any more.
 
     ``but`` is the identity of a pipe that does not count.
 
@@ -40,14 +40,14 @@ def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
             status = os.fstat(held.open(os.open, path, os.O_PATH | os.O_CLOEXEC))
             if not stat.S_ISFIFO(status.st_mode) or identity(status) == but:
                 return False
-            # This makes one reader more for a moment, and reads nothing.
+            # This adds a reader for a moment, but reads nothing.
             fd = held.open(os.open, path, READING)
             if _is_hung_up(fd):
                 return True
             ends = held.pipe()
             is_named = status.st_dev != os.fstat(ends[0]).st_dev
             return is_named and _would_not_wait(fd, ends, held)
-        except OSError as error:  # it is gone, or closed, or another user's
+        except OSError as error:  # it is gone or closed, or belongs to another user
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
             return False
@@ -62,10 +62,10 @@ def _is_hung_up(fd: int) -> bool:
 def _would_not_wait(fd: int, ends: tuple[int, int], held: Descriptors) -> bool:
     """Whether reading a named pipe would give data, or its end, at once.
 
-    The kernel does not tell a new reader of a named pipe that the writers are gone: they
-    may be yet to come. To ask without reading, we have the data moved into a pipe,
-    that of ``ends``, which is broken. That fails in any case, but before that the kernel looks whether it would
-    have to wait.
+    The kernel does not report to a new reader of a named pipe that the writers are gone,
+    because they may be yet to come. To find out without reading, we have the kernel move
+    data into another pipe, ``ends``, which has no reader. That always fails, but the
+    kernel first checks whether it would have to wait for the data.
     """
     if not hasattr(os, "splice"):
         return False

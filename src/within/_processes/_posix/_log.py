@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .._ready import Sought
     from ._child import Child
 
-# How long we wait at most for the thread to read what is in the pipe, and how long between
-# two looks. In seconds. It takes that long only if the thread does not get its turn.
+# The longest that we wait for the thread to read what is in the pipe, and the time
+# between two looks, in seconds. It takes that long only if the thread is not scheduled.
 _MOMENT = 1.0
 _STEP = 0.0001
 
@@ -50,7 +50,7 @@ class Log(LogThread):
         self._fd = -1
         self._stop: Callable[[], object] = lambda: None
         self._news_fd = -1  # readable when an attribute has changed
-        self._telling_fd = -1  # what the thread makes it so with
+        self._telling_fd = -1  # the thread writes here to make it readable
 
     def start(self, child: Child, output: int | None) -> None:
         """Read the pipe ``output`` from now on, and watch the child."""
@@ -67,8 +67,8 @@ class Log(LogThread):
             self._fd = output
             fds.append(own.open(os.dup, self._fd))
         self._stop = lambda: held.close(writable)
-        # Made here, and not in the thread, because it takes a descriptor too: if there
-        # is no more, the start fails, and not the thread (P16).
+        # Made here, and not in the thread, because it takes a descriptor too: if we are
+        # out of them, the start has to fail, and not the thread (P16).
         selector = selectors.DefaultSelector()
         self._begin(child.pid, partial(self._run, selector, own, *fds))
         held.close(told)
@@ -86,12 +86,13 @@ class Log(LogThread):
 
     def _catch_up(self) -> None:
         over = time.monotonic() + _MOMENT
-        # In this order: what the thread reads in between is in the sum twice at most.
+        # In this order, what the thread reads in between is counted twice, and not
+        # missed.
         enough = _waiting_in(self._fd) + self._size
         while self._is_running() and not self.is_over and time.monotonic() < over:
             poll = select.poll()
             poll.register(self._fd, select.POLLIN)
-            # In this order: the thread is at work from before it reads.
+            # In this order, because the thread sets _is_at_work before it reads.
             is_empty = not poll.poll(0)
             if not self._is_at_work and (is_empty or self._size >= enough):
                 break

@@ -18,38 +18,38 @@ from weakref import ref
 
 from ._exit import end_waiting
 
-# Two lists of each child: its pid from the fork on, its status once it is reaped.
+# Two lists for each child: its pid from the fork on, its status once it is reaped.
 _records: dict[ref[Any], tuple[list[int], list[Any]]] = {}
 
 # References to child objects that were collected before forget(). A method written in C
 # fills the list, so no handler runs between its call and its return.
 _lost: list[ref[Any]] = []
 
-# Children that were killed, or could not be killed, and are to be reaped.
+# Children that have to be reaped later: they were killed, or could not be killed.
 _kept: list[int] = []
 
-# How long the exit of the interpreter waits for those that were killed. In seconds.
+# How long the exit of the interpreter waits for those that were killed, in seconds.
 _PATIENCE = 2.0
 
 
 def record(child: object, pids: list[int], waited: list[Any]) -> ref[Any]:
-    """Look after a child, which is about to be started."""
+    """Record a child that is about to be started."""
     key = ref(child, _lost.append)
     _records[key] = (pids, waited)
     return key
 
 
 def forget(key: ref[Any]) -> None:
-    """The child has been ended, so it needs no looking after any more."""
+    """The child has been ended, so its record is not needed any more."""
     _records.pop(key, None)
 
 
 def keep_for_later(pid: int) -> None:
-    """An unreaped child of ours could not be ended now: reap it later."""
+    """A child of ours could not be reaped now: do it later."""
     _kept.append(pid)
 
 
-def look_after() -> None:
+def end_lost() -> None:
     """End the children that were lost, and reap those that have ended by now."""
     while _lost:
         key = _lost[0]
@@ -71,13 +71,13 @@ def look_after() -> None:
             _kept.remove(pid)
 
 
-def look_after_all() -> None:
+def end_lost_at_exit() -> None:
     """The same when the interpreter exits: with some time for those that were killed."""
     until = time.monotonic() + _PATIENCE
-    look_after()
+    end_lost()
     while _kept and time.monotonic() < until:
         select.select([], [], [], 0.001)
-        look_after()
+        end_lost()
 
 
 def _kill(pid: int) -> None:

@@ -1,9 +1,9 @@
-"""The mark by which a whole tree is found again, wherever its members went (P7).
+"""The mark by which a whole tree is found, wherever its members have gone (P7).
 
 A child inherits two things that its programs hardly ever touch: a variable in its
 environment, and an odd value of a resource limit that limits nothing. A daemon that
 sets its process title overwrites its environment, as the kernel shows it, and some
-programs clear it; the limit is still there then. A process that changes the limit still
+programs clear it; they still have the limit. A process that changes the limit still
 has the variable.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PREFIX = "WITHIN_TREE_"
 
 # RLIMIT_RTTIME counts microseconds of a process with real-time scheduling. From here
-# on, a value is more than a hundred thousand years, and marks a tree of ours.
+# on, a value is more than a hundred thousand years, and marks one of our trees.
 _LEAST = 1 << 62
 _LIMIT = b"Max realtime timeout"
 
@@ -34,7 +34,7 @@ def new_mark() -> str:
 
 
 def marked(env: Mapping[Any, Any] | None, mark: str) -> dict[Any, Any]:
-    """The environment of a child that bears ``mark``."""
+    """The environment of a child that carries ``mark``."""
     return {**(os.environ if env is None else env), mark: "1"}
 
 
@@ -51,7 +51,7 @@ def mark_limits(pid: int, mark: str) -> None:
         values = [_number(mark), *(value for value in old if value >= _LEAST)][:2]
         if unlimited in old and len(values) == 1:
             resource.prlimit(pid, which, (values[0], unlimited))
-        elif unlimited in old:  # an inherited mark is kept beside the new one
+        elif unlimited in old:  # an inherited mark is kept with the new one
             resource.prlimit(pid, which, (min(values), max(values)))
 
 
@@ -71,7 +71,7 @@ def limit_of(pid: int) -> tuple[int, ...]:
 
 
 def limit_in(limits: bytes) -> tuple[int, ...]:
-    """The same out of the ``limits`` of a process in /proc."""
+    """The same from the ``limits`` file of a process in /proc."""
     values = limits.partition(_LIMIT)[2].partition(b"\n")[0].split()
     return tuple(int(value) for value in values if value.isdigit())
 
@@ -82,7 +82,7 @@ def is_in_limit(mark: str, limit: Collection[int]) -> bool:
 
 
 def found_in(marks: Iterable[str], environ: bytes, limit: Collection[int]) -> list[str]:
-    """Those of ``marks`` that one process bears."""
+    """Those of ``marks`` that one process carries."""
     if _PREFIX.encode() not in environ and max(limit, default=0) < _LEAST:
         return []
     return [

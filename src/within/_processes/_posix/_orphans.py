@@ -1,9 +1,9 @@
 """Reaps the members of a stopped tree that were left to us (P14).
 
-Where we are PID 1 or a subreaper, processes whose parent has died become children of
-ours: dead, each is a zombie until we reap it. Only members of our own trees are
-reaped here; the children of other code are not ours to touch, even if they are in a
-group of ours: ``Popen(process_group=...)`` puts one there, and wants its status.
+If we are PID 1 or a subreaper, processes whose parent has died become children of ours.
+When they die in turn, they are zombies until we reap them. Only members of our own trees
+are reaped here. The children of other code are not ours to reap, even if they are in a
+group of ours: ``Popen(process_group=...)`` can put one there, and needs its status.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._tree import EXEC, bears, has_marked_limits, is_our_zombie, listed, started_at
+from ._tree import EXEC, has_mark, has_marked_limits, is_our_zombie, listed, started_at
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,9 +28,9 @@ _PR_GET_CHILD_SUBREAPER = 37
 class Orphans:
     """The processes of one tree that may be left to us, found by its mark.
 
-    A zombie has no environment any more. But it has its limits still, and a member that
-    is met alive is remembered. One that has neither is left a zombie, rather than taken
-    from somebody else.
+    A zombie no longer has an environment. But it still has its limits, and a member that
+    we have seen alive is remembered. A zombie that is neither marked nor remembered is
+    not reaped, because it may be a child of other code.
     """
 
     def __init__(self, mark: str, *, may_come: bool) -> None:
@@ -39,22 +39,22 @@ class Orphans:
         self._seen: dict[int, int] = {}  # pid -> when it was started
 
     def meet(self, pid: int) -> None:
-        """A living member of the group."""
+        """Remember a living member of the group."""
         if self.may_come and pid not in self._seen and self._is_ours(pid):
             self.note(pid)
 
     def _is_ours(self, pid: int) -> bool:
         until = time.monotonic() + EXEC
-        while (found := bears(pid, self._mark)) is None and time.monotonic() < until:
+        while (found := has_mark(pid, self._mark)) is None and time.monotonic() < until:
             select.select([], [], [], 0.0002)  # it is in execve()
         return bool(found)
 
     def note(self, pid: int) -> None:
-        """Note a member of the tree outside its group, which is about to be killed."""
+        """Remember a member outside the group, which is about to be killed."""
         self._seen.setdefault(pid, started_at(pid))
 
     def reap(self) -> None:
-        """Reap the dead ones. The leader has been reaped."""
+        """Reap the zombies. Call this after the leader has been reaped."""
         if self.may_come and _any_dead():
             for pid in listed():
                 if is_our_zombie(pid) and has_marked_limits(pid, self._mark):
@@ -70,7 +70,7 @@ def _reap(pid: int) -> None:
 
 
 def _any_dead() -> bool:
-    """Whether any child of ours is a zombie: one system call in place of a listing."""
+    """Whether any of our children is a zombie: one system call instead of a listing."""
     with suppress(ChildProcessError):
         return bool(os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT))
     return False

@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING
 from ..._backends import current
 from ..._timeouts import move_on_after
 from .._descriptors import Descriptors
-from .._pump import BasePump
+from .._pump import TURN, BasePump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from ..._backends._protocol import Backend
 
-# Between two looks at processes whose end the kernel cannot report. In seconds;
-# never used on Linux 5.3 and newer.
+# The time between two looks at processes whose end the kernel cannot report, in seconds.
+# Not used on Linux 5.3 and newer.
 _POLL = 0.005
 
 
 class Pump(BasePump):
     """A set of descriptors, and what to do when each of them is ready."""
 
-    def __init__(self, *turn: int) -> None:
-        super().__init__(*turn)
+    def __init__(self, turn: int = TURN) -> None:
+        super().__init__(turn)
         # PollSelector and the like have no descriptor to wait for; every system
         # whose processes we can manage has epoll or kqueue.
         self._selector = selectors.DefaultSelector()
         self._held = Descriptors()
         self._exit_fd = -1
-        self._backend: Backend | None = None  # where a task has waited
+        self._backend: Backend | None = None  # on which a task has waited
 
     def close(self) -> None:
         """Move nothing more, give all descriptors back, and end every wait."""
@@ -47,7 +47,7 @@ class Pump(BasePump):
             with suppress(RuntimeError):  # its loop is gone, so no task waits
                 self._backend.notify_closing(self._selector.fileno())
         self.is_closed = True
-        self._selector.close()  # and forgets the descriptors in it, all at once
+        self._selector.close()  # this unregisters all descriptors at once
         self._held.close_all()
         self._exit_fd = -1
 
@@ -63,7 +63,7 @@ class Pump(BasePump):
         self._when_readable(fd, handle)
 
     def watch(self, fd: int) -> None:
-        """End a wait when ``fd``, which tells of an exit, is readable.
+        """End a wait when ``fd``, which reports an exit, is readable.
 
         We watch a copy: the child may be reaped and ``fd`` closed by another task,
         and no wait would end then.
@@ -73,7 +73,7 @@ class Pump(BasePump):
             self.wake_at(self._exit_fd)
 
     def unwatch(self) -> None:
-        """The exit is known, and would end every wait from here on."""
+        """Stop watching: a known exit would end every wait from here on."""
         if self._exit_fd >= 0:
             self.forget(self._exit_fd)
             self._held.close(self._exit_fd)
@@ -83,7 +83,7 @@ class Pump(BasePump):
     def alarm(
         self, seconds: float, ring: Callable[[], object]
     ) -> Generator[None, None, None]:
-        """Call ``ring()`` after real seconds, even while the loop's clock stands still."""
+        """Call ``ring()`` after ``seconds`` of real time, even in virtual time."""
         with Descriptors() as held:
             readable, writable = held.pipe()
             in_time = threading.Event()
@@ -127,7 +127,7 @@ class Pump(BasePump):
             self._selector.unregister(fd)
 
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids``, not children of ours, ends."""
+        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
         ended = False
 
         def end(fd: int) -> int:

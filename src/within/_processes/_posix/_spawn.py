@@ -1,10 +1,10 @@
-"""Starting a program on a terminal of its own without forking us (P21).
+"""Starting a program on a terminal of its own without fork(2) (P21).
 
 A process gets its controlling terminal in its own code: by an ioctl, which
-``_posixsubprocess.fork_exec`` does not offer, or on Linux by being the first of its
-session to open one. posix_spawn(3) opens files in the child after setsid(2), and shares
-our memory with the child until exec, so its cost does not grow with our size. What it
-cannot do (a directory, another user) is left to fork(2).
+``_posixsubprocess.fork_exec`` does not offer, or on Linux by opening one as the leader
+of a session. posix_spawn(3) opens files in the child after setsid(2), and shares our
+memory with the child until exec, so its cost does not grow with our size. What it cannot
+do (a directory, another user) is left to fork(2).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # What posix_spawn() cannot do between setsid() and exec().
 _NEED_A_FORK = ("cwd", "user", "group", "extra_groups", "umask", "preexec_fn")
 
-# Python ignores these, and subprocess.Popen restores them. Some are not everywhere.
+# Python ignores these, and subprocess.Popen restores them. Some systems lack some of
+# them.
 _IGNORED = ("SIGPIPE", "SIGXFZ", "SIGXFSZ")
 
 
@@ -45,7 +46,7 @@ def spawn(
         False if this cannot be done here, and nothing was started.
 
     Raises:
-        OSError: Of the kernel, if none of ``paths`` works.
+        OSError: The error of the kernel, if none of ``paths`` works.
     """
     options = command.options
     if sys.platform != "linux" or any(name in options for name in _NEED_A_FORK):
@@ -53,7 +54,7 @@ def spawn(
     try:
         terminal = os.ttyname(slave)
         actions = _file_actions(terminal, options)
-    except OSError:  # no /proc, or a terminal of another mount namespace
+    except OSError:  # no /proc, or a terminal from another mount namespace
         return False
     names = _IGNORED if options.get("restore_signals", True) else ()
     make = partial(
@@ -72,8 +73,8 @@ def spawn(
             return False
         except OSError as error:  # as execvp(3) does, go on to the next one
             if error.errno == errno.EBADF:
-                # One that is inherited is above a limit that was lowered after it was
-                # opened, and glibc refuses to close that.
+                # An inherited descriptor is above a limit that was lowered after it was
+                # opened, and glibc refuses to close it.
                 return False
             if failure is None or failure.errno in (errno.ENOENT, errno.ENOTDIR):
                 failure = error

@@ -1,4 +1,4 @@
-"""How far the life of a child has come, and whether its pid is still its own (P5)."""
+"""The states of a child, and whether its pid is still its own in each (P5)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import enum
 
 
 class State(enum.Enum):
-    """How far the life of a child has come."""
+    """The states in the life of a child, in this order."""
 
     MADE = "not started"
     RUNNING = "running"
     EXITED = "exited, not reaped"  # its pid is still its own (P5)
-    LOST = "reaped by somebody else"  # its pid may be any process's
+    LOST = "reaped by somebody else"  # its pid may have been reused
     REAPED = "reaped"
     LEFT = "left to itself"  # it could not be killed
-    RELEASED = "released"  # nothing of it is ours any more
+    RELEASED = "released"  # we hold nothing of it any more

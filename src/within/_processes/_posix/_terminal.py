@@ -1,4 +1,4 @@
-"""A terminal for a child: a pseudo-terminal, of which we hold the master (P21).
+"""A terminal for a child: a pseudo-terminal whose master we hold (P21).
 
 What the child reads and writes is the slave. The kernel puts a line discipline between
 the two: it echoes, edits lines, and turns keys into signals.
@@ -28,9 +28,9 @@ class Terminal:
 
     Attributes:
         slave: For the child, and for us until the child has exited. Without a copy of
-            ours the master would report an end whenever the child has closed all of
-            its own, though it may open ``/dev/tty`` again; and macOS throws away what
-            was not read yet when the last copy is closed.
+            ours, the master would report an end whenever the child has closed all of
+            its own, though it may open ``/dev/tty`` again; and macOS discards what was
+            not read yet when the last copy is closed.
         master: Our side, non-blocking, for reading.
         keyboard: A copy of it for writing, which can be closed by itself.
     """
@@ -50,12 +50,12 @@ class Terminal:
             termios.tcsetwinsize(self.slave, (rows, columns))
 
     def write(self, fd: int, data: memoryview) -> int:
-        """``os.write()``, with an error where no process has the terminal open.
+        """``os.write()``, with an error if no process has the terminal open.
 
-        Linux takes such bytes, and nobody will ever read them.
+        Linux accepts such bytes, although no process can ever read them.
         """
         poll = select.poll()
-        poll.register(fd, 0)  # POLLHUP is always told
+        poll.register(fd, 0)  # POLLHUP is always reported
         if poll.poll(0):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         return os.write(fd, data)
@@ -69,7 +69,7 @@ class Terminal:
         self._type(lambda mode, keys: keys[termios.VEOF] * 2)
 
     def type_again(self) -> None:
-        """Type the end once more, for a child that is to end and has not.
+        """Type the end once more, for a child that should have ended by now.
 
         For a program that edits the line itself, like an interactive shell, end-of-file
         means nothing on a line that is half typed. So such a line is erased first.
@@ -93,13 +93,13 @@ class Terminal:
         self._held.close(fd)
 
     def child_has_exited(self) -> None:
-        """Close our copy of the slave, so that the master can come to its end (P6)."""
+        """Close our copy of the slave, so that the master can reach its end (P6)."""
         if sys.platform == "linux":  # which keeps what was not read
             self._held.close(self.slave)
 
 
 def read(fd: int, most: int) -> bytes:
-    """``os.read()``, for which the end of a terminal is an end, not an error."""
+    """``os.read()``, but the end of a terminal is an end and not an error."""
     try:
         return os.read(fd, most)
     except OSError as error:

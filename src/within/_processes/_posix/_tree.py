@@ -1,9 +1,9 @@
-"""The processes that belong to a child: members of its group, bearers of its mark.
+"""The processes that belong to a child: members of its group, carriers of its mark.
 
 The kernel signals a group as a whole and atomically, so nothing here is needed for
 that. It is needed to learn when all members are gone, and to reach processes that
 left the group (P7). All of it reads ``/proc``, which only Linux has in this form;
-elsewhere no process is found, and nothing waits for a group's death.
+elsewhere no process is found, and we do not wait until a group is gone.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from ._marks import (
     mark_limits,
 )
 
-# Nothing in /proc blocks. Tools that watch for blocking calls on a loop (BlockBuster) put
-# their own function into `os`, and let reads pass that say O_NONBLOCK.
+# Reading /proc never blocks. But tools that report blocking calls on a loop
+# (BlockBuster) replace functions of `os`. So this takes `listdir` from below `os`, and
+# opens files with O_NONBLOCK, whose reads are not reported.
 if sys.platform != "win32":
     from posix import listdir
 else:
@@ -37,11 +38,11 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# Pids are given out in order. Up to this many new ones are looked at one by one; for
-# more, or after the pids have started again from the beginning, a listing is shorter.
-FEW_BIRTHS = 500
+# Pids are allocated in order. Up to this many new ones are looked at one by one; for
+# more, or after the pids have wrapped around, listing all processes is faster.
+FEW_FORKS = 500
 
-# How much of such a file is read at once. In bytes.
+# How much of such a file is read at once, in bytes.
 _CHUNK = 65536
 
 # How a file that never blocks is opened.
@@ -50,26 +51,26 @@ READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 
 # States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")
 
-# A process flag: it is a thread of the kernel, and has no environment.
+# A process flag: this is a thread of the kernel, and has no environment.
 _PF_KTHREAD = 0x00200000
 
-# Another one: it can run no more code of its program.
+# Another one: it is exiting, and runs no more code of its program.
 _PF_EXITING = 0x00000004
 
-# How many new processes one search looks at, at most. As a rule there are hardly any.
+# How many new processes one search looks at, at most. Usually there are hardly any.
 _CHASE = 10_000
 
-# A pid is given out some microseconds before its process can be found by it. A search
-# waits this long for one that was not found. In seconds.
-_BIRTH = 0.001
+# A pid is allocated some microseconds before its process is visible. A search waits this
+# long for one that was not found, in seconds.
+_UNTIL_VISIBLE = 0.001
 
-# How long a process may be in execve(), where it has no environment: longer on a busy
-# machine or from a cold disk. In seconds.
+# How long a process may be in execve(), where it has no environment, in seconds: longer
+# on a busy machine or from a cold disk.
 EXEC = 0.05
 
 
 class _Proc:
-    """Whether there is a ``/proc``, and whether its pids are the ones that we know.
+    """Whether there is a ``/proc``, and whether its pids are those of our namespace.
 
     If we are in a pid namespace of our own and see the ``/proc`` of the host, every
     number in it means another process.
@@ -110,11 +111,11 @@ def mark_family(pid: int, mark: str) -> None:
         pending += map(int, _read(f"/proc/{parent}/task/{parent}/children").split())
 
 
-def bearers(mark: str) -> Iterator[tuple[int, int]]:
+def marked_processes(mark: str) -> Iterator[tuple[int, int]]:
     """The processes that inherited ``mark`` (P7): (pid, pidfd) of each.
 
-    The pidfd is open until the next pair is asked for, and holds the pid for the
-    bearer (P5).
+    The pidfd is open until the next pair is asked for, so the pid cannot be reused
+    unnoticed until then (P5).
 
     A process that keeps forking and exiting is gone by the time that we get to it in a
     list. But if nothing is forked while we look, nothing is missed. So we look at new
@@ -130,12 +131,12 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                 try:
                     pidfd = held.open(os.pidfd_open, pid)
                 except ProcessLookupError:
-                    missed.setdefault(pid, time.monotonic() + _BIRTH)
+                    missed.setdefault(pid, time.monotonic() + _UNTIL_VISIBLE)
                     continue
                 except OSError as error:  # the number of a thread
                     _nothing(error)
                     continue
-                found = bears(pid, mark)
+                found = has_mark(pid, mark)
                 if found is None:
                     missed.setdefault(pid, time.monotonic() + EXEC)
                     continue
@@ -143,25 +144,25 @@ def bearers(mark: str) -> Iterator[tuple[int, int]]:
                 if found:
                     yield pid, pidfd
         since, newest = newest, newest_pid()
-        born = list(range(since + 1, newest + 1))
+        new = list(range(since + 1, newest + 1))
         if not 0 <= newest - since <= _CHASE:
-            born = listed()
+            new = listed()
         if budget > 0:
-            pending += born
-            budget -= len(born)
+            pending += new
+            budget -= len(new)
         if not pending:
             now = time.monotonic()
             missed = {pid: until for pid, until in missed.items() if until > now}
             pending = list(missed)
             if pending:
-                select.select([], [], [], 0.0002)  # they need the processor too
+                select.select([], [], [], 0.0002)  # let them run
 
 
-def bears(pid: int, mark: str) -> bool | None:
-    """Whether one process inherited ``mark``; ``None`` if that cannot be told yet."""
+def has_mark(pid: int, mark: str) -> bool | None:
+    """Whether one process inherited ``mark``; ``None`` if that is not known yet."""
     environ = _read(f"/proc/{pid}/environ")
     if has_marked_limits(pid, mark):
-        return is_alive(pid)  # a zombie has limits, where it has no environment
+        return is_alive(pid)  # a zombie still has limits, but no environment
     if not environ:
         state, flags, threads = _status(pid)
         if state == b"Z" and threads > 1:
@@ -175,12 +176,12 @@ def bears(pid: int, mark: str) -> bool | None:
 
 
 def has_marked_limits(pid: int, mark: str) -> bool:
-    """Whether the limits of one process, even of a zombie, bear ``mark``."""
+    """Whether the limits of one process, even of a zombie, have ``mark``."""
     return is_in_limit(mark, _limit(pid))
 
 
 def marks_of(pid: int, marks: Iterable[str]) -> list[str]:
-    """Those of ``marks`` that one process bears, as far as can be told now."""
+    """Those of ``marks`` that one process carries, as far as is known now."""
     found = found_in(marks, _read(f"/proc/{pid}/environ"), _limit(pid))
     return found if found and is_alive(pid) else []
 
@@ -236,7 +237,7 @@ def is_exiting(pid: int) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Whether it has, or waits for, a processor or a disk."""
+    """Whether it runs, or waits for a CPU or a disk."""
     return _status(pid)[0] in (b"R", b"D")
 
 
@@ -266,7 +267,7 @@ def caught_signals() -> int | None:
 
 
 def may_signal(pid: int) -> bool:
-    """Whether we have the permission: false for a set-uid program, like sudo."""
+    """Whether we have permission: false for a set-uid program such as sudo."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -277,12 +278,12 @@ def may_signal(pid: int) -> bool:
 
 
 def ignoring_missing(send: Callable[[int, int], None], to: int, number: int) -> None:
-    """Send a signal; nothing if nobody is there to take it."""
+    """Send a signal; do nothing if there is no process that can take it."""
     try:
         send(to, number)
     except (ProcessLookupError, PermissionError):
-        # macOS answers EPERM for a group of zombies. A set-uid child answers so too,
-        # and there is nothing that we could do about it.
+        # macOS reports EPERM for a group of zombies. Every system reports it for a
+        # set-uid child, about which we can do nothing.
         pass
 
 
@@ -361,7 +362,7 @@ def _read(path: str) -> bytes:
 
 
 def _nothing(error: OSError) -> bytes:
-    """It does not exist, unless we are out of descriptors (P16)."""
+    """Take ``error`` for a missing file, unless we are out of descriptors (P16)."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         raise error
     return b""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ControllingTerminal:
-    """Our controlling terminal, if there is one: open until it is closed."""
+    """Our controlling terminal, if there is one. It has to be opened and closed."""
 
     def __init__(self) -> None:
         self._fd = -1
@@ -53,7 +53,7 @@ class ControllingTerminal:
                 self._modes = termios.tcgetattr(self._fd)
 
     def restore_modes(self) -> None:
-        """Set the modes back: the group was killed, and may have had no time for it."""
+        """Restore the modes: the group was killed, and may not have done so itself."""
         import termios
 
         modes, self._modes = self._modes, []
@@ -62,7 +62,7 @@ class ControllingTerminal:
                 termios.tcsetattr(self._fd, termios.TCSANOW, modes)
 
     def forget_modes(self) -> None:
-        """The group has ended by itself, and what it has set stays."""
+        """Forget the modes: the group has ended by itself, and what it has set stays."""
         self._modes = []
 
 

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from ..._results import Usage
 from .._activity import Activity
-from .._typed import as_typed
+from .._child import BaseChild
 from ._files import Files
 from ._handles import Handles
 from ._kernel import (
@@ -39,11 +39,7 @@ from ._start import start_program
 from ._waiting import Exit, waitables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Self
-
     from .._command import Command
-    from .._files import Closable
     from .._plan import Stop
 
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
@@ -56,7 +52,7 @@ KILL = 9
 CONTINUE = 18
 
 
-class Child:
+class Child(BaseChild):
     """A child, and the job that it and all of its descendants are in.
 
     The job ends everything in it when its last handle is closed. We have the only one,
@@ -65,36 +61,16 @@ class Child:
 
     def __init__(self, command: Command, plan: Stop) -> None:
         check_signal(plan.signal)
-        self.args: tuple[str | bytes, ...] = command.args
-        self.returncode: int | None = None
-        self.exit_fd = -1  # the handle of the process
+        super().__init__(command, plan)  # exit_fd is the handle of the process
         self.held = Handles()
-        self.ends: WeakSet[Closable] = WeakSet()  # our ends of its pipes
-        self.on_signal: Callable[[int], None] | None = None
-        self.is_deaf = False  # the polite signal could not be sent
         self.terminal: None = None  # there is none to give (P21)
-        self._command = command
-        self._is_alone = plan.tree == "child"
-        self._leaves = plan.survivors == "leave"
-        self._was_told = False  # to end, by the stop sequence or by the user
         self._job = 0
-        # Its handle, its thread's, its id and its thread's, from the moment of the start.
+        # (process handle, thread handle, process id, thread id), from its start on.
         self._started: list[tuple[int, int, int, int]] = []
         self._used: Usage | None = None
-        self._began = time.monotonic()
-        self._ended: float | None = None
         self._is_reaped = False
         self._released = False
         _open.add(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.end_now()  # does nothing after an orderly end
-
-    def __repr__(self) -> str:
-        return f"child {self.pid} `{as_typed(self.args)}`"
 
     def __del__(self) -> None:
         if hasattr(self, "_released"):  # else it was interrupted while it was made
@@ -105,7 +81,8 @@ class Child:
         self._began = time.monotonic()
         command = self._command
         # With tree="child" its own children are started outside the job.
-        flags = KILL_ON_JOB_CLOSE | (SILENT_BREAKAWAY_OK if self._is_alone else 0)
+        is_alone = self._plan.tree == "child"
+        flags = KILL_ON_JOB_CLOSE | (SILENT_BREAKAWAY_OK if is_alone else 0)
         files = Files(self.held, stdin, stdout, stderr, command.pipe_size)
         try:
             self._job = self.held.open(create_job, flags)
@@ -147,8 +124,8 @@ class Child:
             return []
         return [pid for pid in processes_of(self._job) if pid != self.pid]
 
-    def work(self) -> dict[int, Activity]:
-        """The processor time of each of these. What state it is in is unknown."""
+    def activity(self) -> dict[int, Activity]:
+        """The CPU time of each of these. Windows does not report their state."""
         found: dict[int, Activity] = {}
         for pid in self.left():
             with suppress(OSError), Handles() as own:
@@ -156,21 +133,9 @@ class Child:
                 found[pid] = Activity(b"", user + system)
         return found
 
-    def is_read(self) -> bool:
-        """Unknown here: Windows does not tell what another process reads (P6)."""
+    def has_reader(self) -> bool:
+        """Always false: Windows does not report what another process reads (P6)."""
         return False
-
-    def is_gone(self) -> bool:
-        """Whether it and all of its tree are dead."""
-        return self.has_exited() and not self.left()
-
-    def is_spared(self) -> bool:
-        """Whether it ended before it was told to, and what it has left behind lives on."""
-        return self._leaves and not self._was_told and self.has_exited()
-
-    def is_done(self) -> bool:
-        """Whether nothing is left to stop."""
-        return self.is_spared() or self.is_gone()
 
     @property
     def usage(self) -> Usage | None:
@@ -200,7 +165,7 @@ class Child:
         self.held.close(self._job)
 
     def end_now(self) -> None:
-        """Kill it and its tree, without a loop, and release everything that it has."""
+        """Kill it and its tree, without a loop, and release everything that it holds."""
         if self._released:
             return
         for end in self.ends:
@@ -232,7 +197,7 @@ class Child:
         if self._released:
             return
         was_open = bool(self._started) and not self._is_reaped
-        if was_open and self.returncode is not None:  # and that was told
+        if was_open and self.returncode is not None:  # the user knows of its exit
             was_open = not self.is_done()
         self.end_now()  # first: the warning may be an error
         if was_open:
@@ -243,7 +208,7 @@ class Child:
             )
 
     def is_refused(self) -> bool:
-        """Never: nobody may take a process out of our job."""
+        """Never: we may end every process in our job."""
         return False
 
     # -- signals -----------------------------------------------------------
@@ -280,13 +245,13 @@ class Child:
         self._was_told = True
 
     def _send_break(self) -> None:
-        # We hold a handle of the process, so its number, which is the group's, is not
-        # given to another one (P5).
+        # We hold a handle of the process, so its id, which is that of the group, cannot
+        # be reused (P5).
         self.is_deaf = not send_break(self.pid)
 
 
 def is_running(pid: int) -> bool:
-    """Unknown here: what a process has done since tells whether it works."""
+    """Always false: Windows does not report the state of a process."""
     return False
 
 
@@ -295,12 +260,12 @@ def check_signal(number: int) -> None:
     if number not in _POLITE and number not in (KILL, CONTINUE):
         raise NotImplementedError(
             f"signal {number} cannot be sent on Windows: a process group there gets "
-            "CTRL_BREAK_EVENT (for which SIGTERM and SIGBREAK stand as well) or is "
-            "killed; Ctrl-C cannot be sent to a single group"
+            "CTRL_BREAK_EVENT (also as SIGTERM or SIGBREAK) or is killed; Ctrl-C cannot "
+            "be sent to a single group"
         )
 
 
-# Those that are not released, for an end of the interpreter that finds them open.
+# Children that are not released, to be ended when the interpreter exits.
 _open: WeakSet[Child] = WeakSet()
 
 

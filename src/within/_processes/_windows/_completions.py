@@ -1,9 +1,8 @@
-"""One completion port and one thread that hear of everything this program waits for.
+"""One completion port and one thread for everything that this program waits for.
 
-Windows reports that a pipe can be read, that a write is done and that a process has
-ended, all of it to a completion port. Any number of waits go through one port (P15), and
-a loop of any kind is woken from its thread; asyncio's own port is part of one of its
-loops only.
+Windows can report to a completion port that a pipe can be read, that a write is done and
+that a process has ended. One port serves any number of waits (P15), and its thread can
+wake a loop of any kind. asyncio's own port belongs to one kind of loop.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Completions:
         self._port: int = 0
         self._starting = threading.Lock()
         # The kernel writes into an operation until its completion has been read from
-        # the port: until then it is kept here, and its address names no other one.
+        # the port. Until then, it is kept here, so that its address is not reused.
         self._under_way: dict[int, tuple[Any, Callable[[], object]]] = {}
 
     def port(self) -> int:
@@ -83,4 +82,4 @@ completions = Completions()
 
 
 def nothing() -> None:
-    """For operations whose end interests nobody."""
+    """Do nothing, when an operation is done whose end does not matter."""

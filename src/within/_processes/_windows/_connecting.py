@@ -1,4 +1,4 @@
-"""Trying to connect, in a thread: no loop but its own can wait for a socket (P23)."""
+"""Trying to connect, in a thread, because a pump cannot wait for a socket (P23)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Address = tuple[Any, Any, int, str, Any]
 async def accepts(address: Address, patience: float) -> bool:
     """Whether something accepts connections at ``address`` within ``patience`` seconds.
 
-    A cancelled call leaves the thread to itself for that long.
+    If the call is cancelled, the thread goes on for that long.
     """
     task = Wakeable()
     answers: list[bool] = []

@@ -54,7 +54,7 @@ class Handles:
         if handle in self._open:
             closer = self._closers.pop(handle, close_handle)
             # Taken off the list and closed in one step: a number that is closed but
-            # still on the list could be closed again when it is somebody else's.
+            # still on the list could be closed again after it has been reused.
             any(map(closer, map(self._open.pop, [self._open.index(handle)])))
 
     def close_all(self) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 
 INFINITE = 0xFFFFFFFF
-NO_HANDLE = 0  # what a call returns that has failed to open one
 
 # The exit status of a process that we end, as Popen.kill() has it.
 KILLED = 1
@@ -166,7 +165,7 @@ def processes_of(job: int) -> list[int]:
 
 
 def times_of_job(job: int) -> tuple[float, float]:
-    """(user, system) processor time, in seconds, of all that was ever in the job."""
+    """(user, system) CPU time, in seconds, of all that was ever in the job."""
     found = _Accounting()
     _check(_query_job(job, _ACCOUNTING, ctypes.byref(found), _size(found), None))
     return found.user_time / 1e7, found.kernel_time / 1e7
@@ -176,13 +175,13 @@ def times_of_job(job: int) -> tuple[float, float]:
 
 
 def resume(thread: int) -> None:
-    """Let a process run that was started suspended; ``thread`` is its first."""
+    """Let a process that was started suspended run; ``thread`` is its first thread."""
     if _resume(thread) == 0xFFFFFFFF:
         raise ctypes.WinError(ctypes.get_last_error())
 
 
 def open_process(pid: int) -> int:
-    """A handle by which to look at a process and to wait for it."""
+    """A handle for looking at a process and for waiting for its end."""
     return _winapi.OpenProcess(_SYNCHRONIZE | _QUERY_LIMITED, False, pid)
 
 
@@ -192,7 +191,7 @@ def has_ended(process: int) -> bool:
 
 
 def times_of(process: int) -> tuple[float, float]:
-    """(user, system) processor time of a process, in seconds."""
+    """(user, system) CPU time of a process, in seconds."""
     times = (ctypes.c_uint64 * 4)()  # created, ended, kernel, user
     at = ctypes.addressof(times)
     _check(_times(process, at, at + 8, at + 16, at + 24))

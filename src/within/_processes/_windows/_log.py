@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ._child import Child
     from ._waiting import Waitable
 
-# How long we wait for the thread to read what is in the pipe, and how long between two
-# looks. In seconds. It is over at once, unless the server goes on writing.
+# The longest that we wait for the thread to read what is in the pipe, and the time
+# between two looks, in seconds. It takes that long only if the server goes on writing.
 _MOMENT = 0.02
 _STEP = 0.0001
 
@@ -43,7 +43,7 @@ class _Told:
 
 
 class Log(LogThread):
-    """The end of the output of a server; the methods are as on POSIX."""
+    """The end of a server's output; the methods are the same as on POSIX."""
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
         super().__init__(keep, text, sought)
@@ -83,7 +83,7 @@ class Log(LogThread):
             and not self.is_over
             and time.monotonic() < over
         ):
-            # In this order: the thread is at work from before it reads.
+            # In this order, because the thread sets _is_at_work before it reads.
             if not (pipe.is_ready() or self._is_at_work):
                 break
             time.sleep(_STEP)

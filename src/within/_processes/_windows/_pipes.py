@@ -1,8 +1,8 @@
-"""Pipes whose end on our side reads and writes without waiting.
+"""Pipes whose end on our side does not block.
 
-An anonymous pipe of Windows cannot do that, so each is a named pipe, which only its two
-ends know of. The child's end is an ordinary one: programs expect that. In place of
-"would block" these functions raise BlockingIOError, as ``os.read`` and ``os.write`` do.
+An anonymous pipe of Windows cannot do that, so each is a named pipe with a name that
+nothing else knows. The child's end is an ordinary one, as programs expect. If a call
+would block, it raises BlockingIOError, as ``os.read`` and ``os.write`` do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ._handles import Handles
 from ._kernel import close_handle
 from ._waiting import Waitable, waitables
 
-# What a pipe holds unless told otherwise, and what is written to it at once. In bytes.
+# What a pipe holds by default, and the most that is written to it at once, in bytes.
 SIZE = 65536
 
 _numbers = count()
@@ -43,8 +43,8 @@ class _Readable(Waitable):
             return True  # the end: no writer is left
 
     def arm(self) -> None:
-        # To read no bytes ends when there are some, or there will be no more, and
-        # leaves them in the pipe. (libuv waits for pipes in this way as well.)
+        # Reading zero bytes completes when there are some, or when there will be no
+        # more, and leaves them in the pipe. (libuv waits for pipes in this way too.)
         if self._looking is None or not self._looking.pending:
             try:
                 self._looking = completions.begin(
@@ -75,7 +75,7 @@ class _Writable(Waitable):
         return self._writing is None or not self._writing.pending
 
     def arm(self) -> None:
-        pass  # the write that is under way will tell
+        pass  # the write that is under way calls tell()
 
     def write(self, data: memoryview) -> int:
         """Begin to write: the kernel takes the bytes as the child reads them."""
@@ -97,8 +97,8 @@ class _Writable(Waitable):
 
     def close(self) -> None:
         waitables.pop(self._handle, None)
-        # What was written is still to be read, as it would be from a pipe of POSIX. So
-        # the handle is closed after that, or when the last reader is gone.
+        # What was written has yet to be read, as from a pipe of POSIX. So the handle is
+        # closed after that, or when the last reader is gone.
         self._is_closing = True
         if self.is_ready():
             self._close_once()
@@ -113,11 +113,10 @@ def make_pipe(
 ) -> tuple[int, int]:
     """A new pipe, kept by ``held``: (our end, the child's). We read if ``reading``."""
     name = rf"\\.\pipe\within-{os.getpid()}-{next(_numbers)}-{os.urandom(8).hex()}"
-    for_reading, for_writing = (_winapi.FILE_FLAG_OVERLAPPED, 0)[
-        :: 1 if reading else -1
-    ]
-    # The end to read from is the one that has the name, as in asyncio: what was written
-    # is certain to stay there when the other one is closed.
+    overlapped = _winapi.FILE_FLAG_OVERLAPPED
+    for_reading, for_writing = (overlapped, 0) if reading else (0, overlapped)
+    # As in asyncio, the end to read from is the one that has the name: what was written
+    # is then certain to stay readable when the other end is closed.
     readable = held.open(
         _winapi.CreateNamedPipe,
         name,
@@ -194,4 +193,4 @@ def close(handle: int) -> None:
 
 
 def set_blocking(handle: int, blocking: bool) -> None:
-    """For another child to read from it: nothing has to change (P20)."""
+    """Do nothing: another child can read from the handle as it is (P20)."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..._backends import current
-from .._pump import BasePump
+from .._pump import TURN, BasePump
 from ._handles import Handles
 from ._kernel import open_process
 from ._waiting import Exit, Wakeable, waitables
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Pump(BasePump):
     """A set of handles, and what to do when each of them is ready."""
 
-    def __init__(self, *turn: int) -> None:
-        super().__init__(*turn)
+    def __init__(self, turn: int = TURN) -> None:
+        super().__init__(turn)
         self._handlers: dict[int, tuple[Waitable, Callable[[int], int]]] = {}
         self._rings: list[Callable[[], object]] = []
         self._task = Wakeable()
@@ -40,7 +40,7 @@ class Pump(BasePump):
         self.close()
 
     def close(self) -> None:
-        """End the wait that is going on, and forget everything."""
+        """End the current wait, and forget everything."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -58,7 +58,7 @@ class Pump(BasePump):
             self.wake_at(fd)
 
     def unwatch(self) -> None:
-        """The exit is known, and would end every wait from here on."""
+        """Stop watching: a known exit would end every wait from here on."""
         if self._exit_fd >= 0:
             self._remove(self._exit_fd)
             self._exit_fd = -1
@@ -67,7 +67,7 @@ class Pump(BasePump):
     def alarm(
         self, seconds: float, ring: Callable[[], object]
     ) -> Generator[None, None, None]:
-        """Call ``ring()`` after real seconds, even while the loop's clock stands still."""
+        """Call ``ring()`` after ``seconds`` of real time, even in virtual time."""
         in_time = threading.Event()
 
         def wait() -> None:
@@ -90,7 +90,7 @@ class Pump(BasePump):
         waitable.listeners.add(self._task.wake)
 
     def _when_writable(self, fd: int, handle: Callable[[int], int]) -> None:
-        self._when_readable(fd, handle)  # "ready", for whatever the handle is
+        self._when_readable(fd, handle)  # a handle is ready for what it is used for
 
     def _remove(self, fd: int) -> None:
         waitable, _ = self._handlers.pop(fd, (None, None))
@@ -119,7 +119,7 @@ class Pump(BasePump):
         ]
 
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids``, not children of ours, ends."""
+        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
         ended = False
 
         def end(fd: int) -> int:

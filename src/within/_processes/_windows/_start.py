@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _SUSPENDED = 0x4
 _USE_HANDLES = 0x100  # STARTF_USESTDHANDLES
-_BAD_DIRECTORY = 267  # ERROR_DIRECTORY: what cwd names is no directory
+_BAD_DIRECTORY = 267  # ERROR_DIRECTORY: cwd is not a directory
 
-# A group of its own is what CTRL_BREAK_EVENT can be sent to.
+# CTRL_BREAK_EVENT can only be sent to a process group.
 _NEW_GROUP = subprocess.CREATE_NEW_PROCESS_GROUP
 
-# What cmd.exe takes for its own, even in an argument of a batch file.
+# What cmd.exe interprets, even in an argument of a batch file.
 _SPECIAL = frozenset('"%^&|<>\r\n')
 
 
@@ -56,7 +56,7 @@ def start_program(
         info.lpAttributeList = {"handle_list": sorted(set(files))}
     flags = options.get("creationflags", 0)
     if not flags and not has_console():
-        # The child of a program without a console would get one: a window.
+        # The child of a program without a console would get a console window.
         flags = subprocess.CREATE_NO_WINDOW
     line = subprocess.list2cmdline(words)
     sys.audit("subprocess.Popen", program, line, cwd, env)
@@ -101,12 +101,12 @@ def _named(error: OSError, program: str, cwd: Any) -> OSError:
 
 
 def _check_batch_file(program: str, words: list[str]) -> None:
-    """Refuse arguments that the shell of a batch file would not leave alone (P2)."""
+    """Refuse arguments of a batch file that cmd.exe would interpret (P2)."""
     if not program.rstrip(" .").lower().endswith((".bat", ".cmd")):
         return
     for place, word in enumerate(words):
         if place and _SPECIAL.intersection(word):
             raise ValueError(
-                f"argument {place} is {word!r}: {program!r} is a batch file, which "
-                "cmd.exe runs, and it would take a part of that for a command"
+                f"argument {place} is {word!r}: {program!r} is a batch file, and "
+                "cmd.exe, which runs it, could take a part of that for a command"
             )

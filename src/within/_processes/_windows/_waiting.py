@@ -1,8 +1,8 @@
-"""What can be waited for, as a loop-independent state: ready or not, and who to tell.
+"""What can be waited for on any loop: whether it is ready, and what to call when it is.
 
-On POSIX a descriptor can be asked at any time whether it is ready, by any number of
-selectors. Here the same is made of what Windows has: a question that does not block, and
-one operation that is under way as long as somebody wants to hear of the change.
+On POSIX, any number of selectors can ask at any time whether a descriptor is ready.
+Here, the same is built from what Windows has: a check that does not block, and one
+operation that is under way as long as a listener waits for the change.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Waitable:
         raise NotImplementedError
 
     def arm(self) -> None:
-        """Have the listeners called once, when it becomes ready or if it is already."""
+        """Have the listeners called once, as soon as it is ready."""
         raise NotImplementedError
 
     def tell(self) -> None:
@@ -134,7 +134,7 @@ class Wakeable:
 
 
 class Writing:
-    """How a task waits until a pipe takes more: in place of a backend's descriptors."""
+    """Waits until a pipe takes more, as a backend does for a descriptor on POSIX."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
