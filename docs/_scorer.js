@@ -8,7 +8,7 @@
 // and a shorter name, which is often the more general page, before a longer one.
 var Scorer = {
   places: [
-    [/^howto\/index/, -1], [/^howto\//, 4], [/^loops/, 5], [/^(windows|why)/, 2],
+    [/^howto\/index/, -1], [/^howto\//, 4], [/^loops/, 5], [/^quickstart/, 6], [/^(windows|why)/, 2],
     [/^reference\//, 2], [/^migration/, -3], [/^semantics/, -7],
     [/^(changelog|architecture|benchmarks)/, -10],
   ],

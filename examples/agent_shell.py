@@ -24,10 +24,11 @@ async def shell(command: str, seconds: float, show: Callable[[str], object]) -> 
 
     ``show`` is called with each line as it comes.
     """
+    words = ("sh", "-c", command)
     result: within.Completed[str] | within.ProcessTimeout[Any]
     try:
         result = await within.run(
-            *("sh", "-c", command),
+            *words,
             timeout=seconds,
             check=False,
             errors="replace",  # implies text

@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
@@ -22,6 +22,8 @@ import within.testing
 PROMPT = "<<ready>>\n"  # a line that no answer contains
 PYTHON = (sys.executable, "-i", "-q", "-c", f"import sys; sys.ps1 = {PROMPT!r}")
 PATIENCE = 5  # seconds that an interrupted line has to end
+# The first of these lines may fall victim to the interrupt. The other one prints AWAKE.
+WAKE, AWAKE = "pass\nprint('<<' 'awake>>')\n", f"<<awake>>\n{PROMPT}"
 
 
 class Repl:
@@ -63,7 +65,11 @@ class Repl:
         """End the line that runs, so that the next one does not get its answer."""
         self._process.send_signal(signal.SIGINT)
         with within.move_on_after(PATIENCE, shield=True) as limit:
-            await self._process.read_until(PROMPT)
+            # The line may just have ended by itself. Then the interrupt has a prompt of its
+            # own, or hits the next line, so reading until the next prompt is not enough.
+            with suppress(anyio.BrokenResourceError):  # the interpreter has exited
+                await self._process.write(WAKE)
+            await self._process.read_until(AWAKE)
         if limit.expired:  # the line ignores Ctrl-C
             self._process.kill()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -51,6 +54,28 @@ async def test_a_line_that_takes_too_long_is_interrupted_and_the_session_goes_on
         with pytest.raises(within.DeadlineExceeded, match="while True"):
             await repl.run("while True: pass", timeout=0.1)
         assert await repl.run("x") == "6\n"
+
+
+async def test_a_line_that_ends_just_before_its_interrupt_leaves_no_answer_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    async with Repl.start() as repl:
+        process = repl._process
+        output, send_signal = process.stdout, process.send_signal
+        assert output is not None
+
+        def let_it_end_first(number: int) -> None:
+            fifo.write_text("")  # the line has read to the end of it then,
+            select.select([output], [], [])  # and the prompt is there
+            send_signal(number)
+
+        monkeypatch.setattr(process, "send_signal", let_it_end_first)
+        with pytest.raises(within.DeadlineExceeded):
+            await repl.run(f"_ = open({str(fifo)!r}).read()", timeout=0.1)
+        assert [await repl.run(f"{n}") for n in (1, 2)] == ["1\n", "2\n"]
 
 
 async def test_a_line_that_is_cancelled_from_outside_is_interrupted_too() -> None:
