@@ -102,7 +102,7 @@ def _publish(names: dict[str, object]) -> None:
 
 _publish(globals())
 
-# Not for type checkers: they would take every misspelt name for one of these.
+# Not for type checkers: with it, they would accept every misspelt name.
 if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

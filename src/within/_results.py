@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Usage(NamedTuple):
-    """The time and memory that a child has used, as the kernel reports when it is reaped.
+    """The time and memory of a child, as the kernel reports them when it is reaped.
 
     ``wall``, ``user`` and ``system`` are seconds, and ``max_rss`` is the peak resident
     memory in bytes. The CPU times and the memory include the descendants that the child

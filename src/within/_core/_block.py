@@ -58,7 +58,7 @@ class Block:
     owes_uncancel = False
     """We called ``Task.cancel()`` for the block and have not taken it back."""
     was_told = False
-    """A cancellation on its way to the task, or past it, is for this block."""
+    """A cancellation for this block is on its way to the task, or has reached it."""
     met_foreign = False
     """When the block was told, a foreign cancellation was on its way or being handled.
     That one wins, even if the body swallows it together with ours (T6)."""

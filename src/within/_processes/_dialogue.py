@@ -224,7 +224,7 @@ class Dialogue:
     # -- writing -----------------------------------------------------------
 
     async def write(self, data: str | bytes) -> None:
-        """Write text, or bytes as they are, to stdin, and wait until the pipe has it all.
+        """Write text, or bytes as they are, to stdin, and wait until the pipe has taken it all.
 
         Do not write a lot without reading, because a child that cannot write its output
         reads no more input. :meth:`communicate` does both at the same time.

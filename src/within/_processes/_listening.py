@@ -88,7 +88,7 @@ class listening:  # noqa: N801  # it is used like a function
     def __await__(self) -> Generator[Any, Any, None]:
         return self().__await__()
 
-    if not TYPE_CHECKING:  # type checkers refuse these without being told so
+    if not TYPE_CHECKING:  # type checkers reject them anyway
 
         def __enter__(self):
             """Raise an error: nothing is opened, so there is no block."""

@@ -64,7 +64,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         # have to be given.
         __class_getitem__ = classmethod(GenericAlias)
 
-        # Type checkers refuse these statements without being told so.
+        # Type checkers reject these statements anyway.
 
         def __enter__(self):
             """Raise an error: a process is entered with ``async with``."""

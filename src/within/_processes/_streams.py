@@ -47,7 +47,7 @@ class ReceiveStream(ByteReceiveStream):
     def __repr__(self) -> str:
         return repr(self._reader)
 
-    if not TYPE_CHECKING:  # type checkers refuse these without being told so
+    if not TYPE_CHECKING:  # type checkers reject them anyway
 
         def __getattr__(self, name):
             raise _no_attribute(self, name, _READING)
