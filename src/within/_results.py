@@ -1,7 +1,5 @@
 """The result of a finished command: its output, its status, and what it used."""
 
-from __future__ import annotations
-
 import subprocess
 from typing import Any, NamedTuple, TypeVar
 

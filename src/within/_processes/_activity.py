@@ -1,7 +1,5 @@
 """What the processes that a child has left behind are doing (P6)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

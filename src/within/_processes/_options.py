@@ -1,13 +1,10 @@
 """What a child can be given, as type checkers see it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict
+from typing import Final, Literal, Protocol, TypedDict
 
-if TYPE_CHECKING:
-    from ._plan import Stop
+from ._plan import Stop
 
 # The values of the module subprocess. There, type checkers see only an int in them, and
 # could not tell that a file which is PIPE is a stream of the process.
