@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal as signals
 import sys
-from subprocess import DEVNULL, PIPE, STDOUT
 from typing import Any
+
+from ._options import DEVNULL, PIPE, STDOUT
 
 # The size of a terminal that nobody has given a size, in rows and columns.
 _USUAL = (24, 80)
