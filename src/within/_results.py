@@ -1,5 +1,7 @@
 """The result of a finished command: its output, its status, and what it used."""
 
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
+
 import subprocess
 from typing import Any, NamedTuple, TypeVar
 

@@ -1,5 +1,7 @@
 """Parsing the command line: options, durations, signals, and the help text."""
 
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
+
 import math
 import re
 import signal as signals

@@ -1,5 +1,7 @@
 """What the processes that a child has left behind are doing (P6)."""
 
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
+
 from typing import NamedTuple
 
 

@@ -1,5 +1,7 @@
 """The arguments and options for a child, checked before anything is started (P2)."""
 
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
+
 import codecs
 import os
 import subprocess

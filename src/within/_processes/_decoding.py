@@ -1,5 +1,7 @@
 """Bytes into text, also where the bytes were cut in the middle of a character."""
 
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
+
 from codecs import getincrementaldecoder
 from typing import NamedTuple
 

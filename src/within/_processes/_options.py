@@ -1,5 +1,7 @@
 """What a child can be given, as type checkers see it."""
 
+# No `from __future__ import annotations`: TypedDict would compile each annotation.
+
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Literal, Protocol, TypedDict
