@@ -34,6 +34,31 @@ def test_the_command_imports_no_event_loop() -> None:
     assert (done.returncode, done.stderr) == (1, "\n")  # from sys.exit("")
 
 
+def test_neither_an_import_nor_the_command_compiles_an_annotation() -> None:
+    """NamedTuple and TypeVar compile those that are strings, until Python 3.13.
+
+    compile() gets ready when it is first called. That takes a quarter of the time of an
+    empty program, so in modules with such classes the annotations are types.
+    """
+    code = """
+import builtins, sys
+def compile_noted(source, *arguments, **options):
+    if isinstance(source, str):
+        compiled.append(source)
+    return compile_it(source, *arguments, **options)
+compiled = []
+compile_it, builtins.compile = compile, compile_noted
+from within import run
+from within.__main__ import main
+status = main(["60", "true"])
+sys.exit(status or str(compiled or ""))
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(within.__file__).parents[1])}
+    call = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(call, env=env, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "\n")  # from sys.exit("")
+
+
 def test_exit_functions_are_run() -> None:
     code = (
         "import atexit, os; from within._command_line import run; "

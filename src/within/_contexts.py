@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, MutableMapping
+    from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-M = TypeVar("M", bound="MutableMapping[Any, Any]")
+M = TypeVar("M", bound=MutableMapping[Any, Any])
 
 
 class running(Generic[M]):  # noqa: N801  # it is used like a function

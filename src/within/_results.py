@@ -1,6 +1,6 @@
 """The result of a finished command: its output, its status, and what it used."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
 
 import math
 import subprocess

@@ -1,18 +1,16 @@
 """Parsing the command line: options, durations, signals, and the help text."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
 
 import math
 import re
 import signal as signals
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Self
 
 from .._processes._plan import valid_signals
 from .._processes._platform import KILL
 from ._exit_status import FAILED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HELP = """\
 Usage: within SECONDS [OPTION]... [--] COMMAND [ARG]...
@@ -116,7 +114,7 @@ class Options:
         self.answer = ""  # "help" or "version": print that and do nothing else
 
     @classmethod
-    def parse(cls, words: Sequence[str]) -> Options:
+    def parse(cls, words: Sequence[str]) -> Self:
         """Parse options before SECONDS, or between SECONDS and COMMAND.
 
         Everything after ``--help`` or ``--version`` is ignored.

@@ -1,6 +1,6 @@
 """What the processes that a child has left behind are doing (P6)."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
 
 from typing import NamedTuple
 

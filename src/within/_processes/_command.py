@@ -1,6 +1,6 @@
 """The arguments and options for a child, checked before anything is started (P2)."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
 
 import codecs
 import os
@@ -169,7 +169,7 @@ def _check_env(env: Any) -> None:
             )
 
 
-def _check_word(arg: Word, place: int) -> str | bytes:
+def _check_word(arg: "Word", place: int) -> str | bytes:
     what = f"argument {place}" if place else "the program"
     try:
         word = os.fspath(arg)

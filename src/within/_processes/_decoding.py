@@ -1,6 +1,6 @@
 """Decodes bytes, even if they were cut in the middle of a character."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
 
 from codecs import getincrementaldecoder
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Text(NamedTuple):
     encoding: str
     errors: str
 
-    def tolerant(self) -> Text:
+    def tolerant(self) -> "Text":
         """The same, but without errors for bytes that are not text."""
         errors = self.errors if self.errors in _TOLERANT else "replace"
         return Text(self.encoding, errors)

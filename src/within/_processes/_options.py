@@ -1,13 +1,12 @@
 """The types of what a child can be given."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: TypedDict would compile each annotation.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict
+from typing import Final, Literal, Protocol, TypedDict
 
-if TYPE_CHECKING:
-    from ._plan import Stop
+from ._plan import Stop
 
 # The same values as in subprocess, where type checkers only see an int. With these
 # types, they know that a file which is PIPE becomes a stream of the process.

@@ -9,14 +9,15 @@ handling" in CPython's InternalDocs for the format.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FunctionType
 
-F = TypeVar("F", bound="Callable[..., object]")
+F = TypeVar("F", bound=Callable[..., object])
 
 # The first bit marks the first byte of an entry. A byte with the second bit is followed
 # by more bytes of the same number.
