@@ -102,24 +102,32 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Zero lets the clock move to ``deadline``; infinity means until a descriptor is
         ready.
         """
-        backend = backend_of_running_loop()
-        if self._threads_at_work or (backend and backend.descriptors):
+        if self._awaits_a_thread_or_child():
             return math.inf
         # A worker thread of anyio wakes the loop before it can be seen to be idle, so
         # it may never wake the loop again.
         if _anyio_thread_is_at_work(self):
             return RECHECK
-        if deadline < math.inf:
-            return self.virtual_clock.outside.patience()
-        if self.virtual_clock.outside.may_wake_a_task() or _has_trio_guest():
-            return RECHECK
-        # One descriptor is the loop's own, by which other threads wake it.
-        watched = len(self._selector.get_map())  # type: ignore[attr-defined]
-        return math.inf if watched > 1 else 0
+        outside = self.virtual_clock.outside
+        if deadline == math.inf:
+            if outside.may_wake_a_task() or _has_trio_guest():
+                return RECHECK
+            # One descriptor is the loop's own, by which other threads wake it.
+            if len(self._selector.get_map()) > 1:  # type: ignore[attr-defined]
+                return math.inf
+        return outside.patience()
 
-    def is_alone(self) -> bool:
-        """Whether no thread, child or descriptor could wake a task."""
-        return not self.real_wait(math.inf)
+    def is_at_work(self) -> bool:
+        """Whether a thread or child for which this loop waits is at work."""
+        return (
+            self._awaits_a_thread_or_child()
+            or _anyio_thread_is_at_work(self)
+            or _has_trio_guest()
+        )
+
+    def _awaits_a_thread_or_child(self) -> bool:
+        backend = backend_of_running_loop()
+        return bool(self._threads_at_work or (backend and backend.descriptors))
 
     def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
@@ -189,20 +197,19 @@ class _Selector(selectors.DefaultSelector):
         clock = self._loop.virtual_clock
         if timeout is not None and timeout <= 0:
             ready = super().select(0)
-            clock.outside.restart()
-            if ready:
-                clock.forget_passes()
-            elif clock.seems_to_poll(self._loop.is_alone):
+            if not ready and clock.seems_to_poll(self._loop.is_at_work):
                 self._loop.end_polling()
-            return ready
-        # Ask before looking: a thread that ends in between makes a descriptor ready.
-        wait = self._loop.real_wait(self._loop.next_timer())
-        ready = super().select(0)
-        if not ready and (wait or not self._loop.jump()):
-            # `timeout` is ignored: it is in virtual seconds, and none pass in here.
-            ready = super().select(wait if 0 < wait < math.inf else None)
-            if not ready:
-                return ready
+        else:
+            # Ask before looking: a thread that ends in between makes a descriptor ready.
+            wait = self._loop.real_wait(self._loop.next_timer())
+            ready = super().select(0)
+            if not ready and (wait or not self._loop.jump()):
+                # `timeout` is ignored: it is in virtual seconds, and none pass in here.
+                ready = super().select(wait if 0 < wait < math.inf else None)
+                if not ready:
+                    return ready
+        if ready:
+            clock.forget_passes()
         clock.outside.restart()
         return ready
 

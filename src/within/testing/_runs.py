@@ -97,12 +97,12 @@ def run(
             f"within[{backend}]",
             name=backend,
         )
-    if virtual_time and backend == "trio":
-        from ._trio_clock import run as run_on_trio
-
-        return run_on_trio(function, *args, start=start)
     if virtual_time:
         function = raising_deadlocks(function, backend)
+        if backend == "trio":
+            from ._trio_clock import run as run_on_trio
+
+            return run_on_trio(function, *args, start=start)
     return anyio.run(
         function,
         *args,
