@@ -71,7 +71,7 @@ class VirtualClock:
         >>> run(main, backend="trio", virtual_time=True)
         (False, 8.0)
         """
-        delta = as_seconds(seconds, "seconds")
+        delta = as_seconds(seconds, "seconds", or_none=False)
         if delta < 0 or not self._now + delta < math.inf:
             raise ValueError(
                 f"seconds is {seconds!r}: the clock moves forwards, and by a finite "
@@ -90,7 +90,7 @@ class VirtualClock:
 
 def finite_start(start: Seconds) -> float:
     """Seconds at which a clock may start; errors name ``start``."""
-    seconds = as_seconds(start, "start")
+    seconds = as_seconds(start, "start", or_none=False)
     if math.isinf(seconds):
         raise ValueError(f"start is {start!r}: give a finite number of seconds")
     return seconds

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from ._clock import finite_start
 from ._pytest_fixtures import (
     async_fixtures,
     pytest_fixture_post_finalizer,
@@ -91,8 +92,33 @@ def _names(marks: Iterable[pytest.Mark]) -> list[str]:
 # Cached because pytest compares parameters by identity: with new ones for each test it
 # would set a fixture of module scope up again and again.
 @functools.cache
-def _loops(**options: Any) -> dict[str, tuple[str, dict[str, Any]]]:
-    return {found[0]: found for found in backends(virtual_time=True, **options)}
+def _loops(start: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {found[0]: found for found in backends(virtual_time=True, start=start)}
+
+
+def _loops_named_by(mark: pytest.Mark) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The loops that a mark names, or all of them.
+
+    Raises:
+        ValueError: If the arguments of the mark are wrong.
+    """
+    for name, value in mark.kwargs.items():
+        if name != "start":
+            raise ValueError(
+                f"virtual_time({name}={value!r}): there is no such argument: give the "
+                "names of loops, and start=SECONDS"
+            )
+    try:
+        found = _loops(finite_start(mark.kwargs.get("start", 0.0)))
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"virtual_time: {exc}") from None
+    for name in mark.args:
+        if not isinstance(name, str) or name not in found:
+            raise ValueError(
+                f"virtual_time({name!r}): of the loops that are installed, "
+                f"{' and '.join(found)} have virtual time"
+            )
+    return {name: found[name] for name in mark.args or found}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -100,15 +126,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("virtual_time")
     if mark is None or "anyio_backend" not in metafunc.fixturenames:
         return  # the mark may be on a whole module, and this test synchronous
-    found = _loops(**mark.kwargs)
-    for name in mark.args:
-        if name not in found:
-            raise pytest.UsageError(
-                f"{metafunc.definition.nodeid}: virtual_time({name!r}): of the loops "
-                f"that are installed, {' and '.join(found)} have virtual time"
-            )
-    names = mark.args or found
-    params = [pytest.param(found[name], id=name) for name in names]
+    try:
+        found = _loops_named_by(mark)
+    except ValueError as exc:
+        node = metafunc.definition.nodeid
+        raise pytest.UsageError(f"{node}: {exc}") from None
+    params = [pytest.param(loop, id=name) for name, loop in found.items()]
     # Added as a mark, before pytest looks for marks, so that it takes precedence over
     # the parameters of the fixture.
     scope = _widest_scope(metafunc.definition)
