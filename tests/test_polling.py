@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import math
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from deadlock_programs import Main, deadlock, waits
 from virtual_runs import each_loop, virtually, wait_for_passes, waker
 
 import within
-from within.testing import _clock
+from within.testing import _polling
 from within.testing._runs import raising_deadlocks
 
 
@@ -56,6 +58,27 @@ async def polls_beside_idle_threads() -> None:
         thread.join()
 
 
+async def polls_beside_a_thread_that_never_rests() -> None:
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.is_set():
+            time.sleep(0.0001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        await polls_for_a_time()
+    finally:
+        over.set()
+        thread.join()
+
+
+async def polls_beside_an_idle_child() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE):
+        await polls_for_a_time()
+
+
 async def polls_in_a_shield() -> None:
     with anyio.CancelScope(shield=True):
         await polls_for_a_time()
@@ -67,6 +90,8 @@ POLLING = [
     polls_in_a_limit,
     polls_beside_a_listener,
     polls_beside_idle_threads,
+    polls_beside_a_thread_that_never_rests,
+    polls_beside_an_idle_child,
     polls_in_a_shield,
 ]
 
@@ -76,7 +101,7 @@ POLLING = [
 def test_v8_a_task_that_polls_without_sleeping_is_reported(
     loop: str, main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_clock, "MANY_PASSES", 2000)
+    monkeypatch.setattr(_polling, "MANY_PASSES", 2000)
     report = deadlock(loop, main)
     assert report.startswith("deadlock at 0 s of virtual time: a task polls without")
     assert waits(polls_for_a_time) in report
@@ -102,7 +127,7 @@ async def swallows_in_shields() -> None:
 def test_v8_a_task_that_cannot_be_ended_is_reported(
     loop: str, main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_clock, "MANY_PASSES", 2000)
+    monkeypatch.setattr(_polling, "MANY_PASSES", 2000)
     assert waits(main) in deadlock(loop, main)
     gc.collect()  # trio's own tasks complain when they are closed after the crash
 
@@ -120,7 +145,7 @@ def test_v8_many_passes_at_one_instant_are_no_polling(loop: str) -> None:
 def test_v8_many_tests_at_one_instant_are_no_polling(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_clock, "MANY_PASSES", 200)
+    monkeypatch.setattr(_polling, "MANY_PASSES", 200)
 
     async def one_test() -> None:
         for _ in range(100):
@@ -137,7 +162,8 @@ def test_v8_many_tests_at_one_instant_are_no_polling(
 def test_v8_a_task_may_poll_for_a_thread(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_clock, "MANY_PASSES", 2000)
+    monkeypatch.setattr(_polling, "MANY_PASSES", 2000)
+    monkeypatch.setattr(_polling, "_ROUNDS", math.inf)
 
     async def main() -> None:
         wake, done = waker(), list[int]()
@@ -173,7 +199,8 @@ async def in_thread(work: Callable[[], None], done: list[int]) -> None:
 def test_v8_a_task_may_poll_for_a_child(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_clock, "MANY_PASSES", 100)
+    monkeypatch.setattr(_polling, "MANY_PASSES", 100)
+    monkeypatch.setattr(_polling, "_ROUNDS", math.inf)
 
     async def main() -> None:
         done = list[int]()
@@ -197,7 +224,7 @@ async def sleeps_for_real(done: list[int]) -> None:
 def test_v8_a_conversation_at_one_instant_is_no_polling(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_clock, "MANY_PASSES", 100)
+    monkeypatch.setattr(_polling, "MANY_PASSES", 100)
 
     async def main() -> None:
         here, there = socket.socketpair()

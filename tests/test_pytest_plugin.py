@@ -334,47 +334,6 @@ def test_v5_trio_and_hypothesis_need_not_be_installed(run: Run) -> None:
     assert said in result.stdout.str()
 
 
-STUBBORN = """\
-    import contextlib
-    @pytest.fixture(autouse=True, scope="session")
-    def passes():
-        within.testing._clock.MANY_PASSES = 2000
-    @pytest.mark.virtual_time
-    async def test_a():
-        cancelled = anyio.get_cancelled_exc_class()
-        while True:
-            with contextlib.suppress(Exception, cancelled):
-                await anyio.sleep(0)
-    @pytest.mark.virtual_time
-    async def test_b():
-        cancelled = anyio.get_cancelled_exc_class()
-        while True:
-            with contextlib.suppress(cancelled), anyio.CancelScope(shield=True):
-                await anyio.sleep_forever()
-    @pytest.mark.virtual_time
-    async def test_c():
-        await anyio.sleep(1)
-"""
-
-
-@pytest.mark.skipif(
-    sys.version_info < (3, 11, 9),
-    reason="closing a coroutine while it parses code is an error there (gh-106905)",
-)
-@pytest.mark.parametrize("loop", ["asyncio", "trio"])
-def test_v8_a_test_that_cannot_be_ended_fails_and_the_next_one_runs(
-    run: Run, loop: str
-) -> None:
-    result = run(STUBBORN, "-k", loop, "-Wdefault", "--tb=short")
-    assert outcomes(result) == [
-        (f"test_a[{loop}]", "FAILED"),
-        (f"test_b[{loop}]", "FAILED"),
-        (f"test_c[{loop}]", "PASSED"),
-    ]
-    text = result.stdout.str()
-    assert len(re.findall(r"^E .*Deadlock: deadlock at 0 s", text, re.MULTILINE)) == 2
-
-
 WRONG_ARGUMENTS = {
     "strat=5": "virtual_time(strat=5): there is no such argument: give the names of",
     "virtual_time=True": "virtual_time(virtual_time=True): there is no such argument",

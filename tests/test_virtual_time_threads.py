@@ -83,7 +83,17 @@ def test_v8_so_may_one_that_is_started_by_the_test(loop: str) -> None:
 
 
 @each_loop
-@pytest.mark.parametrize("name", ["asyncio_mqtt", "Trio thread of mine", "within-db"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "asyncio_1",
+        "asyncio_1_mqtt",
+        "AnyIO worker thread of mine",
+        "Trio thread 1 of mine",
+        "within-alarm-clock",
+        "my pytest_timeout thread",
+    ],
+)
 def test_v8_its_name_may_begin_like_one_of_a_loop(loop: str, name: str) -> None:
     async def main() -> float:
         with contextlib.closing(Driver(name)) as driver, within.timeout(3600):

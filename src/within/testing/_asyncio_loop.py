@@ -197,7 +197,9 @@ class _Selector(selectors.DefaultSelector):
         clock = self._loop.virtual_clock
         if timeout is not None and timeout <= 0:
             ready = super().select(0)
-            if not ready and clock.seems_to_poll(self._loop.is_at_work):
+            if not ready and clock.passes.show_polling(
+                clock.now, self._loop.is_at_work
+            ):
                 self._loop.end_polling()
         else:
             # Ask before looking: a thread that ends in between makes a descriptor ready.
@@ -209,7 +211,7 @@ class _Selector(selectors.DefaultSelector):
                 if not ready:
                     return ready
         if ready:
-            clock.forget_passes()
+            clock.passes.forget()
         clock.outside.restart()
         return ready
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._seconds import as_seconds
 from ._deadlock import BLOCKED, POLLING, report
 from ._outside import Outside
+from ._polling import Passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 # How often a guarded call is cancelled again, if it swallows the cancellation or hangs
 # in its clean-up.
 _ATTEMPTS = 10
-
-# After so many passes of the loop at one instant, in which nothing has come from
-# outside, a task counts as polling. They take about ten seconds of real time, so a
-# thread has had more time to answer than the clock would give it.
-MANY_PASSES = 1_000_000
-_LAST_MESSAGE = 10  # passes in which it arrives
 
 
 class VirtualClock:
@@ -121,49 +116,18 @@ class RunClock(VirtualClock):
         # A loop may run many tests, and a test many examples, each with a guard.
         self._guard: _Guard | None = None
         self._was_guarded = False
-        self._passes, self._passes_at = 0, self._now
+        self.passes = Passes(self.outside)
 
     def move_to(self, when: float) -> None:
         """Move forwards to a deadline; never back."""
         self._now = max(self._now, when)
-
-    def seems_to_poll(self, is_at_work: Callable[[], bool]) -> bool:
-        """Count a pass of the loop in which tasks can run.
-
-        Args:
-            is_at_work: Tells whether a thread or child of the loop is at work.
-
-        Returns:
-            Whether there have been so many passes at this instant that a task polls.
-        """
-        if self._passes_at != self._now:
-            self.forget_passes()
-        self._passes += 1
-        if self._passes == MANY_PASSES // 2:
-            self.outside.watch()
-        # Asked twice: a thread may have ended just before, with its last message still
-        # on its way. The message makes us forget the passes.
-        last = MANY_PASSES + _LAST_MESSAGE
-        if self._passes not in (MANY_PASSES, last):
-            return False
-        if is_at_work() or self.outside.is_at_work():
-            self.forget_passes()
-            return False
-        if self._passes < last:
-            return False
-        self._passes -= MANY_PASSES // 10  # soon again, if it ignores the report
-        return True
-
-    def forget_passes(self) -> None:
-        """Start counting again: something has come from outside."""
-        self._passes, self._passes_at = 0, self._now
 
     @contextmanager
     def guard(self, end: Callable[[], object]) -> Generator[None]:
         """Raise :exc:`Deadlock` from this block; ``end`` cancels what runs in it."""
         around, guard = self._guard, _Guard(end)
         self._guard = guard
-        self.forget_passes()  # a loop may run many tests at one instant
+        self.passes.forget()  # a loop may run many tests at one instant
         try:
             yield
         except BaseException as exc:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 # Threads that wait for their next piece of work; the loops keep track of those that
 # have one. Ours wake a task only through a descriptor that it waits for; pytest-timeout
 # watches a test with one.
-# Each is a whole name, because a driver may call its thread "asyncio_mqtt".
+# Each is a whole name, because a driver may call its thread "Trio thread 1 of mine".
 _HARMLESS = re.compile(
-    r"asyncio_\d+|AnyIO worker thread|Trio thread \d+|pytest_timeout .*"
+    r"AnyIO worker thread|Trio thread \d+|pytest_timeout .*"
     r"|within-(alarm|connect|log-\d+|wait-\d+)",
     re.DOTALL,
 )

@@ -93,7 +93,7 @@ class _Run(trio.abc.Instrument):
         if timeout > 0 or not self._is_busy:
             return
         self._is_busy = False
-        if self.clock.seems_to_poll(self._is_at_work):
+        if self.clock.passes.show_polling(self.clock.now, self._is_at_work):
             try:
                 self.clock.end_deadlock(_named_tasks(), is_polling=True)
             except Deadlock as exc:
@@ -101,7 +101,7 @@ class _Run(trio.abc.Instrument):
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
         if self._is_looking:  # so it waited for a descriptor, or for another thread
-            self.clock.forget_passes()
+            self.clock.passes.forget()
 
     def after_io_wait(self, timeout: float) -> None:
         self._is_looking = False
