@@ -18,8 +18,10 @@ from .._backends._asyncio._waiting import (
     waiter_of,
     waits_in_a_circle,
 )
+from ._callers import callers
 from ._clock import RunClock
 from ._outside import RECHECK
+from ._threads import is_of_a_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -127,7 +129,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _awaits_a_thread_or_child(self) -> bool:
         backend = backend_of_running_loop()
-        return bool(self._threads_at_work or (backend and backend.descriptors))
+        if backend and backend.descriptors:
+            return True
+        return self._threads_at_work > 0 and self._threads_at_work > len(
+            {x.ident for x in threading.enumerate() if is_of_a_pool(x)} & callers(self)
+        )
 
     def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
@@ -175,11 +181,14 @@ def _anyio_thread_is_at_work(loop: asyncio.AbstractEventLoop) -> bool:
     module: Any = sys.modules.get("anyio._backends._asyncio")
     kind: Any = getattr(module, "WorkerThread", ())
     threads: list[Any] = threading.enumerate()
-    return any(
-        thread.queue.unfinished_tasks > 0
+    at_work = {
+        thread.ident
         for thread in threads
-        if isinstance(thread, kind) and thread.loop is loop
-    )
+        if isinstance(thread, kind)
+        and thread.loop is loop
+        and thread.queue.unfinished_tasks > 0
+    }
+    return bool(at_work and at_work - callers(loop))
 
 
 def _has_trio_guest() -> bool:

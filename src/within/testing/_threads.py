@@ -14,6 +14,8 @@ from concurrent.futures import thread as pools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ._callers import callers
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -77,8 +79,12 @@ def strangers() -> dict[int, str]:
     Keys tell the threads apart. A value changes whenever its thread runs, or is
     `UNKNOWN` where the kernel does not tell.
     """
-    current = threading.current_thread()
-    idle = [x for x in known_threads() if x is current or is_idle(x)]
+    current, asking = threading.current_thread(), callers()
+    idle = [
+        x
+        for x in known_threads()
+        if x is current or (is_idle(x) and x.ident not in asking)
+    ]
     if not CAN_SEE_THREADS:
         others = thread_frames().keys() - {thread.ident for thread in idle}
         return dict.fromkeys(others, UNKNOWN)

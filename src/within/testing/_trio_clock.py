@@ -14,6 +14,7 @@ import trio
 import trio.testing
 
 from .._core import frames
+from ._callers import callers
 from ._clock import RunClock, finite_start
 from ._deadlock import Deadlock
 from ._outside import RECHECK
@@ -156,25 +157,29 @@ _worker: Any = next(
 
 
 def _a_thread_is_at_work() -> bool:
-    if trio.to_thread.current_default_thread_limiter().borrowed_tokens:
-        return True
-    if threading.active_count() == 1:
+    borrowed = trio.to_thread.current_default_thread_limiter().borrowed_tokens
+    if not borrowed and threading.active_count() == 1:
         return False
+    token = trio.lowlevel.current_trio_token()
+    asking = callers(token)
+    if borrowed > len(asking):
+        return True
     # A thread with a limiter of its own is found by the task that waits for it ...
     if _active_thread_count is not None:
-        if _active_thread_count():
+        if _active_thread_count() > len(asking):
             return True
-    elif any(
+    elif not asking and any(
         frame.f_code is _run_sync for task in _tasks() for frame in frames(task.coro)
     ):
         return True
     # ... and one that nobody waits for any more, by the code that it runs.
-    token = trio.lowlevel.current_trio_token()
-    for innermost in thread_frames().values():
+    for ident, innermost in thread_frames().items():
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code is not _worker:
             frame = frame.f_back
-        if frame is not None and frame.f_locals.get("current_trio_token") is token:
+        if frame is None or ident in asking:
+            continue
+        if frame.f_locals.get("current_trio_token") is token:
             return True
     return False
 
