@@ -107,6 +107,9 @@ def test_v2_a_thread_that_waits_for_a_task_that_waits_for_ever_is_a_deadlock(
     loop: str,
 ) -> None:
     async def main() -> None:
-        await anyio.to_thread.run_sync(anyio.from_thread.run, anyio.sleep_forever)
+        run = anyio.from_thread.run
+        async with anyio.create_task_group() as group:
+            for _ in range(30):  # some in threads that are older, and some in new ones
+                group.start_soon(anyio.to_thread.run_sync, run, anyio.sleep_forever)
 
     deadlock(loop, main)

@@ -112,7 +112,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return RECHECK
         outside = self.virtual_clock.outside
         if deadline == math.inf:
-            if outside.may_wake_a_task() or _has_trio_guest():
+            if outside.may_wake_a_task(callers(self)) or _has_trio_guest():
                 return RECHECK
             # One descriptor is the loop's own, by which other threads wake it.
             if len(self._selector.get_map()) > 1:  # type: ignore[attr-defined]

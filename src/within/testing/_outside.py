@@ -80,16 +80,19 @@ class Outside:
         """Give threads a whole moment again: a task has run since."""
         self._waited = None
 
-    def may_wake_a_task(self) -> bool:
+    def may_wake_a_task(self, asking: set[int]) -> bool:
         """Whether a thread or a signal may still wake a task.
 
         Call this before looking for ready descriptors: a thread that ends in
         between has made one ready.
+
+        Args:
+            asking: The threads that wait for an answer of the loop.
         """
         before = self._handlers
         return (
-            any(map(self._may_wake, known_threads()))
-            or bool(unknown_threads() - self._older_unknown)
+            any(self._may_wake(x) for x in known_threads() if x.ident not in asking)
+            or bool(unknown_threads() - self._older_unknown - asking)
             or any(
                 before.get(number) != handler
                 for number, handler in _signal_handlers().items()

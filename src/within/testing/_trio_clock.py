@@ -134,7 +134,8 @@ class _Run(trio.abc.Instrument):
         if self._is_at_work() or _a_task_waits_for_idle():
             return math.inf
         if deadline == math.inf:
-            if self.clock.outside.may_wake_a_task():
+            asking = callers(trio.lowlevel.current_trio_token())
+            if self.clock.outside.may_wake_a_task(asking):
                 return RECHECK
             if _a_task_waits_for_a_descriptor():
                 return math.inf
