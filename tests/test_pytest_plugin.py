@@ -332,3 +332,29 @@ def test_v5_trio_and_hypothesis_need_not_be_installed(run: Run) -> None:
     result = run(source, *options, hidden=hidden)
     said = "virtual_time('trio'): of the loops that are installed"
     assert said in result.stdout.str()
+
+
+WRONG_ARGUMENTS = {
+    "strat=5": "virtual_time(strat=5): there is no such argument: give the names of",
+    "virtual_time=True": "virtual_time(virtual_time=True): there is no such argument",
+    "uvloop=True": "virtual_time(uvloop=True): there is no such argument",
+    "start='x'": "virtual_time: start is 'x': give seconds as an int or a float or a",
+    "start=[]": "virtual_time: start is []: give seconds",
+    "start=float('nan')": "virtual_time: start is NaN: give a number of seconds",
+    "'asyncoi'": "virtual_time('asyncoi'): of the loops that are installed, asyncio and",
+    "5": "virtual_time(5): of the loops that are installed, asyncio and trio",
+    "['trio']": "virtual_time(['trio']): of the loops that are installed, asyncio and",
+}
+
+
+def test_v6_wrong_arguments_of_the_mark_are_named(run: Run) -> None:
+    source = "@pytest.mark.virtual_time({})\nasync def test_a(): pass"
+    sources = {
+        f"n{number}": source.format(arguments)
+        for number, arguments in enumerate(WRONG_ARGUMENTS)
+    }
+    result = run(sources, "--tb=line")
+    text = " ".join(result.stdout.str().split())
+    for number, reason in enumerate(WRONG_ARGUMENTS.values()):
+        assert f"UsageError: test_n{number}.py::test_a: {reason}" in text
+    assert "PASSED" not in text

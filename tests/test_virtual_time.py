@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib.util import find_spec
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.from_thread
@@ -212,6 +212,45 @@ def test_v2_the_start_of_a_clock_is_a_finite_number(loop: str, start: Any) -> No
         virtually(loop, an_hour, start=start)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"virtual_time": "no"}, "virtual_time is 'no': give True or False"),
+        ({"virtual_time": None}, "virtual_time is None: give True or False"),
+        ({"start": "x"}, "start is 'x': give seconds as an int or a float or a"),
+        ({"start": math.nan}, "start is NaN: give a number of seconds"),
+    ],
+)
+def test_v3_wrong_arguments_are_named_in_real_time_too(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=said):
+        backends(**options)
+    with pytest.raises((TypeError, ValueError), match=said):
+        within.testing.run(an_hour, **options)
+
+
+def test_v1_uvloop_is_true_false_or_none() -> None:
+    with pytest.raises(TypeError, match="uvloop is 'yes': give True, False or None"):
+        backends(uvloop=cast("Any", "yes"))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("virtual_time", [False, True])
+def test_v3_run_wants_a_coroutine_function_that_is_not_called_yet(
+    backend: str, virtual_time: bool
+) -> None:
+    def run(function: Any) -> None:
+        within.testing.run(function, backend=backend, virtual_time=virtual_time)
+
+    with pytest.raises(TypeError, match="give a coroutine function without calling it"):
+        run(an_hour())
+    with pytest.raises(TypeError, match="whose call returns 0: give a coroutine func"):
+        run(int)
+    with pytest.raises(TypeError, match="function is None: give a coroutine function"):
+        run(None)
+
+
 @pytest.mark.parametrize("loop", ["uvloop", "trio"])
 def test_v3_the_error_names_a_loop_that_is_not_installed(
     loop: str, monkeypatch: pytest.MonkeyPatch
@@ -219,6 +258,12 @@ def test_v3_the_error_names_a_loop_that_is_not_installed(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=rf"pip install within\[{loop}\]"):
         within.testing.run(anyio.sleep, 0, backend=loop)
+
+
+def test_v1_so_does_the_error_of_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install within\[uvloop\]"):
+        backends(uvloop=True)
 
 
 # -- advance -------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
+import ctypes
+import os
 import queue
 import socket
 import threading
@@ -16,7 +19,8 @@ import pytest
 from virtual_runs import each_loop, virtually, waker
 
 import within
-from within.testing import _outside, virtual_clock
+from within.testing import Deadlock, _outside, virtual_clock
+from within.testing._threads import CAN_SEE_THREADS, strangers
 
 Work = Callable[[], object]
 
@@ -79,7 +83,17 @@ def test_v8_so_may_one_that_is_started_by_the_test(loop: str) -> None:
 
 
 @each_loop
-@pytest.mark.parametrize("name", ["asyncio_mqtt", "Trio thread of mine", "within-db"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "asyncio_1",
+        "asyncio_1_mqtt",
+        "AnyIO worker thread of mine",
+        "Trio thread 1 of mine",
+        "within-alarm-clock",
+        "my pytest_timeout thread",
+    ],
+)
 def test_v8_its_name_may_begin_like_one_of_a_loop(loop: str, name: str) -> None:
     async def main() -> float:
         with contextlib.closing(Driver(name)) as driver, within.timeout(3600):
@@ -87,6 +101,110 @@ def test_v8_its_name_may_begin_like_one_of_a_loop(loop: str, name: str) -> None:
         return virtual_clock().now
 
     assert virtually(loop, main) == 0
+
+
+@each_loop
+def test_v8_a_thread_that_is_older_than_the_loop_may_answer_without_a_limit(
+    loop: str, driver: Driver
+) -> None:
+    async def main() -> None:
+        for pause in (0, _outside.MOMENT / 4, 0):
+            await driver.ask(lambda pause=pause: time.sleep(pause))
+
+    virtually(loop, main)
+
+
+# -- threads that `threading` does not know ---------------------------------------
+
+
+@each_loop
+@pytest.mark.parametrize("has_limit", [False, True])
+def test_v8_a_thread_that_threading_does_not_know_may_answer(
+    loop: str, has_limit: bool
+) -> None:
+    async def main() -> float:
+        wake = waker()
+        for _ in range(5):
+            answered = anyio.Event()
+
+            def work(answer: Work = answered.set) -> None:
+                time.sleep(_outside.MOMENT / 4)
+                wake(answer)
+
+            _thread.start_new_thread(work, ())
+            with within.timeout(3600 if has_limit else None):
+                await answered.wait()
+        return virtual_clock().now
+
+    assert virtually(loop, main) == 0
+
+
+@pytest.mark.skipif(not CAN_SEE_THREADS, reason="needs /proc")
+@each_loop
+def test_v8_a_thread_that_c_code_has_started_may_answer(loop: str) -> None:
+    libc = ctypes.CDLL(None)
+    here, there = socket.socketpair()
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def work(_: object) -> None:
+        time.sleep(_outside.MOMENT / 4)
+        here.send(b"x")
+
+    async def main() -> float:
+        for _ in range(5):
+            thread = ctypes.c_ulong()
+            libc.pthread_create(ctypes.byref(thread), None, work, None)
+            with within.timeout(3600):
+                await anyio.wait_readable(there)
+            there.recv(1)
+        return virtual_clock().now
+
+    with here, there:
+        assert virtually(loop, main) == 0
+
+
+@pytest.mark.skipif(not CAN_SEE_THREADS, reason="needs /proc")
+@each_loop
+def test_v8_a_thread_that_has_ended_costs_nothing(loop: str) -> None:
+    def logs() -> None:
+        threading.current_thread()  # as logging does; 3.11 then keeps an object
+        ended.set()
+
+    async def main() -> float:
+        for _ in range(100):
+            await anyio.sleep(1)
+        return time.monotonic()
+
+    ended = threading.Event()
+    _thread.start_new_thread(logs, ())
+    ended.wait()
+    began = time.monotonic()
+    assert virtually(loop, main) - began < 50 * _outside.MOMENT
+
+
+@pytest.mark.skipif(not CAN_SEE_THREADS, reason="needs /proc")
+def test_v8_a_forked_process_does_not_take_itself_for_another_thread() -> None:
+    seen, report = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(report, b"x" * (1 + len(strangers())))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(seen, 100) == b"x"
+    os.close(seen)
+    os.close(report)
+
+
+@each_loop
+def test_v2_a_thread_that_threading_does_not_know_leaves_a_deadlock(loop: str) -> None:
+    def logs() -> None:
+        threading.current_thread()
+
+    async def main() -> None:
+        _thread.start_new_thread(logs, ())
+        await anyio.sleep_forever()
+
+    with pytest.raises(Deadlock):
+        virtually(loop, main)
 
 
 @each_loop
@@ -126,7 +244,7 @@ def test_v8_a_thread_that_never_rests_does_not_stop_the_clock(
         thread.join()
 
 
-@pytest.mark.skipif(not _outside.CAN_SEE_THREADS, reason="needs /proc")
+@pytest.mark.skipif(not CAN_SEE_THREADS, reason="needs /proc")
 @each_loop
 def test_v8_a_thread_that_rests_costs_one_moment_only(
     loop: str, driver: Driver

@@ -18,8 +18,10 @@ from .._backends._asyncio._waiting import (
     waiter_of,
     waits_in_a_circle,
 )
+from ._callers import callers
 from ._clock import RunClock
 from ._outside import RECHECK
+from ._threads import is_of_a_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -102,24 +104,36 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Zero lets the clock move to ``deadline``; infinity means until a descriptor is
         ready.
         """
-        backend = backend_of_running_loop()
-        if self._threads_at_work or (backend and backend.descriptors):
+        if self._awaits_a_thread_or_child():
             return math.inf
         # A worker thread of anyio wakes the loop before it can be seen to be idle, so
         # it may never wake the loop again.
         if _anyio_thread_is_at_work(self):
             return RECHECK
-        if deadline < math.inf:
-            return self.virtual_clock.outside.patience()
-        if self.virtual_clock.outside.may_wake_a_task() or _has_trio_guest():
-            return RECHECK
-        # One descriptor is the loop's own, by which other threads wake it.
-        watched = len(self._selector.get_map())  # type: ignore[attr-defined]
-        return math.inf if watched > 1 else 0
+        outside = self.virtual_clock.outside
+        if deadline == math.inf:
+            if outside.may_wake_a_task(callers(self)) or _has_trio_guest():
+                return RECHECK
+            # One descriptor is the loop's own, by which other threads wake it.
+            if len(self._selector.get_map()) > 1:  # type: ignore[attr-defined]
+                return math.inf
+        return outside.patience()
 
-    def is_alone(self) -> bool:
-        """Whether no thread, child or descriptor could wake a task."""
-        return not self.real_wait(math.inf)
+    def is_at_work(self) -> bool:
+        """Whether a thread or child for which this loop waits is at work."""
+        return (
+            self._awaits_a_thread_or_child()
+            or _anyio_thread_is_at_work(self)
+            or _has_trio_guest()
+        )
+
+    def _awaits_a_thread_or_child(self) -> bool:
+        backend = backend_of_running_loop()
+        if backend and backend.descriptors:
+            return True
+        return self._threads_at_work > 0 and self._threads_at_work > len(
+            {x.ident for x in threading.enumerate() if is_of_a_pool(x)} & callers(self)
+        )
 
     def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
@@ -167,11 +181,14 @@ def _anyio_thread_is_at_work(loop: asyncio.AbstractEventLoop) -> bool:
     module: Any = sys.modules.get("anyio._backends._asyncio")
     kind: Any = getattr(module, "WorkerThread", ())
     threads: list[Any] = threading.enumerate()
-    return any(
-        thread.queue.unfinished_tasks > 0
+    at_work = {
+        thread.ident
         for thread in threads
-        if isinstance(thread, kind) and thread.loop is loop
-    )
+        if isinstance(thread, kind)
+        and thread.loop is loop
+        and thread.queue.unfinished_tasks > 0
+    }
+    return bool(at_work and at_work - callers(loop))
 
 
 def _has_trio_guest() -> bool:
@@ -189,20 +206,21 @@ class _Selector(selectors.DefaultSelector):
         clock = self._loop.virtual_clock
         if timeout is not None and timeout <= 0:
             ready = super().select(0)
-            clock.outside.restart()
-            if ready:
-                clock.forget_passes()
-            elif clock.seems_to_poll(self._loop.is_alone):
+            if not ready and clock.passes.show_polling(
+                clock.now, self._loop.is_at_work
+            ):
                 self._loop.end_polling()
-            return ready
-        # Ask before looking: a thread that ends in between makes a descriptor ready.
-        wait = self._loop.real_wait(self._loop.next_timer())
-        ready = super().select(0)
-        if not ready and (wait or not self._loop.jump()):
-            # `timeout` is ignored: it is in virtual seconds, and none pass in here.
-            ready = super().select(wait if 0 < wait < math.inf else None)
-            if not ready:
-                return ready
+        else:
+            # Ask before looking: a thread that ends in between makes a descriptor ready.
+            wait = self._loop.real_wait(self._loop.next_timer())
+            ready = super().select(0)
+            if not ready and (wait or not self._loop.jump()):
+                # `timeout` is ignored: it is in virtual seconds, and none pass in here.
+                ready = super().select(wait if 0 < wait < math.inf else None)
+                if not ready:
+                    return ready
+        if ready:
+            clock.passes.forget()
         clock.outside.restart()
         return ready
 

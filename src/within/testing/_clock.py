@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._seconds import as_seconds
 from ._deadlock import BLOCKED, POLLING, report
 from ._outside import Outside
+from ._polling import Passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 # How often a guarded call is cancelled again, if it swallows the cancellation or hangs
 # in its clean-up.
 _ATTEMPTS = 10
-
-
-# After so many passes of the loop at one instant, a task counts as polling. They take
-# some seconds of real time, and programs that do not poll make fewer.
-MANY_PASSES = 200_000
-_LAST_MESSAGE = 10  # passes in which it arrives
 
 
 class VirtualClock:
@@ -71,7 +66,7 @@ class VirtualClock:
         >>> run(main, backend="trio", virtual_time=True)
         (False, 8.0)
         """
-        delta = as_seconds(seconds, "seconds")
+        delta = as_seconds(seconds, "seconds", or_none=False)
         if delta < 0 or not self._now + delta < math.inf:
             raise ValueError(
                 f"seconds is {seconds!r}: the clock moves forwards, and by a finite "
@@ -90,7 +85,7 @@ class VirtualClock:
 
 def finite_start(start: Seconds) -> float:
     """Seconds at which a clock may start; errors name ``start``."""
-    seconds = as_seconds(start, "start")
+    seconds = as_seconds(start, "start", or_none=False)
     if math.isinf(seconds):
         raise ValueError(f"start is {start!r}: give a finite number of seconds")
     return seconds
@@ -121,41 +116,18 @@ class RunClock(VirtualClock):
         # A loop may run many tests, and a test many examples, each with a guard.
         self._guard: _Guard | None = None
         self._was_guarded = False
-        self._passes, self._passes_at = 0, self._now
-        self._was_alone = False
+        self.passes = Passes(self.outside)
 
     def move_to(self, when: float) -> None:
         """Move forwards to a deadline; never back."""
         self._now = max(self._now, when)
-
-    def seems_to_poll(self, is_alone: Callable[[], bool]) -> bool:
-        """Count a pass of the loop in which tasks can run.
-
-        Args:
-            is_alone: Tells whether nothing outside the loop could wake a task.
-
-        Returns:
-            Whether there have been so many passes at this instant that a task polls.
-        """
-        if self._passes_at != self._now:
-            self.forget_passes()
-        self._passes += 1
-        beyond = self._passes % MANY_PASSES
-        if beyond == 0:
-            self._was_alone = is_alone()
-        # A thread may have ended just before, with its last message still on its way.
-        return beyond == _LAST_MESSAGE and self._was_alone and is_alone()
-
-    def forget_passes(self) -> None:
-        """Start counting again: something has come from outside."""
-        self._passes, self._passes_at = 0, self._now
-        self._was_alone = False
 
     @contextmanager
     def guard(self, end: Callable[[], object]) -> Generator[None]:
         """Raise :exc:`Deadlock` from this block; ``end`` cancels what runs in it."""
         around, guard = self._guard, _Guard(end)
         self._guard = guard
+        self.passes.forget()  # a loop may run many tests at one instant
         try:
             yield
         except BaseException as exc:

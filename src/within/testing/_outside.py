@@ -1,4 +1,4 @@
-"""Threads and signal handlers, which may wake a task without the loop knowing.
+"""Threads, children and signal handlers that may wake a task without the loop knowing.
 
 A loop knows the threads that it has started itself. Others may belong to a database
 driver, or to a server in a thread of the test (V8). Nobody can tell whether such a
@@ -9,33 +9,21 @@ such moment is not given another.
 
 from __future__ import annotations
 
-import re
+import os
 import signal
-import sys
 import threading
-from concurrent.futures import thread as pools
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
+from contextlib import suppress
+from typing import Any
 
-if TYPE_CHECKING:
-    from types import FrameType
-
-# Threads that wait for their next piece of work; the loops keep track of those that
-# have one. Ours wake a task only through a descriptor that it waits for; pytest-timeout
-# watches a test with one.
-# Each is a whole name, because a driver may call its thread "asyncio_mqtt".
-_HARMLESS = re.compile(
-    r"asyncio_\d+|AnyIO worker thread|Trio thread \d+|pytest_timeout .*"
-    r"|within-(alarm|connect|log-\d+|wait-\d+)",
-    re.DOTALL,
+from ._threads import (
+    RUNNING,
+    UNKNOWN,
+    is_idle,
+    is_of_a_pool,
+    known_threads,
+    strangers,
+    unknown_threads,
 )
-
-# The queue from which each thread of a `ThreadPoolExecutor` takes its work, and the
-# code that it runs. Both are private; a test fails loudly when they have moved. Such
-# a thread then counts as any other.
-_queues: Any = getattr(pools, "_threads_queues", {})
-_worker: Any = getattr(getattr(pools, "_worker", None), "__code__", None)
 
 # Real seconds for which the clock stands still while a thread may be about to answer,
 # and until it moves on even though a thread is running.
@@ -48,19 +36,20 @@ RECHECK = 0.01
 
 # What each thread had done when it last let a moment pass without waking a loop. This
 # outlives a loop: an idle thread must not cost every test a moment.
-_quiet: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
+_quiet: dict[int, str] = {}
 
 
 class Outside:
-    """The threads and signal handlers that may wake a task of one loop."""
+    """The threads, children and signal handlers that may wake a task of one loop."""
 
     def __init__(self) -> None:
-        self._threads = set(threading.enumerate())
+        self._older: set[threading.Thread] = set(known_threads())
+        self._older_unknown = unknown_threads()
         self._handlers = _signal_handlers()
         # The real seconds that threads have had since a task last ran. They are added
         # up and not read on a clock, which freezegun and others stop.
         self._waited: float | None = None
-        self._before: dict[threading.Thread, str] = {}
+        self._before: dict[int, str] = {}
 
     def patience(self) -> float:
         """How long the clock must still stand, in real seconds, for threads to answer.
@@ -68,100 +57,79 @@ class Outside:
         Call this when no task can run, before looking for ready descriptors; and
         :meth:`restart` when a task runs again.
         """
+        found = strangers()
+        if all(_quiet.get(x) == done != RUNNING for x, done in found.items()):
+            return 0
         if self._waited is None:
-            found = {thread: _activity(thread) for thread in _strangers()}
-            if all(_quiet.get(x) == done != _RUNNING for x, done in found.items()):
-                return 0
-            self._waited, self._before = MOMENT, found
-            return MOMENT
-        found = {thread: _activity(thread) for thread in self._before}
-        if _RUNNING in found.values() and self._waited < LONGEST:
+            self._waited, self._before = 0, found
+        is_running = RUNNING in found.values()
+        # Rounded: ten times 0.01 is less than 0.1.
+        if round(self._waited, 6) < (LONGEST if is_running else MOMENT):
             self._waited += RECHECK
             return RECHECK
-        for thread, done in found.items():
-            if done not in (_RUNNING, _UNKNOWN) and self._before[thread] == done:
-                _quiet[thread] = done
+        _quiet.update(
+            (thread, done)
+            for thread, done in found.items()
+            if done not in (RUNNING, UNKNOWN) and self._before.get(thread) == done
+        )
+        for gone in _quiet.keys() - found.keys():
+            _quiet.pop(gone, None)  # its identifier may be used again
         return 0
 
     def restart(self) -> None:
         """Give threads a whole moment again: a task has run since."""
         self._waited = None
 
-    def may_wake_a_task(self) -> bool:
+    def may_wake_a_task(self, asking: set[int]) -> bool:
         """Whether a thread or a signal may still wake a task.
 
         Call this before looking for ready descriptors: a thread that ends in
         between has made one ready.
+
+        Args:
+            asking: The threads that wait for an answer of the loop.
         """
         before = self._handlers
-        return any(map(self._may_wake, threading.enumerate())) or any(
-            before.get(number) != handler
-            for number, handler in _signal_handlers().items()
+        return (
+            any(self._may_wake(x) for x in known_threads() if x.ident not in asking)
+            or bool(unknown_threads() - self._older_unknown - asking)
+            or any(
+                before.get(number) != handler
+                for number, handler in _signal_handlers().items()
+            )
         )
 
     def _may_wake(self, thread: threading.Thread) -> bool:
-        if _HARMLESS.fullmatch(thread.name):
-            return False
         # A thread of a pool may be older than the clock and still get work later.
-        if (work := _queues.get(thread)) is not None:
-            return not _is_idle(thread, work)
-        return thread not in self._threads
+        is_known = thread in self._older and not is_of_a_pool(thread)
+        return not is_known and not is_idle(thread)
+
+    def watch(self) -> None:
+        """Take note of what the threads do, for :meth:`is_at_work`."""
+        self._before = strangers()
+
+    def is_at_work(self) -> bool:
+        """Whether a thread has run since :meth:`watch`, or may have, or a child exists.
+
+        No thread or child that is at work is missed. An idle child counts too, because
+        nobody can tell.
+        """
+        now = strangers()
+        return (
+            now != self._before
+            or not {RUNNING, UNKNOWN}.isdisjoint(now.values())
+            or _has_a_child()
+        )
 
 
-# Whether the kernel tells what a thread does, as Linux does.
-CAN_SEE_THREADS = Path("/proc/self/task").is_dir()
-
-# In `/proc/self/task/TID/status` (proc_pid_status(5)).
-_STATUS = re.compile(r"^(?:State|\w*voluntary_ctxt_switches):\t(\w+)", re.MULTILINE)
-
-_RUNNING = "running"
-_UNKNOWN = "unknown"
-
-
-def _strangers() -> list[threading.Thread]:
-    """The threads that may have something to do for a task."""
-    current = threading.current_thread()
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread is not current
-        and not _HARMLESS.fullmatch(thread.name)
-        and not ((work := _queues.get(thread)) is not None and _is_idle(thread, work))
-    ]
-
-
-def _activity(thread: threading.Thread) -> str:
-    """Something that changes whenever the thread runs.
-
-    A thread that another one has just woken is counted as running, even before the
-    kernel lets it run.
-    """
-    try:
-        status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
-    except OSError:  # no such file here, or the thread has ended meanwhile
-        return _UNKNOWN
-    state, *switches = _STATUS.findall(status)
-    return " ".join(switches) if state == "S" else _RUNNING  # S: sleeps
-
-
-def thread_frames() -> dict[int, FrameType]:
-    """By thread identifier, the innermost frame of each thread that runs Python."""
-    python: Any = sys  # the documented `_current_frames` counts as private for pyright
-    found: dict[int, FrameType] = python._current_frames()
-    return found
-
-
-def _is_idle(thread: threading.Thread, work: Any) -> bool:
-    # An idle thread is in the function that waits for work, and holds none.
-    frame = thread_frames().get(cast("int", thread.ident))
-    if frame is None or frame.f_code is not _worker or not work.empty():
-        return False
-    if "work_item" in frame.f_locals or "executor_reference" not in frame.f_locals:
-        return False
-    # Since 3.13 work for a waiting thread does not pass through the queue, so it
-    # cannot be seen there until the thread runs. The pool has counted it, though.
-    pool = frame.f_locals["executor_reference"]()
-    return pool is None or pool._idle_semaphore._value >= len(pool._threads)
+def _has_a_child() -> bool:
+    """Whether this process has a child, as far as the system tells."""
+    waitid: Any = getattr(os, "waitid", None)  # not on macOS before 3.13, nor Windows
+    if waitid is not None:
+        with suppress(ChildProcessError):
+            waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return True
+    return False
 
 
 def _signal_handlers() -> dict[int, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from ._clock import finite_start
 from ._pytest_fixtures import (
     async_fixtures,
     pytest_fixture_post_finalizer,
@@ -23,8 +24,11 @@ from ._pytest_fixtures import (
 )
 from ._pytest_loops import loop_of
 from ._pytest_refusals import (
+    CHOSEN_TWICE,
+    IGNORED_IN_CONFTEST,
     as_written,
     drop_automatic_marks,
+    marks_on,
     plain_item,
     reason_for_refusal,
     unexpected_runner,
@@ -38,11 +42,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
 
     from ._clock import VirtualClock
 
     Scope = Literal["session", "package", "module", "class", "function"]
+
+
+# Whether a test is async, before another plugin puts a function of its own in its place.
+_IS_ASYNC = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "virtual_time(*backends, start=0.0): run an async test in virtual time, on "
         "asyncio and trio, or on the backends that are named (within.testing).",
     )
+
+
+def pytest_plugin_registered(plugin: Any, plugin_name: str) -> None:
+    """Refuse a mark in a ``conftest.py``, where pytest ignores it (V6)."""
+    if plugin_name.endswith("conftest.py") and "virtual_time" in marks_on(plugin):
+        raise pytest.UsageError(f"{plugin_name}: {IGNORED_IN_CONFTEST}")
 
 
 @pytest.fixture
@@ -72,7 +86,7 @@ def pytest_pycollect_makeitem(
     is_test = collector.istestfunction(obj, name)
     if not is_test or not iscoroutinefunction(as_written(obj)):
         return (yield)
-    marks = {*_names(collector.iter_markers()), *_names(getattr(obj, "pytestmark", ()))}
+    marks = {mark.name for mark in collector.iter_markers()} | marks_on(obj)
     has_anyio = collector.config.pluginmanager.hasplugin("anyio")
     if "virtual_time" not in marks or not has_anyio:
         return (yield)
@@ -84,37 +98,61 @@ def pytest_pycollect_makeitem(
     return [plain_item(x) for x in items] if isinstance(found, list) else items
 
 
-def _names(marks: Iterable[pytest.Mark]) -> list[str]:
-    return [mark.name for mark in marks]
-
-
 # Cached because pytest compares parameters by identity: with new ones for each test it
 # would set a fixture of module scope up again and again.
 @functools.cache
-def _loops(**options: Any) -> dict[str, tuple[str, dict[str, Any]]]:
-    return {found[0]: found for found in backends(virtual_time=True, **options)}
+def _loops(start: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {found[0]: found for found in backends(virtual_time=True, start=start)}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+def _loops_named_by(mark: pytest.Mark) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The loops that a mark names, or all of them.
+
+    Raises:
+        ValueError: If the arguments of the mark are wrong.
+    """
+    for name, value in mark.kwargs.items():
+        if name != "start":
+            raise ValueError(
+                f"virtual_time({name}={value!r}): there is no such argument: give the "
+                "names of loops, and start=SECONDS"
+            )
+    try:
+        found = _loops(finite_start(mark.kwargs.get("start", 0.0)))
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"virtual_time: {exc}") from None
+    for name in mark.args:
+        if not isinstance(name, str) or name not in found:
+            raise ValueError(
+                f"virtual_time({name!r}): of the loops that are installed, "
+                f"{' and '.join(found)} have virtual time"
+            )
+    return {name: found[name] for name in mark.args or found}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None]:
     mark = metafunc.definition.get_closest_marker("virtual_time")
     if mark is None or "anyio_backend" not in metafunc.fixturenames:
-        return  # the mark may be on a whole module, and this test synchronous
-    found = _loops(**mark.kwargs)
-    for name in mark.args:
-        if name not in found:
-            raise pytest.UsageError(
-                f"{metafunc.definition.nodeid}: virtual_time({name!r}): of the loops "
-                f"that are installed, {' and '.join(found)} have virtual time"
-            )
-    names = mark.args or found
-    params = [pytest.param(found[name], id=name) for name in names]
+        return (yield)  # the mark may be on a whole module, and this test synchronous
+    node = metafunc.definition.nodeid
+    try:
+        found = _loops_named_by(mark)
+    except ValueError as exc:
+        raise pytest.UsageError(f"{node}: {exc}") from None
+    params = [pytest.param(loop, id=name) for name, loop in found.items()]
     # Added as a mark, before pytest looks for marks, so that it takes precedence over
     # the parameters of the fixture.
     scope = _widest_scope(metafunc.definition)
     metafunc.definition.add_marker(
         pytest.mark.parametrize("anyio_backend", params, scope=scope)
     )
+    try:
+        return (yield)
+    except Exception as exc:  # of another kind in each version of pytest
+        if "duplicate parametrization of 'anyio_backend'" in str(exc):
+            raise pytest.UsageError(f"{node}: {CHOSEN_TWICE}") from None
+        raise
 
 
 def _widest_scope(item: pytest.Function) -> Scope:
@@ -167,6 +205,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         has_loop = virtual_options(arguments.get("anyio_backend")) is not None
         if (reason := reason_for_refusal(item, has_loop)) is not None:
             pytest.fail(f"{item.nodeid}: {reason}", pytrace=False)
+    item.stash[_IS_ASYNC] = iscoroutinefunction(as_written(getattr(item, "obj", None)))
     return (yield)
 
 
@@ -190,7 +229,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
                 "anyio, or mark the test with virtual_time",
                 pytrace=False,
             )
-        if pyfuncitem.get_closest_marker("virtual_time") is None:
+        if not pyfuncitem.stash.get(_IS_ASYNC, False):
             return (yield)  # a synchronous test that asks for `anyio_backend`
         pytest.fail(unexpected_runner(pyfuncitem), pytrace=False)
     setattr(owner, name, raising_deadlocks(test, backend[0]))

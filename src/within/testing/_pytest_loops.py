@@ -90,6 +90,8 @@ class VirtualLoop:
 
     def __init__(self, options: VirtualTime) -> None:
         self.options = options  # kept alive, because `loop_of` finds us by its id
+        if "clock" in options:
+            options["clock"].when_lost = _end_the_wait
         self._state = _State()
         self._is_in_use = False
 
@@ -107,7 +109,23 @@ class VirtualLoop:
         finally:
             self._is_in_use = False
             self._state = _State.take()
+            # The plugin keeps a runner that could not be closed, which no test can use.
+            if not self._state.plugin["_runner_leases"]:
+                self._state.plugin = dict(NO_LOOP)
             outside.put()
+
+
+def _end_the_wait(deadlock: BaseException) -> None:
+    """Raise the error from anyio's plugin, which would wait for a crashed trio for ever.
+
+    The plugin waits for calls from trio in a queue, and makes each.
+    """
+
+    def fail() -> None:
+        raise deadlock
+
+    plugin: Any = pytest_plugin  # private variables; see `NO_LOOP`
+    plugin._current_runner._call_queue.put(fail)
 
 
 _loops: dict[int, VirtualLoop] = {}

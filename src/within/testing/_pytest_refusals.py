@@ -15,6 +15,23 @@ import pytest
 _PLUGINS = {"asyncio": "pytest-asyncio", "trio": "pytest-trio"}  # by their marks
 
 
+CHOSEN_TWICE = (
+    "marked virtual_time, but its loops are chosen a second time by a parametrization of "
+    "'anyio_backend': name them in the mark, as in virtual_time('asyncio')"
+)
+IGNORED_IN_CONFTEST = (
+    "pytest ignores 'pytestmark' in a conftest.py, so that no test would run in virtual "
+    "time: mark the tests, their classes or their modules"
+)
+
+
+def marks_on(obj: Any) -> set[str]:
+    """The names of the marks on a function, a class or a module itself."""
+    marks: Any = getattr(obj, "pytestmark", ())
+    single = isinstance(marks, pytest.Mark | pytest.MarkDecorator)
+    return {mark.name for mark in ([marks] if single else marks)}
+
+
 def as_written(obj: Any) -> Any:
     """The test function itself: Hypothesis puts another one around it."""
     return obj.hypothesis.inner_test if hasattr(obj, "hypothesis") else obj
@@ -43,8 +60,12 @@ def plain_item(item: Any) -> Any:
 
 
 def drop_automatic_marks(item: pytest.Item) -> None:
-    """Remove the mark that pytest-trio adds to every async test if `trio_mode` is on."""
-    item.own_markers[:] = [x for x in item.own_markers if x.name != "trio"]
+    """Remove the marks of other plugins that nobody has written on the test itself.
+
+    pytest-trio adds its mark to every async test if `trio_mode` is on, and the
+    documentation of pytest-asyncio shows a hook for a `conftest.py` that does the same.
+    """
+    item.own_markers[:] = [x for x in item.own_markers if x.name not in _PLUGINS]
 
 
 def reason_for_refusal(item: pytest.Item, has_virtual_loop: bool) -> str | None:
@@ -59,7 +80,7 @@ def reason_for_refusal(item: pytest.Item, has_virtual_loop: bool) -> str | None:
         return None
     test = as_written(obj)
     if not iscoroutinefunction(test) and not isasyncgenfunction(test):
-        if not any(x.name == "virtual_time" for x in getattr(obj, "pytestmark", ())):
+        if "virtual_time" not in marks_on(obj):
             return None  # the mark is on the class or the module, for its async tests
         return (
             "marked virtual_time, but not async, so that no loop runs it: remove the "
@@ -102,18 +123,28 @@ def _other_mark(item: pytest.Item, obj: Any) -> str | None:
 
 def _marks_in_the_source(item: pytest.Item, obj: Any) -> set[str]:
     """The names of the marks on the test function, its class and its module."""
-    found: set[str] = {mark.name for mark in getattr(obj, "pytestmark", ())}
+    found = marks_on(obj)
     for node in item.listchain()[:-1]:
         found |= {mark.name for mark in node.own_markers}
     return found
 
 
 def unexpected_runner(item: pytest.Item) -> str:
-    """The message for a test that a plugin unknown to us has taken over."""
+    """The message for a test in virtual time that another plugin has taken over."""
     kind = type(item)
+    if kind.__module__.partition(".")[0] == "pytest_asyncio":
+        runner = _PLUGINS["asyncio"]
+    elif item.get_closest_marker("trio") is not None:
+        runner = _PLUGINS["trio"]
+    else:
+        runner = f"{kind.__module__}.{kind.__qualname__}"
+    if item.get_closest_marker("virtual_time") is None:
+        return (
+            f"{item.nodeid}: its 'anyio_backend' is in virtual time, but {runner} is "
+            "about to run it in real time: mark it with virtual_time"
+        )
     return (
-        f"{item.nodeid}: marked virtual_time, but {kind.__module__}.{kind.__qualname__} "
-        "is about to run it in real time: disable the plugin that takes over async "
-        "tests for this one, or run the test with within.testing.run(..., "
-        "virtual_time=True)"
+        f"{item.nodeid}: marked virtual_time, but {runner} is about to run it in real "
+        "time: disable the plugin that takes over async tests for this one, or run the "
+        "test with within.testing.run(..., virtual_time=True)"
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, TypeVarTuple
 
 from .._backends import current
+from ._clock import finite_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .._seconds import Seconds
     from ._clock import VirtualClock
 
 T = TypeVar("T")
@@ -34,6 +37,7 @@ def backends(
 
     Raises:
         ValueError: For uvloop in virtual time.
+        ModuleNotFoundError: If ``uvloop`` is true and it is not installed.
 
     >>> from within.testing import backends
     >>> [name for name, options in backends(virtual_time=True)]
@@ -45,11 +49,16 @@ def backends(
         def anyio_backend(request):
             return request.param
     """
+    _check(virtual_time, start)
+    if uvloop not in (True, False, None):
+        raise TypeError(f"uvloop is {uvloop!r}: give True, False or None")
     found = [("asyncio", _options("asyncio", virtual_time, start))]
     if uvloop and virtual_time:
         raise ValueError(
             "uvloop=True: uvloop has no virtual time; asyncio's own loop has"
         )
+    if uvloop:
+        _need("uvloop", "uvloop=True")
     if uvloop or (uvloop is None and not virtual_time and _is_installed("uvloop")):
         found.append(("asyncio", _options("uvloop", False, start)))
     if _is_installed("trio"):
@@ -74,6 +83,7 @@ def run(
 
     Raises:
         Deadlock: In virtual time, if nothing is left that could wake a task.
+        TypeError: If ``function`` is not a coroutine function, but its call, say.
         ValueError: For an unknown backend, or for uvloop in virtual time.
         ModuleNotFoundError: If the loop is not installed.
 
@@ -91,18 +101,22 @@ def run(
         raise ValueError(f"backend is {backend!r}: give asyncio, uvloop or trio")
     if backend == "uvloop" and virtual_time:
         raise ValueError("virtual_time=True: uvloop has none, use backend='asyncio'")
-    if not _is_installed(backend):
-        raise ModuleNotFoundError(
-            f"backend is {backend!r}, which is not installed: pip install "
-            f"within[{backend}]",
-            name=backend,
+    _check(virtual_time, start)
+    if not callable(function):
+        if iscoroutine(function):
+            function.close()  # or Python warns that it was never awaited
+        raise TypeError(
+            f"function is {function!r}: give a coroutine function without calling it, "
+            "and its arguments behind it: run(main, 1, 2)"
         )
-    if virtual_time and backend == "trio":
-        from ._trio_clock import run as run_on_trio
-
-        return run_on_trio(function, *args, start=start)
+    _need(backend, f"backend is {backend!r}")
+    function = _checked(function)
     if virtual_time:
         function = raising_deadlocks(function, backend)
+        if backend == "trio":
+            from ._trio_clock import run as run_on_trio
+
+            return run_on_trio(function, *args, start=start)
     return anyio.run(
         function,
         *args,
@@ -162,6 +176,36 @@ def raising_deadlocks(
     @functools.wraps(function)
     async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         return await guarded(function, *args, **kwargs)
+
+    return wrapper
+
+
+def _check(virtual_time: object, start: Seconds) -> None:
+    if not isinstance(virtual_time, bool):
+        raise TypeError(f"virtual_time is {virtual_time!r}: give True or False")
+    finite_start(start)
+
+
+def _need(loop: str, argument: str) -> None:
+    if not _is_installed(loop):
+        raise ModuleNotFoundError(
+            f"{argument}, which is not installed: pip install within[{loop}]", name=loop
+        )
+
+
+def _checked(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """The function, with an error that names it if what it returns is no awaitable."""
+
+    @functools.wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        found: Any = function(*args, **kwargs)
+        if not isawaitable(found):
+            raise TypeError(
+                f"function is {function!r}, whose call returns {found!r}: give a "
+                "coroutine function ('async def')"
+            )
+        result: T = await found
+        return result
 
     return wrapper
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
 import trio.testing
 
 from .._core import frames
+from ._callers import callers
 from ._clock import RunClock, finite_start
-from ._outside import RECHECK, thread_frames
+from ._deadlock import Deadlock
+from ._outside import RECHECK
+from ._threads import thread_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -27,6 +30,9 @@ T = TypeVar("T")
 class VirtualTrioClock(trio.abc.Clock):
     """A clock for any number of runs; in each it starts from ``start``."""
 
+    when_lost: Callable[[Deadlock], object] | None = None
+    """Called before a run crashes because its tasks cannot be ended."""
+
     def __init__(self, start: float = 0.0) -> None:
         self._start = finite_start(start)
 
@@ -36,10 +42,22 @@ class VirtualTrioClock(trio.abc.Clock):
         trio.lowlevel.add_instrument(run)
 
     def current_time(self) -> float:
-        return _running.get().clock.now
+        run = _running.get()
+        # trio asks between two passes as well. It swallows what an instrument raises.
+        if run.lost is not None and not trio.lowlevel.in_trio_task():
+            self._crash(run.lost)
+        return run.clock.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        return _running.get().sleep_time(deadline)
+        try:
+            return _running.get().sleep_time(deadline)
+        except Deadlock as exc:
+            self._crash(exc)
+
+    def _crash(self, deadlock: Deadlock) -> NoReturn:
+        if self.when_lost is not None:
+            self.when_lost(deadlock)
+        raise deadlock
 
     # The same attribute as in `MockClock`. Our backend sets it to infinity, which
     # stops the clock, while it waits for a child process.
@@ -63,20 +81,31 @@ class _Run(trio.abc.Instrument):
         self._has_looked = False
         self._wait = 0.0
         self._is_busy = False  # a task has run since trio last looked
+        self._is_looking = False
+        self.lost: Deadlock | None = None  # the tasks cannot be ended
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
         self._is_busy = True
         self.clock.outside.restart()
-        if task.name == _MESSAGES:
-            self.clock.forget_passes()
 
     def before_io_wait(self, timeout: float) -> None:
+        self._is_looking = True
         if timeout > 0 or not self._is_busy:
             return
         self._is_busy = False
-        if self.clock.seems_to_poll(lambda: not self._real_wait(math.inf)):
-            self.clock.end_deadlock(_named_tasks(), is_polling=True)
+        if self.clock.passes.show_polling(self.clock.now, self._is_at_work):
+            try:
+                self.clock.end_deadlock(_named_tasks(), is_polling=True)
+            except Deadlock as exc:
+                self.lost = exc
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        if self._is_looking:  # so it waited for a descriptor, or for another thread
+            self.clock.passes.forget()
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._is_looking = False
 
     def sleep_time(self, deadline: float) -> float:
         """How long trio is to wait in real seconds, now that no task can run."""
@@ -102,17 +131,20 @@ class _Run(trio.abc.Instrument):
 
         Zero lets the clock move; infinity means until trio is woken.
         """
-        if self.threshold > 0 or _a_thread_is_at_work() or _a_task_waits_for_idle():
+        if self._is_at_work() or _a_task_waits_for_idle():
             return math.inf
-        if deadline < math.inf:
-            return self.clock.outside.patience()
-        if self.clock.outside.may_wake_a_task():
-            return RECHECK
-        return math.inf if _a_task_waits_for_a_descriptor() else 0
+        if deadline == math.inf:
+            asking = callers(trio.lowlevel.current_trio_token())
+            if self.clock.outside.may_wake_a_task(asking):
+                return RECHECK
+            if _a_task_waits_for_a_descriptor():
+                return math.inf
+        return self.clock.outside.patience()
 
+    def _is_at_work(self) -> bool:
+        """Whether a thread or child for which this loop waits is at work."""
+        return self.threshold > 0 or _a_thread_is_at_work()
 
-# The task of trio that runs what other threads have asked for.
-_MESSAGES = "<TrioToken.run_sync_soon task>"
 
 _running: trio.lowlevel.RunVar[_Run] = trio.lowlevel.RunVar("within virtual time")
 
@@ -126,25 +158,29 @@ _worker: Any = next(
 
 
 def _a_thread_is_at_work() -> bool:
-    if trio.to_thread.current_default_thread_limiter().borrowed_tokens:
-        return True
-    if threading.active_count() == 1:
+    borrowed = trio.to_thread.current_default_thread_limiter().borrowed_tokens
+    if not borrowed and threading.active_count() == 1:
         return False
+    token = trio.lowlevel.current_trio_token()
+    asking = callers(token)
+    if borrowed > len(asking):
+        return True
     # A thread with a limiter of its own is found by the task that waits for it ...
     if _active_thread_count is not None:
-        if _active_thread_count():
+        if _active_thread_count() > len(asking):
             return True
-    elif any(
+    elif not asking and any(
         frame.f_code is _run_sync for task in _tasks() for frame in frames(task.coro)
     ):
         return True
     # ... and one that nobody waits for any more, by the code that it runs.
-    token = trio.lowlevel.current_trio_token()
-    for innermost in thread_frames().values():
+    for ident, innermost in thread_frames().items():
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code is not _worker:
             frame = frame.f_back
-        if frame is not None and frame.f_locals.get("current_trio_token") is token:
+        if frame is None or ident in asking:
+            continue
+        if frame.f_locals.get("current_trio_token") is token:
             return True
     return False
 
@@ -209,11 +245,16 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
 
 
 def run(function: Callable[..., Awaitable[T]], *args: Any, start: float) -> T:
-    """Run a coroutine function in virtual time.
+    """Run a coroutine function, which raises deadlocks by itself, in virtual time.
 
     ``anyio.run()`` has passed its options on to trio only since anyio 4.14.
     """
-    return trio.run(guarded, function, *args, clock=VirtualTrioClock(start))
+    try:
+        return trio.run(function, *args, clock=VirtualTrioClock(start))
+    except trio.TrioInternalError as exc:
+        if isinstance(exc.__cause__, Deadlock):  # trio could not know ours
+            raise exc.__cause__ from None
+        raise
 
 
 def running_clock() -> RunClock | None:

@@ -73,7 +73,7 @@ def _mend_start(module: Any) -> None:
     module._NEW_GROUP = 0
 
 
-def _mend_outside(module: Any) -> None:
+def _mend_threads(module: Any) -> None:
     module.CAN_SEE_THREADS = False
 
 
@@ -81,7 +81,7 @@ _MENDERS = {
     "trio._core._io_windows": _mend_trio,
     "within._processes._windows._kernel": _mend_kernel,
     "within._processes._windows._start": _mend_start,
-    "within.testing._outside": _mend_outside,
+    "within.testing._threads": _mend_threads,
 }
 
 

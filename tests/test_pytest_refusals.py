@@ -1,0 +1,137 @@
+"""Whole suites, or a fixture, ask for virtual time in a way that cannot work (V6)."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+from pytest_runs import run_pytest
+from test_pytest_neighbours import AUTO, STRICT, TRIO, need
+
+pytestmark = pytest.mark.timeout(600)  # each test starts one pytest or two
+
+MARKED = """\
+    @pytest.mark.virtual_time
+    async def test_a():
+        await hour()
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        """\
+        @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+        @pytest.mark.virtual_time
+        async def test_a():
+            await hour()
+        """,
+        """\
+        options = ("asyncio", {"use_uvloop": True})
+        pytestmark = pytest.mark.parametrize("anyio_backend", [options, "trio"])
+        @pytest.mark.virtual_time
+        async def test_a(anyio_backend):
+            await hour()
+        """,
+        """\
+        def pytest_generate_tests(metafunc):
+            metafunc.parametrize("anyio_backend", ["asyncio"])
+        @pytest.mark.virtual_time
+        async def test_a(anyio_backend):
+            await hour()
+        """,
+    ],
+)
+def test_v6_the_loops_of_a_test_cannot_be_chosen_twice(
+    pytester: pytest.Pytester, source: str
+) -> None:
+    outcome = run_pytest(pytester, source)
+    assert "test_a: marked virtual_time, but its loops are chosen a" in outcome.text
+    assert "as in virtual_time('asyncio')" in outcome.text
+    assert outcome.tests == []
+
+
+def test_v6_other_errors_of_parametrization_are_left_alone(
+    pytester: pytest.Pytester,
+) -> None:
+    source = """\
+        @pytest.mark.virtual_time
+        @pytest.mark.parametrize("x", [1])
+        @pytest.mark.parametrize("x", [2])
+        async def test_a(x):
+            await hour()
+    """
+    outcome = run_pytest(pytester, source)
+    assert "duplicate parametrization of 'x'" in outcome.text
+    assert "chosen a second time" not in outcome.text
+
+
+@pytest.mark.parametrize("marks", ["virtual", "[pytest.mark.slow, virtual('trio')]"])
+@pytest.mark.parametrize("folder", [".", "deep"])
+def test_v6_a_mark_that_pytest_ignores_is_refused(
+    pytester: pytest.Pytester, marks: str, folder: str
+) -> None:
+    virtual = "import pytest\nvirtual = pytest.mark.virtual_time\n"
+    place = pytester.path / folder
+    place.mkdir(exist_ok=True)
+    (place / "conftest.py").write_text(f"{virtual}pytestmark = {marks}\n")
+    (place / "test_deep.py").write_text(f"{virtual}def test_b(): pass\n")
+    outcome = run_pytest(pytester, "", "-Wdefault")
+    assert "conftest.py: pytest ignores 'pytestmark' in a conftest.py" in outcome.text
+    assert outcome.tests == []
+    assert outcome.status != 0
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_v6_a_hook_may_mark_every_test_for_another_plugin(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    need(name)
+    hook = f"""\
+        import inspect, pytest
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                if inspect.iscoroutinefunction(item.function):
+                    item.add_marker(pytest.mark.{name}, append=False)
+    """
+    pytester.makeconftest(dedent(hook))
+    options = STRICT if name == "asyncio" else ()
+    outcome = run_pytest(pytester, MARKED, *options, plugins=(name,))
+    assert sorted(outcome.passed) == ["test_a[asyncio]", "test_a[trio]"]
+
+
+VIRTUAL_FIXTURE = """\
+    loops = within.testing.backends(virtual_time=True)
+    @pytest.fixture(params=loops, ids=["asyncio", "trio"])
+    def anyio_backend(request):
+        return request.param
+    @pytest.mark.anyio
+    async def test_a():
+        pass
+    def test_sync(anyio_backend):
+        pass
+    @pytest.mark.virtual_time("asyncio")
+    async def test_b():
+        await hour()
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "options"), [("asyncio", AUTO), ("trio", TRIO), ("", ())]
+)
+def test_v6_a_fixture_that_asks_for_virtual_time_gets_it_or_the_test_fails(
+    pytester: pytest.Pytester, plugin: str, options: tuple[str, ...]
+) -> None:
+    if plugin:
+        need(plugin)
+    outcome = run_pytest(pytester, VIRTUAL_FIXTURE, *options, plugins=(plugin,))
+    verdict = "FAILED" if plugin else "PASSED"
+    assert sorted(outcome.tests) == [
+        ("test_a[asyncio]", verdict),
+        ("test_a[trio]", verdict),
+        ("test_b[asyncio]", "PASSED"),
+        ("test_sync[asyncio]", "PASSED"),
+        ("test_sync[trio]", "PASSED"),
+    ]
+    taken = f"'anyio_backend' is in virtual time, but pytest-{plugin} is about to run"
+    assert outcome.text.count(taken) >= 2 * bool(plugin)

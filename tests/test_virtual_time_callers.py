@@ -1,0 +1,115 @@
+"""In virtual time, a thread may ask its loop for something that takes long (V8)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import pytest
+import trio
+from test_deadlocks import deadlock
+from virtual_runs import each_loop, virtually
+
+import within
+from within.testing import virtual_clock
+
+
+async def in_a_worker() -> None:
+    await anyio.to_thread.run_sync(anyio.from_thread.run, anyio.sleep, 3600)
+
+
+async def through_a_portal() -> None:
+    async with anyio.from_thread.BlockingPortal() as portal:
+        await anyio.to_thread.run_sync(portal.call, anyio.sleep, 3600)
+
+
+async def in_a_thread_of_asyncio() -> None:
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop).result()
+
+    await asyncio.to_thread(ask)
+
+
+async def in_a_thread_of_trio() -> None:
+    await trio.to_thread.run_sync(trio.from_thread.run, trio.sleep, 3600)
+
+
+async def in_a_thread_of_trio_with_its_own_limiter() -> None:
+    await trio.to_thread.run_sync(
+        trio.from_thread.run, trio.sleep, 3600, limiter=trio.CapacityLimiter(1)
+    )
+
+
+WAYS: list[tuple[str, Any]] = [
+    ("asyncio", in_a_worker),
+    ("asyncio", through_a_portal),
+    ("asyncio", in_a_thread_of_asyncio),
+    ("trio", in_a_worker),
+    ("trio", through_a_portal),
+    ("trio", in_a_thread_of_trio),
+    ("trio", in_a_thread_of_trio_with_its_own_limiter),
+]
+
+
+@pytest.mark.parametrize(("loop", "ask"), WAYS)
+def test_v8_the_clock_moves_while_a_thread_waits_for_its_loop(
+    loop: str, ask: Any
+) -> None:
+    async def main() -> float:
+        for _ in range(2):
+            await ask()
+        return virtual_clock().now
+
+    assert virtually(loop, main) == 7200
+
+
+@each_loop
+def test_v2_no_time_passes_while_a_thread_works_on_an_answer(loop: str) -> None:
+    def work() -> None:
+        for _ in range(20):
+            anyio.from_thread.run(anyio.sleep, 0)
+            time.sleep(0.005)
+        time.sleep(0.2)  # longer than a moment
+
+    async def main() -> float:
+        with within.timeout(1):
+            await anyio.to_thread.run_sync(work)
+        return virtual_clock().now
+
+    assert virtually(loop, main) == 0
+
+
+@each_loop
+def test_v2_another_thread_that_is_at_work_holds_the_clock(loop: str) -> None:
+    async def main() -> list[float]:
+        seen = list[float]()
+
+        async def works() -> None:
+            await anyio.to_thread.run_sync(time.sleep, 0.3)
+            seen.append(virtual_clock().now)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(in_a_worker)
+            group.start_soon(works)
+        return [*seen, virtual_clock().now]
+
+    assert virtually(loop, main) == [0, 3600]
+
+
+@each_loop
+def test_v2_a_thread_that_waits_for_a_task_that_waits_for_ever_is_a_deadlock(
+    loop: str,
+) -> None:
+    async def main() -> None:
+        run = anyio.from_thread.run
+        async with anyio.create_task_group() as group:
+            for _ in range(30):  # some in threads that are older, and some in new ones
+                group.start_soon(anyio.to_thread.run_sync, run, anyio.sleep_forever)
+
+    deadlock(loop, main)
