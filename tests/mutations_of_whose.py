@@ -220,8 +220,8 @@ WHOSE = [
     Mutation(
         "T6: put our message in place of one that has not been delivered",
         STRIKES,
-        'if is_foreign and getattr(task, "_must_cancel", False):',
-        "if False:",
+        "message = _undelivered_message(task, says) if is_foreign else says",
+        "message = says",
     ),
     Mutation(
         "T6: overlook a Task.cancel() that has not been delivered",

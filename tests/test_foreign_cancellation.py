@@ -80,6 +80,28 @@ def test_t6_a_cancelled_error_without_a_cancelled_task_passes(run_asyncio: Run) 
 
 @pytest.mark.parametrize("ours_first", [True, False])
 @pytest.mark.parametrize("ours_outside", [True, False])
+def test_t6_t21_of_our_block_and_an_anyio_scope_the_outer_one_wins_at_a_bare_yield(
+    run_asyncio: Run, ours_first: bool, ours_outside: bool
+) -> None:
+    async def main() -> None:
+        ours, theirs = within.move_on_after(NEVER), anyio.CancelScope()
+        outer, inner = (ours, theirs) if ours_outside else (theirs, ours)
+        reached = []
+        with outer:
+            with inner:
+                for cancel in (ours.cancel, theirs.cancel)[:: 1 if ours_first else -1]:
+                    cancel()
+                await asyncio.sleep(0)
+            reached.append("after the inner one")
+        assert reached == []
+        assert outer.cancelled_caught
+        assert this_task().cancelling() == 0
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+@pytest.mark.parametrize("ours_outside", [True, False])
 def test_t6_t21_of_our_block_and_an_anyio_scope_the_outer_one_wins(
     run_asyncio: Run, ours_first: bool, ours_outside: bool
 ) -> None:

@@ -142,11 +142,7 @@ class Strikes:
                 self._forget_swallowed(task, target, reached)
         self.tell(task, blocks, is_foreign=is_foreign)
         says = reason(target, self.loop.time())
-        message: Any = says
-        if is_foreign and getattr(task, "_must_cancel", False):
-            # T6: a cancellation that has not been delivered keeps its message. By that
-            # a scope of anyio knows whether it is its own.
-            message = getattr(task, "_cancel_message", None)
+        message = _undelivered_message(task, says) if is_foreign else says
         for future in reached:
             if is_task(future):
                 self._passed_on[future] = says
@@ -215,3 +211,18 @@ def target_of(blocks: Sequence[Block]) -> Block:
         if not block.was_told:
             return block
     return blocks[0]
+
+
+def _undelivered_message(task: Task, says: Reason) -> Any:
+    """The message of a cancellation by other code that has not been delivered, or else
+    ``says``.
+
+    T6: that cancellation keeps its message, or a scope of anyio would take it for its
+    own. But if a scope has sent it, ours replaces it: with anyio 4.8, a scope inside the
+    block would swallow both (T22).
+    """
+    if not getattr(task, "_must_cancel", False):
+        return says
+    message = getattr(task, "_cancel_message", None)
+    anyio = anyio_scopes()
+    return says if anyio is not None and anyio.sent(message) else message
