@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from within.testing import _pytest, _pytest_entry
-
 # Starts pytest with another version of pluggy than it has.
 OLD = """
 import importlib.metadata, sys, pytest
@@ -22,13 +20,6 @@ if "within.testing._pytest" in sys.modules:
 options = ["-q", "-p", "no:within", "-p", "no:cacheprovider", "-p", "no:randomly"]
 sys.exit(pytest.main([*options, *sys.argv[1:]], plugins=[plugin]))
 """
-
-
-def test_v5_the_entry_has_every_hook_of_the_plugin() -> None:
-    hooks = {name for name in vars(_pytest) if name.startswith("pytest_")}
-    assert set(_pytest_entry.__all__) == hooks | {"virtual_clock"}
-    for name in hooks:
-        assert getattr(_pytest_entry, name) is getattr(_pytest, name)
 
 
 def run(path: Path, source: str) -> subprocess.CompletedProcess[str]:

@@ -14,35 +14,7 @@ _pluggy = version("pluggy")
 
 # `hookimpl(wrapper=True)`, which the plugin needs, came with 1.2.
 if tuple(map(int, _pluggy.split(".")[:2])) >= (1, 2):
-    from ._pytest import (
-        pytest_collection_modifyitems,
-        pytest_configure,
-        pytest_fixture_post_finalizer,
-        pytest_fixture_setup,
-        pytest_generate_tests,
-        pytest_make_collect_report,
-        pytest_plugin_registered,
-        pytest_pycollect_makeitem,
-        pytest_pyfunc_call,
-        pytest_runtest_call,
-        pytest_runtest_setup,
-        virtual_clock,
-    )
-
-    __all__ = [
-        "pytest_collection_modifyitems",
-        "pytest_configure",
-        "pytest_fixture_post_finalizer",
-        "pytest_fixture_setup",
-        "pytest_generate_tests",
-        "pytest_make_collect_report",
-        "pytest_plugin_registered",
-        "pytest_pycollect_makeitem",
-        "pytest_pyfunc_call",
-        "pytest_runtest_call",
-        "pytest_runtest_setup",
-        "virtual_clock",
-    ]
+    pytest_plugins = ("within.testing._pytest",)
 else:
 
     def pytest_configure(config: pytest.Config) -> None:
