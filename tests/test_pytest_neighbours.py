@@ -315,42 +315,6 @@ def test_v6_a_plugin_that_nobody_knows_makes_the_test_fail(
     assert "Runner is about to run it in real time" in outcome.text
 
 
-OLD_ANYIO = """\
-    import pytest
-    @pytest.hookimpl(wrapper=True)
-    def pytest_pyfunc_call(pyfuncitem):
-        try:
-            return (yield)
-        finally:
-            test = pyfuncitem.obj.hypothesis.inner_test
-            if hasattr(test, "_anyio_original_func"):
-                del test._anyio_original_func
-"""
-
-
-def test_v6_a_hypothesis_test_that_an_old_anyio_would_run_in_real_time_fails(
-    pytester: pytest.Pytester,
-) -> None:
-    pytester.makeconftest(dedent(OLD_ANYIO))
-    source = """\
-        from hypothesis import given, settings, strategies as st
-        both = [("asyncio", {}), *within.testing.backends(virtual_time=True)]
-        @pytest.mark.anyio
-        @pytest.mark.parametrize("anyio_backend", both, ids=["real", "v1", "v2"])
-        @settings(max_examples=2, database=None, deadline=None)
-        @given(n=st.integers())
-        async def test_a(anyio_backend, n):
-            pass
-    """
-    outcome = run_pytest(pytester, source)
-    assert outcome.tests == [
-        ("test_a[real]", "PASSED"),
-        ("test_a[v1]", "FAILED"),
-        ("test_a[v2]", "FAILED"),
-    ]
-    assert "before anyio 4.16, anyio's plugin runs" in outcome.text
-
-
 def test_v6_a_marked_module_may_have_synchronous_tests(
     pytester: pytest.Pytester,
 ) -> None:

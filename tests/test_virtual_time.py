@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib.metadata
 import math
 import subprocess
 import sys
@@ -134,19 +133,11 @@ async def an_hour() -> tuple[float, float]:
     return began, virtual_clock().now
 
 
-def skip_if_anyio_drops_options(backend: str) -> None:
-    """``anyio.run()`` has passed its options on to trio only since anyio 4.14."""
-    numbers = importlib.metadata.version("anyio").split(".")
-    if backend == "trio" and [int(number) for number in numbers[:2]] < [4, 14]:
-        pytest.skip("anyio.run() passes no options on to trio before anyio 4.14")
-
-
 @pytest.mark.parametrize("backend", backends(virtual_time=True, start=7))
 def test_v2_each_run_starts_at_its_start_time(
     backend: tuple[str, dict[str, Any]],
 ) -> None:
     name, options = backend
-    skip_if_anyio_drops_options(name)
     for _ in range(3):
         assert anyio.run(an_hour, backend=name, backend_options=options) == (7, 3607)
 
@@ -155,7 +146,6 @@ def test_v2_each_run_starts_at_its_start_time(
 def test_v2_runs_in_two_threads_do_not_share_a_clock(
     backend: tuple[str, dict[str, Any]],
 ) -> None:
-    skip_if_anyio_drops_options(backend[0])
     both = threading.Barrier(2)
 
     async def main(nap: float) -> float:

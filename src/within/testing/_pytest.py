@@ -222,13 +222,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     # anyio's plugin leaves its own wrapper here, and removes it for the next loop.
     test = getattr(test, "_anyio_original_func", test)
     if not iscoroutinefunction(test):
-        if owner is not pyfuncitem and test.__module__ == "anyio.pytest_plugin":
-            pytest.fail(
-                f"{pyfuncitem.nodeid}: before anyio 4.16, anyio's plugin runs a "
-                "Hypothesis test on the first of its loops only: install a newer "
-                "anyio, or mark the test with virtual_time",
-                pytrace=False,
-            )
         if not pyfuncitem.stash.get(_IS_ASYNC, False):
             return (yield)  # a synchronous test that asks for `anyio_backend`
         pytest.fail(unexpected_runner(pyfuncitem), pytrace=False)

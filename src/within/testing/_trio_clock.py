@@ -245,10 +245,7 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
 
 
 def run(function: Callable[..., Awaitable[T]], *args: Any, start: float) -> T:
-    """Run a coroutine function, which raises deadlocks by itself, in virtual time.
-
-    ``anyio.run()`` has passed its options on to trio only since anyio 4.14.
-    """
+    """Run a coroutine function, which raises deadlocks by itself, in virtual time."""
     try:
         return trio.run(function, *args, clock=VirtualTrioClock(start))
     except trio.TrioInternalError as exc:

@@ -24,7 +24,6 @@ __all__ = [
     "current_effective_deadline",
     "innermost",
     "is_shielded",
-    "sent",
     "shield",
     "state_of",
 ]
@@ -78,12 +77,6 @@ def abandon(task: Task[Any], scope: CancelScope) -> None:
             while _parent(inner) is not scope:
                 inner = inner._parent_scope
             inner._reparent(around)
-
-
-def sent(message: object) -> bool:
-    """Whether a scope has sent a cancellation with this message."""
-    # "Cancelled via cancel scope 7f…"; older releases say "by".
-    return isinstance(message, str) and " cancel scope " in message
 
 
 def claim(task: Task[Any], exc: BaseException) -> bool:

@@ -218,11 +218,7 @@ def _undelivered_message(task: Task, says: Reason) -> Any:
     ``says``.
 
     T6: that cancellation keeps its message, or a scope of anyio would take it for its
-    own. But if a scope has sent it, ours replaces it: with anyio 4.8, a scope inside the
-    block would swallow both (T22).
+    own.
     """
-    if not getattr(task, "_must_cancel", False):
-        return says
-    message = getattr(task, "_cancel_message", None)
-    anyio = anyio_scopes()
-    return says if anyio is not None and anyio.sent(message) else message
+    is_undelivered = getattr(task, "_must_cancel", False)
+    return getattr(task, "_cancel_message", None) if is_undelivered else says
