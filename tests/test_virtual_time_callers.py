@@ -36,6 +36,17 @@ async def in_a_thread_of_asyncio() -> None:
     await asyncio.to_thread(ask)
 
 
+async def in_a_thread_of_asyncio_that_asks_first() -> None:
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        future = asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop)
+        time.sleep(0.1)  # the loop is already waiting for its next event
+        future.result()
+
+    await asyncio.to_thread(ask)
+
+
 async def in_a_thread_of_trio() -> None:
     await trio.to_thread.run_sync(trio.from_thread.run, trio.sleep, 3600)
 
@@ -50,6 +61,7 @@ WAYS: list[tuple[str, Any]] = [
     ("asyncio", in_a_worker),
     ("asyncio", through_a_portal),
     ("asyncio", in_a_thread_of_asyncio),
+    ("asyncio", in_a_thread_of_asyncio_that_asks_first),
     ("trio", in_a_worker),
     ("trio", through_a_portal),
     ("trio", in_a_thread_of_trio),

@@ -104,11 +104,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Zero lets the clock move to ``deadline``; infinity means until a descriptor is
         ready.
         """
-        if self._awaits_a_thread_or_child():
+        if self._awaits_a_child():
             return math.inf
-        # A worker thread of anyio wakes the loop before it can be seen to be idle, so
-        # it may never wake the loop again.
-        if _anyio_thread_is_at_work(self):
+        # Neither of these wakes the loop: a thread begins to wait for an answer of the
+        # loop; a worker thread of anyio, which has woken it before, becomes idle.
+        if self._awaits_a_thread():
             return RECHECK
         outside = self.virtual_clock.outside
         if deadline == math.inf:
@@ -121,19 +121,18 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def is_at_work(self) -> bool:
         """Whether a thread or child for which this loop waits is at work."""
-        return (
-            self._awaits_a_thread_or_child()
-            or _anyio_thread_is_at_work(self)
-            or _has_trio_guest()
-        )
+        return self._awaits_a_child() or self._awaits_a_thread() or _has_trio_guest()
 
-    def _awaits_a_thread_or_child(self) -> bool:
+    def _awaits_a_child(self) -> bool:
         backend = backend_of_running_loop()
-        if backend and backend.descriptors:
-            return True
-        return self._threads_at_work > 0 and self._threads_at_work > len(
-            {x.ident for x in threading.enumerate() if is_of_a_pool(x)} & callers(self)
-        )
+        return backend is not None and bool(backend.descriptors)
+
+    def _awaits_a_thread(self) -> bool:
+        if self._threads_at_work > 0:
+            threads = {x.ident for x in threading.enumerate() if is_of_a_pool(x)}
+            if self._threads_at_work > len(threads & callers(self)):
+                return True
+        return _anyio_thread_is_at_work(self)
 
     def next_timer(self) -> float:
         timers = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]

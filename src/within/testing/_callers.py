@@ -47,7 +47,8 @@ def _is_in_a_call(innermost: FrameType, loop: object) -> bool:
             return loop is None or thread == get_ident()
         if code is _result:
             # asyncio.run_coroutine_threadsafe(...).result(); anyio.from_thread.run()
-            loops = _loops_behind(frame.f_locals["self"])
+            # `self` is None once the thread is about to return.
+            loops = _loops_behind(frame.f_locals.get("self"))
             if any(loop is None or x is loop for x in loops):
                 return True
         frame = frame.f_back
@@ -66,7 +67,7 @@ def _functions() -> tuple[Any, Any]:
 def _loops_behind(future: Any) -> list[Any]:
     """The loops whose futures are chained to the future of a thread."""
     found: list[Any] = []
-    for callback in tuple(future._done_callbacks):
+    for callback in tuple(getattr(future, "_done_callbacks", ())):
         for cell in getattr(callback, "__closure__", None) or ():
             with suppress(ValueError):  # an empty cell
                 if hasattr(cell.cell_contents, "call_soon_threadsafe"):

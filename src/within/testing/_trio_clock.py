@@ -131,8 +131,11 @@ class _Run(trio.abc.Instrument):
 
         Zero lets the clock move; infinity means until trio is woken.
         """
-        if self._is_at_work() or _a_task_waits_for_idle():
+        if self.threshold > 0 or _a_task_waits_for_idle():
             return math.inf
+        # It does not wake trio when it begins to wait for an answer of this loop.
+        if _a_thread_is_at_work():
+            return RECHECK
         if deadline == math.inf:
             asking = callers(trio.lowlevel.current_trio_token())
             if self.clock.outside.may_wake_a_task(asking):
