@@ -218,5 +218,8 @@ async def test_cancelling_run_all_leaves_nothing_behind(tmp_path: Path) -> None:
 async def test_leftovers_finds_running_commands() -> None:
     home = f"/nowhere/{shell_harness.PREFIX}test"
     async with within.process("sleep", "600", env={"HOME": home}) as child:
-        assert leftovers() == ["sleep 600 "]
+        with within.timeout(30):  # the kernel shows the environment a moment after exec
+            while not (found := leftovers()):
+                await anyio.sleep(0.001)
+        assert found == ["sleep 600 "]
     assert child.returncode is not None

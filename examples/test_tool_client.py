@@ -107,17 +107,17 @@ async def test_a_long_answer_to_an_abandoned_call_does_not_block_a_long_one() ->
 
 
 @pytest.mark.parametrize(
-    ("misbehaviour", "status"),
+    ("misbehaviour", "patience", "status"),
     [
-        ("os.close(1)", "(None|-9)"),  # it lives on, and will never answer
-        ("os.close(0)", -9),  # it will never read
-        ("os.write(1, b'no JSON\\n' + b'\\xff' * 9 + b'[1]\\n'); sys.exit(3)", 3),
+        ("os.close(1)", 0.1, "(None|-9)"),  # it lives on, and will never answer
+        ("os.close(0)", 0.1, -9),  # it will never read
+        ("os.write(1, b'no JSON\\n' + b'\\xff' * 9 + b'[1]\\n'); sys.exit(3)", 30, 3),
     ],
 )
 async def test_a_server_that_will_not_answer_counts_as_gone(
-    misbehaviour: str, status: object, monkeypatch: pytest.MonkeyPatch
+    misbehaviour: str, patience: float, status: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tool_client, "PATIENCE", 0.1)
+    monkeypatch.setattr(tool_client, "PATIENCE", patience)
     script = f"import os, sys, time; os.read(0, 9); {misbehaviour}; time.sleep(60)"
     process = within.server(*COMMAND[:2], script, stdout=within.PIPE, errors="replace")
     with suppress(within.ServerFailed), within.timeout(30):
