@@ -42,10 +42,9 @@ def test_v8_a_test_that_cannot_be_ended_fails_and_the_next_one_runs(
     pytester: pytest.Pytester, loop: str
 ) -> None:
     outcome = run_pytest(pytester, STUBBORN, "-k", loop, "-Wdefault", "--tb=short")
-    assert outcome.tests == [
-        (f"test_a[{loop}]", "FAILED"),
-        (f"test_b[{loop}]", "FAILED"),
-        (f"test_c[{loop}]", "PASSED"),
-    ]
+    # What is left of a loop that has crashed may complain in the midst of the verdicts.
+    failed = re.findall(r"^FAILED .*::(\S+)", outcome.text, re.MULTILINE)
+    assert failed == [f"test_a[{loop}]", f"test_b[{loop}]"]
+    assert "2 failed, 1 passed" in outcome.text
     report = re.compile(r"^E .*Deadlock: deadlock at 0 s", re.MULTILINE)
     assert len(report.findall(outcome.text)) == 2

@@ -183,6 +183,7 @@ def test_v8_a_thread_that_has_ended_costs_nothing(loop: str) -> None:
 
 
 @pytest.mark.skipif(not CAN_SEE_THREADS, reason="needs /proc")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_v8_a_forked_process_does_not_take_itself_for_another_thread() -> None:
     seen, report = os.pipe()
     if (pid := os.fork()) == 0:
