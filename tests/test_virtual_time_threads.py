@@ -52,6 +52,16 @@ class Driver:
         self._thread.join()
 
 
+SOON = 0.025  # seconds until a thread answers
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may not let a thread answer within a moment."""
+    monkeypatch.setattr(_outside, "MOMENT", 100 * _outside.MOMENT)
+    monkeypatch.setattr(_outside, "LONGEST", 100 * _outside.LONGEST)
+
+
 @pytest.fixture
 def driver() -> Generator[Driver]:
     with contextlib.closing(Driver()) as made:
@@ -59,6 +69,7 @@ def driver() -> Generator[Driver]:
 
 
 @each_loop
+@pytest.mark.usefixtures("unhurried")
 def test_v8_a_thread_that_is_older_than_the_loop_may_answer_in_a_limit(
     loop: str, driver: Driver
 ) -> None:
@@ -72,11 +83,12 @@ def test_v8_a_thread_that_is_older_than_the_loop_may_answer_in_a_limit(
 
 
 @each_loop
+@pytest.mark.usefixtures("unhurried")
 def test_v8_so_may_one_that_is_started_by_the_test(loop: str) -> None:
     async def main() -> float:
         with contextlib.closing(Driver()) as driver, within.timeout(3600):
             await driver.ask()
-            await driver.ask(lambda: time.sleep(_outside.MOMENT / 4))
+            await driver.ask(lambda: time.sleep(SOON))
         return virtual_clock().now
 
     assert virtually(loop, main) == 0
@@ -94,10 +106,11 @@ def test_v8_so_may_one_that_is_started_by_the_test(loop: str) -> None:
         "my pytest_timeout thread",
     ],
 )
+@pytest.mark.usefixtures("unhurried")
 def test_v8_its_name_may_begin_like_one_of_a_loop(loop: str, name: str) -> None:
     async def main() -> float:
         with contextlib.closing(Driver(name)) as driver, within.timeout(3600):
-            await driver.ask(lambda: time.sleep(_outside.MOMENT / 4))
+            await driver.ask(lambda: time.sleep(SOON))
         return virtual_clock().now
 
     assert virtually(loop, main) == 0
@@ -108,7 +121,7 @@ def test_v8_a_thread_that_is_older_than_the_loop_may_answer_without_a_limit(
     loop: str, driver: Driver
 ) -> None:
     async def main() -> None:
-        for pause in (0, _outside.MOMENT / 4, 0):
+        for pause in (0, SOON, 0):
             await driver.ask(lambda pause=pause: time.sleep(pause))
 
     virtually(loop, main)
@@ -119,6 +132,7 @@ def test_v8_a_thread_that_is_older_than_the_loop_may_answer_without_a_limit(
 
 @each_loop
 @pytest.mark.parametrize("has_limit", [False, True])
+@pytest.mark.usefixtures("unhurried")
 def test_v8_a_thread_that_threading_does_not_know_may_answer(
     loop: str, has_limit: bool
 ) -> None:
@@ -128,7 +142,7 @@ def test_v8_a_thread_that_threading_does_not_know_may_answer(
             answered = anyio.Event()
 
             def work(answer: Work = answered.set) -> None:
-                time.sleep(_outside.MOMENT / 4)
+                time.sleep(SOON)
                 wake(answer)
 
             _thread.start_new_thread(work, ())
@@ -141,13 +155,14 @@ def test_v8_a_thread_that_threading_does_not_know_may_answer(
 
 @pytest.mark.skipif(not CAN_SEE_THREADS, reason="needs /proc")
 @each_loop
+@pytest.mark.usefixtures("unhurried")
 def test_v8_a_thread_that_c_code_has_started_may_answer(loop: str) -> None:
     libc = ctypes.CDLL(None)
     here, there = socket.socketpair()
 
     @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
     def work(_: object) -> None:
-        time.sleep(_outside.MOMENT / 4)
+        time.sleep(SOON)
         here.send(b"x")
 
     async def main() -> float:
