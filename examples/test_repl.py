@@ -68,8 +68,8 @@ async def test_a_line_that_ends_just_before_its_interrupt_leaves_no_answer_behin
         assert output is not None
 
         def let_it_end_first(number: int) -> None:
-            fifo.write_text("")  # the line has read to the end of it then,
-            select.select([output], [], [])  # and the prompt is there
+            fifo.write_text("")  # the line ends,
+            select.select([output], [], [])  # and the prompt arrives
             send_signal(number)
 
         monkeypatch.setattr(process, "send_signal", let_it_end_first)

@@ -157,6 +157,30 @@ assert vars(within)["ProcessTimeout"].__module__ == "within"
     )
 
 
+def test_a_name_that_is_missing_is_an_attribute_error() -> None:
+    code = """
+import sys, within
+
+class UsesItDuringTheImport:
+    # As a signal handler may.
+    def find_spec(self, name, path, target=None):
+        if name == "within._processes._open":
+            found.append(hasattr(within, "process"))
+
+found = []
+sys.meta_path.insert(0, UsesItDuringTheImport())
+within.process
+assert found == [False], found
+del within.timeout
+assert not hasattr(within, "timeout")
+"""
+    subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(SOURCE.parent)},
+        check=True,
+    )
+
+
 def test_the_public_names_are_exactly_these() -> None:
     functions = {
         "timeout",

@@ -6,6 +6,8 @@ The tests of the MCP SDK and ``langgraph dev`` switch it on.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -57,6 +59,11 @@ async def has_a_guard() -> None:
     await talks(Stop(die_with_parent=True))
 
 
+async def has_a_terminal() -> None:
+    async with process("echo", "hi", pty=True) as child:
+        assert await child.read() == "hi\n"
+
+
 async def is_stopped() -> None:
     script = f"trap '' TERM; sleep {FOREVER} & sleep {FOREVER}"
     with pytest.raises(ProcessTimeout):
@@ -87,6 +94,7 @@ async def runs_for_so_long_that_all_processes_are_listed() -> None:
         talks,
         searches_for_its_tree,
         has_a_guard,
+        has_a_terminal,
         is_stopped,
         leaves_a_job_behind,
         leaves_a_helper_behind,
@@ -97,6 +105,19 @@ async def test_p16_no_blocking_call_is_seen(
     use: Callable[[], Awaitable[None]], no_blocking: None
 ) -> None:
     await use()
+
+
+def test_p16_the_first_use_on_a_loop_is_no_blocking_call() -> None:
+    code = """
+import asyncio, blockbuster, within
+
+async def main():
+    with blockbuster.blockbuster_ctx():
+        await within.run("true")
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 async def test_p16_a_blocking_call_is_seen(no_blocking: None) -> None:

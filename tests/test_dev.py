@@ -1,4 +1,4 @@
-"""`./dev` creates its environment with the newest Python that really runs."""
+"""The scripts, and how `./dev` creates its environment with the newest Python that runs."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def test_a_shim_that_fails_is_passed_over(tmp_path: Path) -> None:
     said = run(tmp_path, pythons, "test", "-k", "shield")
     assert f"dev: creating .venv with {tmp_path}/programs/python3.12\n" in said
     assert said.endswith("nox got: --session test -- -k shield\n")
+
+
+@pytest.mark.parametrize("script", ["dev", ".ci/run"])
+def test_each_script_has_no_syntax_error(script: str) -> None:
+    path = DEV.parent / script
+    if not path.exists():
+        pytest.skip("the sdist does not have it")
+    subprocess.run(["bash", "-n", path], check=True)
 
 
 def test_the_environment_is_created_once(tmp_path: Path) -> None:

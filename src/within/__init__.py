@@ -117,7 +117,9 @@ if not _TYPE_CHECKING:
             from ._processes import _public
 
             _publish(_public.__dict__)
-            return globals()[name]
+            # Not from globals(): a signal handler may get here while its thread is in the
+            # midst of this import, and an AttributeError is what hasattr() expects.
+            return getattr(_public, name)
         if name == "__version__":  # this import takes as long as all of this package
             from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""The public names of this room. ``import within`` loads it when the first one is used."""
+"""The public names. ``import within`` loads this module when one of them is first used."""
 
 from __future__ import annotations
 

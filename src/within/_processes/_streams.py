@@ -32,9 +32,10 @@ _WRITING = (
 
 
 def _no_attribute(stream: object, name: str, way_out: str) -> AttributeError:
-    if name.startswith("_"):  # asked for by copy(), for example, before __init__()
-        return AttributeError(name)
-    says = f"{stream!r} has no attribute {name!r}: {way_out}"
+    if name.startswith("_"):  # copy(), for example, asks before there is a repr()
+        says = f"{type(stream).__name__!r} object has no attribute {name!r}"
+    else:
+        says = f"{stream!r} has no attribute {name!r}: {way_out}"
     return AttributeError(says, name=name, obj=stream)
 
 

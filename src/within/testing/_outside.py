@@ -124,10 +124,11 @@ class Outside:
 
 def _has_a_child() -> bool:
     """Whether this process has a child, as far as the system tells."""
-    waitid: Any = getattr(os, "waitid", None)  # not on macOS before 3.13, nor Windows
-    if waitid is not None:
+    system: Any = os  # without waitid() on Windows, and on macOS before 3.13
+    if hasattr(system, "waitid"):
         with suppress(ChildProcessError):
-            waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            options = system.WEXITED | system.WNOHANG | system.WNOWAIT
+            system.waitid(system.P_ALL, 0, options)
             return True
     return False
 

@@ -14,6 +14,7 @@ import os
 import signal as signals
 import sys
 from functools import partial
+from posix import listdir  # not os.listdir: see _tree
 from typing import TYPE_CHECKING, Any
 
 from .._descriptors import keep
@@ -97,7 +98,7 @@ def _file_actions(terminal: str, options: Mapping[str, Any]) -> list[tuple[Any, 
 def _inheritable() -> set[int]:
     """The descriptors that exec would leave open; Python itself opens none like that."""
     found: set[int] = set()
-    for fd in map(int, os.listdir("/proc/self/fd")):
+    for fd in map(int, listdir("/proc/self/fd")):
         try:
             if fd > 2 and os.get_inheritable(fd):
                 found.add(fd)

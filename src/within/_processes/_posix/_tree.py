@@ -28,12 +28,12 @@ from ._marks import (
 )
 
 # Reading /proc never blocks. But tools that report blocking calls on a loop
-# (BlockBuster) replace functions of `os`. So this takes `listdir` from below `os`, and
-# opens files with O_NONBLOCK, whose reads are not reported.
+# (BlockBuster) replace functions of `os`. So this takes some functions from below `os`,
+# and opens files with O_NONBLOCK, whose reads are not reported.
 if sys.platform != "win32":
-    from posix import listdir
+    from posix import listdir, readlink
 else:
-    from os import listdir
+    from os import listdir, readlink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +80,7 @@ class _Proc:
         try:
             self.is_usable = (
                 sys.platform == "linux"
-                and os.readlink("/proc/self") == str(os.getpid())
+                and readlink("/proc/self") == str(os.getpid())
                 and os.path.exists("/proc/self/stat")
             )
         except OSError:
