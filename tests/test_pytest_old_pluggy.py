@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from within.testing import _pytest
 
 # Starts pytest with another version of pluggy than it has.
 OLD = """
@@ -46,3 +49,9 @@ def test_v6_the_marker_is_refused_with_an_old_pluggy(tmp_path: Path, more: str) 
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "test_it.py::test_it" in done.stderr
     assert "needs pluggy 1.2 or newer, and this is pluggy 1.1.0" in done.stderr
+
+
+def test_v5_the_plugin_loads_with_pytest_7() -> None:
+    # The arguments that this hook had before pytest 8. With any other, pytest ends at once.
+    found = inspect.signature(_pytest.pytest_plugin_registered).parameters
+    assert {*found} <= {"plugin", "manager"}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -17,6 +20,8 @@ from virtual_runs import each_loop, virtually
 import within
 from within.testing import virtual_clock
 
+LONGER = 0.5  # real seconds: longer than a thread that the loop does not know may take
+
 
 async def in_a_worker() -> None:
     await anyio.to_thread.run_sync(anyio.from_thread.run, anyio.sleep, 3600)
@@ -25,6 +30,46 @@ async def in_a_worker() -> None:
 async def through_a_portal() -> None:
     async with anyio.from_thread.BlockingPortal() as portal:
         await anyio.to_thread.run_sync(portal.call, anyio.sleep, 3600)
+
+
+async def through_a_future_of_a_portal() -> None:
+    async with anyio.from_thread.BlockingPortal() as portal:
+        await anyio.to_thread.run_sync(
+            lambda: portal.start_task_soon(anyio.sleep, 3600).result()
+        )
+
+
+async def through_a_portal_that_has_been_stopped() -> None:
+    async with anyio.create_task_group() as group:
+        async with anyio.from_thread.BlockingPortal() as portal:
+            group.start_soon(anyio.to_thread.run_sync, portal.call, anyio.sleep, 3600)
+            await anyio.sleep(1)
+
+
+async def starts_late(*, task_status: Any) -> None:
+    await anyio.sleep(3600)
+    task_status.started()
+
+
+async def until_a_portal_has_started_a_task() -> None:
+    async with anyio.from_thread.BlockingPortal() as portal:
+        await anyio.to_thread.run_sync(portal.start_task, starts_late)
+
+
+@contextlib.asynccontextmanager
+async def opens_late() -> AsyncGenerator[None]:
+    await anyio.sleep(3600)
+    yield
+
+
+async def in_a_context_manager_of_a_portal() -> None:
+    async with anyio.from_thread.BlockingPortal() as portal:
+
+        def enter() -> None:
+            with portal.wrap_async_context_manager(opens_late()):
+                pass
+
+        await anyio.to_thread.run_sync(enter)
 
 
 async def in_a_thread_of_asyncio() -> None:
@@ -47,6 +92,31 @@ async def in_a_thread_of_asyncio_that_asks_first() -> None:
     await asyncio.to_thread(ask)
 
 
+async def in_more_calls_than_the_pool_has_threads() -> None:
+    loop = asyncio.get_running_loop()
+    slept = list[float]()
+
+    async def sleep() -> None:
+        await asyncio.sleep(1200)
+        slept.append(1200)
+
+    def ask() -> None:
+        asyncio.run_coroutine_threadsafe(sleep(), loop).result()
+
+    with ThreadPoolExecutor(2) as pool:
+        await asyncio.gather(*[loop.run_in_executor(pool, ask) for _ in range(5)])
+    assert len(slept) == 5
+
+
+async def in_a_thread_that_asks_for_the_error() -> None:
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop).exception()
+
+    await asyncio.to_thread(ask)
+
+
 async def in_a_thread_of_trio() -> None:
     await trio.to_thread.run_sync(trio.from_thread.run, trio.sleep, 3600)
 
@@ -60,10 +130,20 @@ async def in_a_thread_of_trio_with_its_own_limiter() -> None:
 WAYS: list[tuple[str, Any]] = [
     ("asyncio", in_a_worker),
     ("asyncio", through_a_portal),
+    ("asyncio", through_a_future_of_a_portal),
+    ("asyncio", through_a_portal_that_has_been_stopped),
+    ("asyncio", until_a_portal_has_started_a_task),
+    ("asyncio", in_a_context_manager_of_a_portal),
     ("asyncio", in_a_thread_of_asyncio),
     ("asyncio", in_a_thread_of_asyncio_that_asks_first),
     ("trio", in_a_worker),
     ("trio", through_a_portal),
+    ("asyncio", in_more_calls_than_the_pool_has_threads),
+    ("asyncio", in_a_thread_that_asks_for_the_error),
+    ("trio", through_a_future_of_a_portal),
+    ("trio", through_a_portal_that_has_been_stopped),
+    ("trio", until_a_portal_has_started_a_task),
+    ("trio", in_a_context_manager_of_a_portal),
     ("trio", in_a_thread_of_trio),
     ("trio", in_a_thread_of_trio_with_its_own_limiter),
 ]
@@ -112,6 +192,35 @@ def test_v2_another_thread_that_is_at_work_holds_the_clock(loop: str) -> None:
         return [*seen, virtual_clock().now]
 
     assert virtually(loop, main) == [0, 3600]
+
+
+def test_v2_a_call_holds_the_clock_although_a_thread_of_another_pool_waits() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asks, loop)
+            await asyncio.to_thread(time.sleep, LONGER)
+            now = virtual_clock().now
+            await asyncio.sleep(3601)  # so that the thread ends
+        return now
+
+    def asks(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop).result()
+
+    assert virtually("asyncio", main) == 0
+
+
+def test_v2_a_thread_that_waits_for_another_thread_holds_the_clock() -> None:
+    async def main() -> float:
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(time.sleep, LONGER)
+            waits_too = asyncio.wrap_future(future)
+            with within.timeout(3600):
+                await asyncio.to_thread(future.result)
+            await waits_too
+        return virtual_clock().now
+
+    assert virtually("asyncio", main) == 0
 
 
 @each_loop

@@ -8,8 +8,10 @@ import math
 import selectors
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._backends._asyncio import backend_of_running_loop
@@ -21,7 +23,6 @@ from .._backends._asyncio._waiting import (
 from ._callers import callers
 from ._clock import RunClock
 from ._outside import RECHECK
-from ._threads import is_of_a_pool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -45,7 +46,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, start: float = 0.0) -> None:
         self.virtual_clock = RunClock(start, running_clock)
-        self._threads_at_work = 0
+        # How many calls each executor has in hand; `None` stands for its shutdown.
+        self._calls: Counter[object] = Counter()
         super().__init__(_Selector(self))
 
     def time(self) -> float:
@@ -75,28 +77,30 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
                 self.set_default_executor(executor)
         watched = _WatchedExecutor(executor)
         future = super().run_in_executor(cast("Any", watched), func, *args)
-        self._threads_at_work += 1
+        self._calls[executor] += 1
         # The callback belongs to the work and not to `future`, which ends as soon as
         # it is cancelled. It is added after the loop's own callback, so that the
         # result has arrived before the thread is no longer counted.
-        watched.work.add_done_callback(self._thread_is_done)
+        watched.work.add_done_callback(partial(self._call_is_done, executor))
         return future
 
-    def _thread_is_done(self, work: Future[Any]) -> None:
-        def count() -> None:
-            self._threads_at_work -= 1
-
+    def _call_is_done(self, executor: object, work: Future[Any]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self.call_soon_threadsafe(count, context=Context())
+            self.call_soon_threadsafe(self._forget_call, executor, context=Context())
+
+    def _forget_call(self, executor: object) -> None:
+        self._calls[executor] -= 1
+        if not self._calls[executor]:
+            del self._calls[executor]
 
     async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
         # asyncio joins the threads of the pool from another thread, with a limit. No
         # virtual time may pass meanwhile, or the limit would expire at once.
-        self._threads_at_work += 1
+        self._calls[None] += 1
         try:
             await super().shutdown_default_executor(*args, **kwargs)
         finally:
-            self._threads_at_work -= 1
+            self._forget_call(None)
 
     def real_wait(self, deadline: float) -> float:
         """How long the clock must stand still before we look again, in real seconds.
@@ -128,9 +132,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return backend is not None and bool(backend.descriptors)
 
     def _awaits_a_thread(self) -> bool:
-        if self._threads_at_work > 0:
-            threads = {x.ident for x in threading.enumerate() if is_of_a_pool(x)}
-            if self._threads_at_work > len(threads & callers(self)):
+        if self._calls:
+            asking = callers(self)
+            if any(_is_at_work(x, calls, asking) for x, calls in self._calls.items()):
                 return True
         return _anyio_thread_is_at_work(self)
 
@@ -169,6 +173,19 @@ class _WatchedExecutor:
     def submit(self, func: Callable[..., Any], *args: Any) -> Future[Any]:
         self.work = self._executor.submit(func, *args)
         return self.work
+
+
+def _is_at_work(executor: object, calls: int, asking: set[int]) -> bool:
+    """Whether an executor works on one of its calls, or is about to.
+
+    A call in the queue of a pool is not, while all threads of the pool wait for an
+    answer of the loop. The threads are private; a test fails loudly if they move.
+    """
+    threads: Any = getattr(executor, "_threads", None)
+    if not isinstance(executor, ThreadPoolExecutor) or threads is None:
+        return True
+    blocked = sum(thread.ident in asking for thread in tuple(threads))
+    return blocked < min(calls, len(threads))
 
 
 def _anyio_thread_is_at_work(loop: asyncio.AbstractEventLoop) -> bool:

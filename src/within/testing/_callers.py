@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _future: Any = Future  # its type has a parameter that nobody knows here
-_result: Any = _future.result.__code__
+_waits = {_future.result.__code__, _future.exception.__code__}
 
 
 def callers(loop: object = None) -> set[int]:
@@ -31,45 +31,83 @@ def callers(loop: object = None) -> set[int]:
     return {
         ident
         for ident, frame in found.items()
-        if ident != get_ident() and _is_in_a_call(frame, loop)
+        if ident != get_ident()
+        and any(loop is None or asked is loop for asked in _loops_asked(frame))
     }
 
 
-def _is_in_a_call(innermost: FrameType, loop: object) -> bool:
+def _loops_asked(innermost: FrameType) -> list[Any]:
+    """The loops for whose answer a thread waits."""
     of_trio, of_portals = _functions()
     frame: FrameType | None = innermost
+    is_waiting = False
     while frame is not None:
         code = frame.f_code
         if code is of_trio:  # trio.from_thread
-            return loop in (None, frame.f_locals.get("trio_token"))
-        if code is of_portals:  # anyio's BlockingPortal.call()
-            thread = frame.f_locals["self"]._event_loop_thread_id
-            return loop is None or thread == get_ident()
-        if code is _result:
-            # asyncio.run_coroutine_threadsafe(...).result(); anyio.from_thread.run()
+            return [frame.f_locals.get("trio_token")]
+        if code in _waits:
             # `self` is None once the thread is about to return.
-            loops = _loops_behind(frame.f_locals.get("self"))
-            if any(loop is None or x is loop for x in loops):
-                return True
+            future = frame.f_locals.get("self")
+            if future is None or future.done():  # the thread has its answer
+                return []
+            if found := _loops_behind(future):
+                return found
+            is_waiting = True
+        elif is_waiting and code in of_portals:
+            asks = frame.f_locals["self"]
+            return [_loop_of_portal(getattr(asks, "_portal", asks))]
         frame = frame.f_back
-    return False
+    return []
 
 
-def _functions() -> tuple[Any, Any]:
-    """The code of the functions in which threads wait. Tests fail loudly if they move."""
+def _functions() -> tuple[Any, set[Any]]:
+    """The code of functions in which threads wait. Tests fail loudly if they move.
+
+    Those of anyio's portals wait for futures that do not lead to the loop.
+    """
     threads: Any = sys.modules.get("trio._threads")
-    portals: Any = sys.modules.get("anyio.from_thread")
     of_trio = getattr(threads, "_send_message_to_trio", None)
-    of_portals = getattr(getattr(portals, "BlockingPortal", None), "call", None)
-    return getattr(of_trio, "__code__", None), getattr(of_portals, "__code__", None)
+    module: Any = sys.modules.get("anyio.from_thread")
+    portal = getattr(module, "BlockingPortal", None)
+    manager = getattr(module, "_BlockingAsyncContextManager", None)
+    of_portals = (
+        getattr(portal, "start_task", None),
+        getattr(manager, "__enter__", None),
+    )
+    return (
+        getattr(of_trio, "__code__", None),
+        {getattr(function, "__code__", None) for function in of_portals},
+    )
 
 
 def _loops_behind(future: Any) -> list[Any]:
-    """The loops whose futures are chained to the future of a thread."""
+    """The loops that are to complete the future of a thread.
+
+    asyncio chains it to a future of the loop, for `run_coroutine_threadsafe()` and
+    anyio's `from_thread.run()`; a portal of anyio adds a callback that refers to it.
+    """
     found: list[Any] = []
     for callback in tuple(getattr(future, "_done_callbacks", ())):
-        for cell in getattr(callback, "__closure__", None) or ():
+        cells: dict[str, Any] = {}
+        code = getattr(callback, "__code__", None)
+        for name, cell in zip(
+            getattr(code, "co_freevars", ()),
+            getattr(callback, "__closure__", None) or (),
+            strict=True,
+        ):
             with suppress(ValueError):  # an empty cell
-                if hasattr(cell.cell_contents, "call_soon_threadsafe"):
-                    found.append(cell.cell_contents)
+                cells[name] = cell.cell_contents
+        # wrap_future() adds `_call_set_state`: then the loop waits for the thread.
+        if getattr(code, "co_name", None) == "_call_check_cancel":
+            found.append(cells.get("source_loop"))
+        elif (loop := _loop_of_portal(cells.get("self"))) is not None:
+            found.append(loop)
     return found
+
+
+def _loop_of_portal(portal: Any) -> Any:
+    # Not the thread of the portal, which the portal forgets while it waits for its tasks.
+    module: Any = sys.modules.get("anyio.from_thread")
+    if isinstance(portal, getattr(module, "BlockingPortal", ())):
+        return getattr(getattr(portal, "_token", None), "native_token", None)
+    return None

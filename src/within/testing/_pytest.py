@@ -61,10 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def pytest_plugin_registered(plugin: Any, plugin_name: str) -> None:
+def pytest_plugin_registered(plugin: Any, manager: pytest.PytestPluginManager) -> None:
     """Refuse a mark in a ``conftest.py``, where pytest ignores it (V6)."""
-    if plugin_name.endswith("conftest.py") and "virtual_time" in marks_on(plugin):
-        raise pytest.UsageError(f"{plugin_name}: {IGNORED_IN_CONFTEST}")
+    # Not the parameter `plugin_name`: pytest 7 has none, and would fail in every run.
+    name = manager.get_name(plugin) or ""
+    if name.endswith("conftest.py") and "virtual_time" in marks_on(plugin):
+        raise pytest.UsageError(f"{name}: {IGNORED_IN_CONFTEST}")
 
 
 @pytest.fixture

@@ -165,27 +165,29 @@ def _a_thread_is_at_work() -> bool:
     if not borrowed and threading.active_count() == 1:
         return False
     token = trio.lowlevel.current_trio_token()
-    asking = callers(token)
-    if borrowed > len(asking):
+    workers = _workers(token)
+    asking = workers & callers(token)
+    # A thread that nobody waits for any more is found by the code that it runs.
+    if workers - asking or borrowed > len(asking):
         return True
-    # A thread with a limiter of its own is found by the task that waits for it ...
+    # One with a limiter of its own, which may not run yet, is found by its task.
     if _active_thread_count is not None:
-        if _active_thread_count() > len(asking):
-            return True
-    elif not asking and any(
+        return bool(_active_thread_count() > len(asking))
+    return not asking and any(
         frame.f_code is _run_sync for task in _tasks() for frame in frames(task.coro)
-    ):
-        return True
-    # ... and one that nobody waits for any more, by the code that it runs.
+    )
+
+
+def _workers(token: trio.lowlevel.TrioToken) -> set[int]:
+    """The identifiers of the threads that run something for trio.to_thread."""
+    found: set[int] = set()
     for ident, innermost in thread_frames().items():
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code is not _worker:
             frame = frame.f_back
-        if frame is None or ident in asking:
-            continue
-        if frame.f_locals.get("current_trio_token") is token:
-            return True
-    return False
+        if frame is not None and frame.f_locals.get("current_trio_token") is token:
+            found.add(ident)
+    return found
 
 
 def _a_task_waits_for_idle() -> bool:
