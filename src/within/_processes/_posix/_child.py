@@ -58,6 +58,10 @@ class Child(BaseChild):
     reaped. With ``keep_signal_mask``, the child inherits our blocked signals.
     """
 
+    # Said again: a checker of the installed package infers neither from an assignment.
+    returncode: int | None
+    exit_fd: int
+
     def __init__(self, command: Command, plan: Stop) -> None:
         super().__init__(command, plan)
         self.sent: set[int] = set()
