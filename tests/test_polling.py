@@ -46,32 +46,29 @@ async def polls_beside_a_listener() -> None:
             await polls_for_a_time()
 
 
-async def polls_beside_idle_threads() -> None:
-    await anyio.to_thread.run_sync(int)
+async def polls_beside(work: Callable[[threading.Event], object]) -> None:
+    """Poll beside a thread, whose work ends when the event is set."""
     over = threading.Event()
-    thread = threading.Thread(target=over.wait)
+    thread = threading.Thread(target=work, args=[over])
     thread.start()
     try:
         await polls_for_a_time()
     finally:
         over.set()
         thread.join()
+
+
+async def polls_beside_idle_threads() -> None:
+    await anyio.to_thread.run_sync(int)
+    await polls_beside(threading.Event.wait)
 
 
 async def polls_beside_a_thread_that_never_rests() -> None:
-    over = threading.Event()
-
-    def tick() -> None:
+    def tick(over: threading.Event) -> None:
         while not over.is_set():
             time.sleep(0.0001)
 
-    thread = threading.Thread(target=tick)
-    thread.start()
-    try:
-        await polls_for_a_time()
-    finally:
-        over.set()
-        thread.join()
+    await polls_beside(tick)
 
 
 async def polls_beside_an_idle_child() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -72,24 +72,21 @@ async def in_a_context_manager_of_a_portal() -> None:
         await anyio.to_thread.run_sync(enter)
 
 
-async def in_a_thread_of_asyncio() -> None:
+async def in_a_thread_of_asyncio(wait: Callable[[Any], object] = Future.result) -> None:
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop).result()
+        wait(asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop))
 
     await asyncio.to_thread(ask)
 
 
 async def in_a_thread_of_asyncio_that_asks_first() -> None:
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        future = asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop)
+    def wait(future: Future[None]) -> None:
         time.sleep(0.1)  # the loop is already waiting for its next event
         future.result()
 
-    await asyncio.to_thread(ask)
+    await in_a_thread_of_asyncio(wait)
 
 
 async def in_more_calls_than_the_pool_has_threads() -> None:
@@ -109,12 +106,7 @@ async def in_more_calls_than_the_pool_has_threads() -> None:
 
 
 async def in_a_thread_that_asks_for_the_error() -> None:
-    loop = asyncio.get_running_loop()
-
-    def ask() -> None:
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop).exception()
-
-    await asyncio.to_thread(ask)
+    await in_a_thread_of_asyncio(Future.exception)
 
 
 async def in_a_thread_of_trio() -> None:
