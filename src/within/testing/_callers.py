@@ -18,6 +18,13 @@ _future: Any = Future  # its type has a parameter that nobody knows here
 _waits = {_future.result.__code__, _future.exception.__code__}
 
 
+def thread_frames() -> dict[int, FrameType]:
+    """By thread identifier, the innermost frame of each thread that runs Python."""
+    python: Any = sys  # the documented `_current_frames` counts as private for pyright
+    found: dict[int, FrameType] = python._current_frames()
+    return found
+
+
 def callers(loop: object = None) -> set[int]:
     """The identifiers of the threads that wait for the answer of a loop.
 
@@ -25,12 +32,9 @@ def callers(loop: object = None) -> set[int]:
         loop: The loop of asyncio or the token of trio, which runs in this thread; by
             default, any loop.
     """
-    # The documented `_current_frames` counts as private for pyright.
-    python: Any = sys
-    found: dict[int, FrameType] = python._current_frames()
     return {
         ident
-        for ident, frame in found.items()
+        for ident, frame in thread_frames().items()
         if ident != get_ident()
         and any(loop is None or asked is loop for asked in _loops_asked(frame))
     }

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import threading
 from concurrent.futures import thread as pools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from ._callers import callers
-
-if TYPE_CHECKING:
-    from types import FrameType
+from ._callers import callers, thread_frames
 
 # Threads that wait for their next piece of work; the loops keep track of those that
 # have one. Ours wake a task only through a descriptor that it waits for; pytest-timeout
@@ -106,13 +102,6 @@ def _activity(tid: int) -> str:
     if state in "ZX":
         return _ENDED
     return " ".join(switches) if state == "S" else RUNNING  # S: sleeps
-
-
-def thread_frames() -> dict[int, FrameType]:
-    """By thread identifier, the innermost frame of each thread that runs Python."""
-    python: Any = sys  # the documented `_current_frames` counts as private for pyright
-    found: dict[int, FrameType] = python._current_frames()
-    return found
 
 
 def _has_no_work(thread: threading.Thread, work: Any) -> bool:

@@ -14,11 +14,10 @@ import trio
 import trio.testing
 
 from .._core import frames
-from ._callers import callers
+from ._callers import callers, thread_frames
 from ._clock import RunClock, finite_start
 from ._deadlock import Deadlock
 from ._outside import RECHECK
-from ._threads import thread_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
