@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -109,6 +110,35 @@ async def in_a_thread_that_asks_for_the_error() -> None:
     await in_a_thread_of_asyncio(Future.exception)
 
 
+async def in_a_thread_that_waits_for_several() -> None:
+    loop = asyncio.get_running_loop()
+
+    def ask(delay: float) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(asyncio.sleep(delay), loop)
+
+    def work() -> None:
+        first, second = ask(1800), ask(3600)
+        assert futures.wait([first, second], return_when="FIRST_COMPLETED").done == {
+            first
+        }
+        futures.wait([first, second])
+
+    await asyncio.to_thread(work)
+
+
+async def in_a_thread_that_takes_each_as_it_comes() -> None:
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        asked = [
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(delay), loop)
+            for delay in (3600, 1800, 900)
+        ]
+        assert list(futures.as_completed(asked)) == asked[::-1]
+
+    await asyncio.to_thread(work)
+
+
 async def in_a_thread_of_trio() -> None:
     await trio.to_thread.run_sync(trio.from_thread.run, trio.sleep, 3600)
 
@@ -132,6 +162,8 @@ WAYS: list[tuple[str, Any]] = [
     ("trio", through_a_portal),
     ("asyncio", in_more_calls_than_the_pool_has_threads),
     ("asyncio", in_a_thread_that_asks_for_the_error),
+    ("asyncio", in_a_thread_that_waits_for_several),
+    ("asyncio", in_a_thread_that_takes_each_as_it_comes),
     ("trio", through_a_future_of_a_portal),
     ("trio", through_a_portal_that_has_been_stopped),
     ("trio", until_a_portal_has_started_a_task),
@@ -202,13 +234,20 @@ def test_v2_a_call_holds_the_clock_although_a_thread_of_another_pool_waits() -> 
     assert virtually("asyncio", main) == 0
 
 
-def test_v2_a_thread_that_waits_for_another_thread_holds_the_clock() -> None:
+@pytest.mark.parametrize(
+    "wait",
+    [Future.result, lambda future: futures.wait([future])],
+    ids=["for-one", "for-several"],
+)
+def test_v2_a_thread_that_waits_for_another_thread_holds_the_clock(
+    wait: Callable[[Future[None]], object],
+) -> None:
     async def main() -> float:
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(time.sleep, LONGER)
             waits_too = asyncio.wrap_future(future)
             with within.timeout(3600):
-                await asyncio.to_thread(future.result)
+                await asyncio.to_thread(wait, future)
             await waits_too
         return virtual_clock().now
 

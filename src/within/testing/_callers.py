@@ -6,7 +6,7 @@ Such a thread is not at work: if the answer takes a virtual hour, the clock has 
 from __future__ import annotations
 
 import sys
-from concurrent.futures import Future
+from concurrent.futures import Future, as_completed, wait
 from contextlib import suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _future: Any = Future  # its type has a parameter that nobody knows here
-_waits = {_future.result.__code__, _future.exception.__code__}
+_waits_for_one = {_future.result.__code__, _future.exception.__code__}
+_waits_for_several = {wait.__code__, as_completed.__code__}
 
 
 def thread_frames() -> dict[int, FrameType]:
@@ -49,12 +50,10 @@ def _loops_asked(innermost: FrameType) -> list[Any]:
         code = frame.f_code
         if code is of_trio:  # trio.from_thread
             return [frame.f_locals.get("trio_token")]
-        if code in _waits:
-            # `self` is None once the thread is about to return.
-            future = frame.f_locals.get("self")
-            if future is None or future.done():  # the thread has its answer
+        if (futures := _awaited(frame)) is not None:
+            if not futures:  # the thread has its answer
                 return []
-            if found := _loops_behind(future):
+            if found := [loop for x in futures for loop in _loops_behind(x)]:
                 return found
             is_waiting = True
         elif is_waiting and code in of_portals:
@@ -62,6 +61,21 @@ def _loops_asked(innermost: FrameType) -> list[Any]:
             return [_loop_of_portal(getattr(asks, "_portal", asks))]
         frame = frame.f_back
     return []
+
+
+def _awaited(frame: FrameType) -> list[Any] | None:
+    """The futures for which a thread waits in this frame, or None if it does not wait."""
+    variables = frame.f_locals
+    if frame.f_code in _waits_for_one:
+        # `self` is None once the thread is about to return.
+        future = variables.get("self")
+        return [] if future is None or future.done() else [future]
+    if frame.f_code in _waits_for_several:
+        waiter = variables.get("waiter")
+        if waiter is None or waiter.event.is_set():
+            return []
+        return [future for future in tuple(variables["fs"]) if not future.done()]
+    return None
 
 
 def _functions() -> tuple[Any, set[Any]]:
