@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from itertools import product
 from typing import Any
 
@@ -49,6 +50,21 @@ def pass_deadline(limit: within.Timeout, last: bool) -> None:
         asyncio.get_running_loop().call_soon(due)
 
 
+async def fill(
+    group: Any, place: str, block: Callable[[], Awaitable[object]], *children: Any
+) -> None:
+    """Start the children of a group; put the block in a child or in the group's body."""
+    for child in (*children, *[block] * (place == "in a child")):
+        if hasattr(group, "start_soon"):
+            group.start_soon(child)
+        else:
+            group.create_task(child())
+    if place == "in its body":
+        await block()
+    elif place == "around its body":
+        await anyio.sleep(NEVER)
+
+
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("events", EVENTS)
 @pytest.mark.parametrize("place", PLACES)
@@ -86,15 +102,7 @@ def test_t6_t8_t19_t21_a_failure_in_a_group_is_not_taken_for_the_deadline(
 
         async def group() -> None:
             async with named(name)() as tasks:
-                for child in (sibling, trigger, *[block] * (place == "in a child")):
-                    if name.endswith("TaskGroup"):
-                        tasks.create_task(child())
-                    else:
-                        tasks.start_soon(child)
-                if place == "in its body":
-                    await block()
-                elif place == "around its body":
-                    await anyio.sleep(NEVER)
+                await fill(tasks, place, block, sibling, trigger)
 
         async with no_residue(but_for=leaves):
             try:
@@ -174,15 +182,7 @@ def test_t6_t8_t19_t21_the_end_of_a_cancelled_group_is_not_taken_for_the_deadlin
                     else:
                         cancel_group(tasks)
 
-                for child in (sibling, trigger, *[block] * (place == "in a child")):
-                    if name.endswith("TaskGroup"):
-                        tasks.create_task(child())
-                    else:
-                        tasks.start_soon(child)
-                if place == "in its body":
-                    await block()
-                elif place == "around its body":
-                    await anyio.sleep(NEVER)
+                await fill(tasks, place, block, sibling, trigger)
             if around and not in_time:
                 # anyio takes our cancellation for its own, where the group waits at
                 # its end. T22: the limit still holds for what follows.
