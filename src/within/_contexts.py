@@ -92,8 +92,8 @@ class Opening(Generic[T_co]):
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is None:
             raise RuntimeError(
-                f"this {self._what}(...) was awaited or entered before: call "
-                f"{self._what} again for another one"
+                f"this {self._what}(...) has already been awaited or entered: call "
+                f"{self._what} again to get another one"
             )
         return coroutine.__await__()
 

@@ -144,7 +144,7 @@ class Options:
         self.tree = self.tree or default
         if self.foreground and self.tree != "child":
             raise UsageError(
-                f"options --foreground and --tree={self.tree} exclude each other"
+                f"options --foreground and --tree={self.tree} cannot be combined"
             )
         self.foreground = self.tree == "child"
 

@@ -142,8 +142,8 @@ def process(
 
     Raises:
         OSError: If the child cannot be started; the error names the file or directory.
-        ValueError: If the command is empty, or contains an empty program or a NUL.
-        TypeError: If an argument has another type, or options do not fit together.
+        ValueError: If the command is empty, if its program is empty, or if it contains a NUL.
+        TypeError: If an argument has the wrong type, or if options cannot be combined.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 

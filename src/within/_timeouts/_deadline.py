@@ -80,8 +80,8 @@ class Deadline(Block):
         """The deadline, on the clock that :func:`current_time` reads.
 
         ``None`` if there is no deadline, and also before entry if the block was given a
-        delay, because that counts from entry. To assign to this property is the same as
-        to call :meth:`reschedule`.
+        delay, because a delay counts from entry. Assigning to this property is the same
+        as calling :meth:`reschedule`.
         """
         return None if self.when == math.inf else self.when
 
@@ -141,7 +141,7 @@ class Deadline(Block):
         delay = self.limit if self.delay is None else self.delay
         if delay is None:
             raise RuntimeError(
-                f"{self!r} was given no delay that could be counted again: use "
+                f"{self!r} has no delay that could start again: use "
                 "reschedule(current_time() + seconds)"
             )
         if self._state is CREATED:
@@ -160,7 +160,7 @@ class Deadline(Block):
         if self.has_expired if backend is None else not backend.reschedule(self, when):
             self.delay = before
             raise RuntimeError(
-                f"{self!r} has expired already: its cancellation cannot be taken back"
+                f"{self!r} has already expired: its cancellation cannot be undone"
             )
         self.when = when
 
