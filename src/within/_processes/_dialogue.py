@@ -258,8 +258,8 @@ class Dialogue:
         child's process group is gone as well. ``stdout`` and ``stderr`` of the result
         have the output that was not read before; they are ``None`` if there is no pipe.
 
-        If the call is cancelled, the child runs on and nothing is lost: call it again
-        without ``input``. If a limit cancelled it, the block's ``interrupted`` has the
+        If the call is cancelled, the child keeps running and nothing is lost: call it
+        again without ``input``. If a limit cancelled it, the block's ``interrupted`` has the
         output so far, with ``None`` as its ``returncode`` (T25).
 
         Returns:

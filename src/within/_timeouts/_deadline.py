@@ -124,8 +124,8 @@ class Deadline(Block):
         nothing, because the delay counts from entry.
 
         Raises:
-            RuntimeError: If the block was given a deadline instead of a delay, has
-                expired, or has been left, or if you call this from another thread.
+            RuntimeError: If the block was not given a delay, has expired, or has been
+                left, or if you call this from another thread.
 
         >>> import asyncio, within
         >>> async def main():
