@@ -161,7 +161,7 @@ async def _close(resource: Any) -> None:
 def opening(
     function: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Opening[T]]:
-    """Let callers either await or enter the call of a function that opens a resource (R2).
+    """Decorate a function that opens a resource: callers can await or enter its calls (R2).
 
     Args:
         function: A coroutine function that opens a resource and returns it.

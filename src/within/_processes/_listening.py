@@ -35,7 +35,7 @@ class listening:  # noqa: N801  # it is used like a function
     Args:
         port: The number of the port, or the path of a Unix socket, as a ``Path``.
         host: A name or an address, IPv4 or IPv6. If a name has several addresses, it is
-            enough that one of them accepts connections.
+            enough if one of them accepts connections.
 
     Raises:
         ValueError: If the port is not between 1 and 65535, the host is empty, or the

@@ -122,8 +122,8 @@ def process(
             stderr is inherited.
         pty: Give the child a controlling terminal of its own, which is its stdin, stdout
             and stderr: ``True`` for a terminal of 24 rows and 80 columns, or
-            ``(rows, columns)``. Do not pass the three files with it; an explicit ``PIPE``
-            for stdin or stdout is accepted.
+            ``(rows, columns)``. Do not pass the three files with it, except an explicit
+            ``PIPE`` for stdin or stdout.
         cwd: The directory to run it in.
         env: Its complete environment; ``None`` inherits yours.
         stop: How to end it.

@@ -93,7 +93,7 @@ class Deadline(Block):
         """Move the deadline earlier or later, or remove it.
 
         Any code on the same loop may call this, before entry and until the block expires.
-        If the deadline may just be passing, check :attr:`expired` first. To write a
+        If the deadline may be passing right now, check :attr:`expired` first. To write a
         keep-alive, use :meth:`restart`, which takes no argument.
 
         Args:
