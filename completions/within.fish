@@ -26,7 +26,7 @@ complete -c within -n $options -s f -l foreground -d 'Run it in the process grou
 complete -c within -n $options -s p -l preserve-status -d 'Exit with its own status, even on a timeout'
 complete -c within -n $options -s v -l verbose -d 'Report each signal that is sent'
 complete -c within -n $options -l tree -x -a 'child group all' -d 'What to stop'
-complete -c within -n $options -l die-with-parent -d 'Stop it, too, if within itself is killed'
+complete -c within -n $options -l die-with-parent -d 'Stop it even if within itself is killed'
 complete -c within -n $options -l usage -d 'Report the time and memory it took'
 complete -c within -n $options -l backend -x -a 'asyncio uvloop trio none' -d 'Event loop to run on'
 complete -c within -n $options -l help -d 'Print the options'

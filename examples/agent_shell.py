@@ -1,4 +1,4 @@
-"""A tool with which an agent runs shell commands.
+"""A tool that lets an agent run shell commands.
 
     python examples/agent_shell.py
 

@@ -1,4 +1,4 @@
-"""A dialogue with an interactive program: here, a Python that keeps its state.
+"""A dialogue with an interactive program: here, a Python interpreter that keeps its state.
 
     python examples/repl.py
 
@@ -27,7 +27,7 @@ WAKE, AWAKE = "pass\nprint('<<' 'awake>>')\n", f"<<awake>>\n{PROMPT}"
 
 
 class Repl:
-    """A Python that runs one line after another; use :meth:`start` to create one."""
+    """An interpreter that runs one line after another; use :meth:`start` to create one."""
 
     def __init__(self, process: within.Process) -> None:
         self._process = process

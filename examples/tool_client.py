@@ -53,7 +53,7 @@ class Tools:
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
         async with self._asking, anyio.create_task_group() as tasks:
             # At the same time: a server that is still writing the answer to an abandoned
-            # call reads nothing until somebody has read that answer.
+            # call reads nothing until that answer has been read.
             tasks.start_soon(self._send, json.dumps(request) + "\n")
             message = await self._answer(number)
         if message is None:

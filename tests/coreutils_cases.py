@@ -317,7 +317,7 @@ DIFFERENT = {
         Case("60 sh -c 'kill -PIPE $$; exit 3'", "trap '' PIPE; exec \"$@\""),
         "exit 3",
         "killed by PIPE",
-        "Python ignores PIPE and XFSZ at its start, and so `within` cannot know whether "
+        "Python ignores PIPE and XFSZ when it starts, so `within` cannot know whether "
         "they were ignored before. The command gets the default.",
     ),
 }

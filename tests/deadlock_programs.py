@@ -1,4 +1,4 @@
-"""Programs in which every task waits for ever, and the lines at which they wait."""
+"""Programs in which every task waits forever, and the lines at which they wait."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ ENDS = [
         "pass",
     ),
     Mutation(
-        "T9: follow a circular chain of contexts for ever",
+        "T9: follow a circular chain of contexts forever",
         ERRORS,
         "if id(context) in seen:",
         "if False:",
@@ -97,7 +97,7 @@ ENDS = [
         "pass\n",
     ),
     Mutation(
-        "T25: follow a circular chain of contexts for ever",
+        "T25: follow a circular chain of contexts forever",
         ERRORS,
         "if found is not None and id(found) not in seen:",
         "if found is not None:",

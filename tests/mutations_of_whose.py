@@ -104,7 +104,7 @@ WHOSE = [
         "            error = None\n",
     ),
     Mutation(
-        "T22: follow a circular chain of contexts for ever",
+        "T22: follow a circular chain of contexts forever",
         ATTRIBUTION,
         "while error is not None and id(error) not in seen:",
         "while error is not None:",

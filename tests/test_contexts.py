@@ -123,9 +123,11 @@ async def test_r2_p1_opening_twice_is_an_error() -> None:
     assert repr(opening) == "<door(...) not opened yet>"
     await opening
     assert repr(opening) == "<door(...) opened>"
-    with pytest.raises(RuntimeError, match=r"awaited or entered before: call door"):
+    with pytest.raises(
+        RuntimeError, match=r"already been awaited or entered: call door"
+    ):
         await opening
-    with pytest.raises(RuntimeError, match="awaited or entered before"):
+    with pytest.raises(RuntimeError, match="already been awaited or entered"):
         async with opening:
             pass
 

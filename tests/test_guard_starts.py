@@ -80,7 +80,7 @@ async def test_p19_a_frozen_application_is_not_run_again(
     application = script(tmp_path / "app", f"touch {tmp_path}/again")
     monkeypatch.setattr(sys, "executable", application)
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    with pytest.raises(RuntimeError, match="this application is frozen"):
+    with pytest.raises(RuntimeError, match="this is a frozen application"):
         await run("true", stop=STOP)
     assert not (tmp_path / "again").exists()
 

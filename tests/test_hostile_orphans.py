@@ -330,7 +330,7 @@ async def test_p16_nothing_that_only_linux_has_is_needed(
         await run("true", stop=Stop(die_with_parent=True))
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
+        with pytest.warns(RuntimeWarning, match="reaped by other code"):
             async with process("sleep", FOREVER, stop=QUICK):
                 pass
     finally:

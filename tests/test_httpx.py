@@ -243,7 +243,7 @@ async def test_t4_t15_a_deadline_in_any_pass_of_the_loop_loses_no_slot(
         lost = await by_pass(http, asks, block, delay)
         if lost and http.__name__ == "httpx":
             # If a request is cancelled just before the pool gives it a connection, the
-            # pool keeps the connection for ever, with any library (encode/httpcore#1093).
+            # pool keeps the connection forever, with any library (encode/httpcore#1093).
             assert lost == await by_pass(http, asks, AnyioScope, delay)
         else:
             assert not lost, f"in pass {delay}"

@@ -69,7 +69,9 @@ async def test_p23_a_port_on_which_it_listens(at: str, host: str) -> None:
 async def test_p23_a_port_that_is_in_use_is_an_error_before_the_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(OSError, match=f"port {port} of '127.0.0.1' already"):
+        with pytest.raises(
+            OSError, match=f"already listening on port {port} of '127.0.0.1'"
+        ):
             await server("false", ready=listening(port))
 
 
@@ -132,7 +134,9 @@ async def test_p23_a_unix_socket_on_which_it_listens() -> None:
         with within.timeout(PATIENCE):
             command = (sys.executable, "-c", program, str(path))
             async with server(*command, ready=ready, stop=QUICK):
-                with pytest.raises(OSError, match=f"on '{path}' already") as caught:
+                with pytest.raises(
+                    OSError, match=f"already listening on '{path}'"
+                ) as caught:
                     await server("true", ready=ready)
     assert caught.value.errno == errno.EADDRINUSE
     assert repr(ready) == f"listening('{path}')"
@@ -140,7 +144,7 @@ async def test_p23_a_unix_socket_on_which_it_listens() -> None:
 
 @needs_unix_sockets
 def test_p23_bad_paths() -> None:
-    with pytest.raises(ValueError, match="a path of 201 bytes: a socket can have"):
+    with pytest.raises(ValueError, match="a path of 201 bytes: use a path of at most"):
         listening(Path("/" + "a" * 200))
     some: Any = listening
     with pytest.raises(TypeError, match="host is '::1', but a path has no host"):

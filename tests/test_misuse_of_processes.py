@@ -79,7 +79,7 @@ async def test_p20_only_a_stdout_can_be_given_and_only_as_stdin() -> None:
     way = ": connect two processes with stdin=other.stdout"
     async with process("cat") as child:
         for name in ("stdin", "stdout", "stderr"):
-            says = f"{name} is stdin of `cat`, which is written from here{way}"
+            says = f"{name} is stdin of `cat`, which your program writes to{way}"
             with pytest.raises(ValueError, match=re.escape(says)):
                 await process("cat", **{name: child.stdin})
         for name in ("stdout", "stderr"):

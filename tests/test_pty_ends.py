@@ -207,7 +207,7 @@ async def test_p16_a_child_that_somebody_else_has_reaped() -> None:
     async with process("sh", "-c", "read a", pty=True) as child:
         await Screen(child).types("\n")
         os.waitpid(child.pid, 0)
-        with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
+        with pytest.warns(RuntimeWarning, match="reaped by other code"):
             await Screen(child).rest()
 
 
@@ -256,7 +256,7 @@ async def test_p21_p23_a_server_on_a_terminal_writes_each_line_at_once() -> None
     async with server(*python, pty=True, ready="ready True") as child:
         assert child.log.rstrip() == "ready True"  # the line may not have ended yet
         child.resize(40, 100)
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         server("true", pty=True, stdout=within.DEVNULL)
 
 

@@ -130,7 +130,10 @@ def test_v5_async_fixtures_live_in_the_time_of_the_test(run: Run) -> None:
     ("mark", "said"),
     [
         ("virtual_time('uvloop')", "that are installed, asyncio and trio have virtual"),
-        ("anyio", "time is real on this loop: mark the test with pytest.mark.virtual"),
+        (
+            "anyio",
+            "this loop runs in real time: mark the test with pytest.mark.virtual",
+        ),
     ],
 )
 def test_v5_misuse_is_told_plainly(run: Run, mark: str, said: str) -> None:

@@ -158,7 +158,7 @@ async def test_run_text_and_streams() -> None:
         ({"input": "text"}, TypeError, "text=True"),
         ({"input": b"bytes", "text": True}, TypeError, "takes str"),
         ({"input": 5}, TypeError, "int"),
-        ({"input": b"", "stdin": 0}, ValueError, "exclude each other"),
+        ({"input": b"", "stdin": 0}, ValueError, "cannot be combined"),
         ({"max_output": -1}, ValueError, "-1"),
         ({"max_output": 2.5}, TypeError, "2.5"),
         ({"stop": 5}, TypeError, "within.Stop"),

@@ -42,7 +42,7 @@ def test_p5_a_child_may_be_lost_to_another_wait() -> None:
     with Child(Command(("true",), {}), Stop()) as child:
         child.start(None, None, None)
         os.waitpid(child.pid, 0)
-        with pytest.warns(RuntimeWarning, match="reaped by somebody else"):
+        with pytest.warns(RuntimeWarning, match="reaped by other code"):
             assert child.has_exited()
         assert (child.state, child.is_open()) == (State.LOST, True)
         child.reap()

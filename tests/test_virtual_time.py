@@ -320,5 +320,5 @@ def test_v2_advance_works_only_on_the_loop_of_the_clock(loop: str) -> None:
         clock.advance(1)
     assert clock.now == 1
     assert repr(clock) == "<VirtualClock now=1.0>"
-    with pytest.raises(RuntimeError, match="time is real"):
+    with pytest.raises(RuntimeError, match="runs in real time"):
         virtual_clock()

@@ -9,7 +9,7 @@ def current_time() -> float:
     """Return the time on the running loop's own clock, in seconds.
 
     A deadline is a time on this clock. Where the clock starts depends on the loop, so only
-    differences between its times have a meaning.
+    differences between its times are meaningful.
 
     Raises:
         RuntimeError: If no event loop is running.
@@ -18,7 +18,7 @@ def current_time() -> float:
 
 
 def current_effective_deadline() -> float:
-    """Return the nearest deadline that applies to the running task.
+    """Return the earliest deadline that applies to the running task.
 
     This is infinity if there is no deadline, and minus infinity once an enclosing block
     has been cancelled. A shield hides the deadlines outside it. A task inherits the

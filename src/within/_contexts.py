@@ -92,8 +92,8 @@ class Opening(Generic[T_co]):
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is None:
             raise RuntimeError(
-                f"this {self._what}(...) was awaited or entered before: call "
-                f"{self._what} again for another one"
+                f"this {self._what}(...) has already been awaited or entered: call "
+                f"{self._what} again to get another one"
             )
         return coroutine.__await__()
 
@@ -161,7 +161,7 @@ async def _close(resource: Any) -> None:
 def opening(
     function: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Opening[T]]:
-    """Let callers either await or enter the call of a function that opens a resource (R2).
+    """Decorate a function that opens a resource: callers can await or enter its calls (R2).
 
     Args:
         function: A coroutine function that opens a resource and returns it.

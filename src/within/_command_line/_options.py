@@ -14,7 +14,7 @@ from ._exit_status import FAILED
 
 HELP = """\
 Usage: within SECONDS [OPTION]... [--] COMMAND [ARG]...
-Run COMMAND; stop it and its process group if it still runs after SECONDS.
+Run COMMAND; stop it and its process group if still running after SECONDS.
 
   -s, --signal=SIGNAL        send this signal first, by name or number (TERM)
   -k, --kill-after=DURATION  send KILL this long after it (5s; 0 means never)
@@ -23,7 +23,7 @@ Run COMMAND; stop it and its process group if it still runs after SECONDS.
   -p, --preserve-status      exit with COMMAND's own status, even on a timeout
   -v, --verbose              report on stderr each signal that is sent
       --tree=WHAT            what to stop: child, group (the default) or all
-      --die-with-parent      stop it, too, if within itself is killed
+      --die-with-parent      stop it even if within itself is killed
       --usage                report on stderr the time and memory it took
       --backend=LOOP         asyncio, uvloop, trio or none (the default)
       --help, --version
@@ -144,7 +144,7 @@ class Options:
         self.tree = self.tree or default
         if self.foreground and self.tree != "child":
             raise UsageError(
-                f"options --foreground and --tree={self.tree} exclude each other"
+                f"options --foreground and --tree={self.tree} cannot be combined"
             )
         self.foreground = self.tree == "child"
 

@@ -36,7 +36,7 @@ _WORDS = str, bytes, os.PathLike
 # What to do instead of each option that is refused.
 _REFUSED = {
     "shell": 'there is no shell; run one by name: "sh", "-c", script',
-    "args": "the command is given by position, one argument each",
+    "args": "give the program and its arguments by position, one by one",
     "bufsize": "streams are not buffered",
     "capture_output": "run() captures stdout and stderr unless told otherwise",
     "check": "run() has it; after process(), look at returncode",

@@ -116,15 +116,15 @@ class Dialogue:
         return await self._reader().read(n)
 
     async def read_until(self, wanted: str | re.Pattern[str]) -> str:
-        """Read stdout up to and including the first match of a text or pattern.
+        """Read stdout up to and including the first match of a string or pattern.
 
         A pattern matches as soon as the text that has arrived allows it, so
-        ``re.compile("[0-9]+")`` may match only the first digit of a number: extend the
-        pattern to the character that follows. To get the groups of the match, search the
+        ``re.compile("[0-9]+")`` may match only the first digit of a number: let the
+        pattern include the character that follows. To get the groups of the match, search the
         returned text with the pattern again.
 
         Args:
-            wanted: A text, or a compiled pattern. Line ends are ``"\\n"``.
+            wanted: A string, or a compiled pattern. Lines end with ``"\\n"``.
 
         Returns:
             All text up to the end of the match.
@@ -132,7 +132,7 @@ class Dialogue:
         Raises:
             IncompleteOutput: If the output ends before the match. The error has the text
                 that came, the exit status, and the end of stderr.
-            ValueError: If the text is empty, or the pattern matches an empty text; or if
+            ValueError: If the string is empty, or the pattern matches the empty string; or if
                 there is no match within ``max_line`` characters, which are then still
                 unread.
             UnicodeDecodeError: If the output is not text in this encoding. Nothing was
@@ -169,7 +169,7 @@ class Dialogue:
         In ``async for source, line in process.output()``, the source is ``"stdout"`` or
         ``"stderr"``. Lines that are written to both at about the same time may swap
         places, because these are two pipes; ``stderr=STDOUT`` keeps the order. An output
-        that is not a pipe, or that another child reads, has no lines here.
+        that is not a pipe, or that another child reads, yields no lines.
 
         Raises:
             TypeError: If neither stdout nor stderr is a pipe.
@@ -231,7 +231,7 @@ class Dialogue:
 
         Raises:
             anyio.BrokenResourceError: If the child has closed its stdin, or has exited.
-            anyio.ClosedResourceError: If stdin was closed here.
+            anyio.ClosedResourceError: If you have closed stdin.
             anyio.BusyResourceError: If another task is writing.
         """
         stdin, encoder = self._stdin, self._encoder
@@ -252,14 +252,14 @@ class Dialogue:
             raise
 
     async def communicate(self, input: str | bytes | None = None) -> Completed[str]:
-        """Write ``input``, close stdin, read all output, and wait for the exit.
+        """Write ``input``, close stdin, read all output, and wait until the child exits.
 
         This is like :meth:`subprocess.Popen.communicate`, but when it returns, the
         child's process group is gone as well. ``stdout`` and ``stderr`` of the result
         have the output that was not read before; they are ``None`` if there is no pipe.
 
-        If the call is cancelled, the child runs on and nothing is lost: call it again
-        without ``input``. If a limit cancelled it, ``interrupted`` of that block has the
+        If the call is cancelled, the child keeps running and nothing is lost: call it
+        again without ``input``. If a limit cancelled it, the block's ``interrupted`` has the
         output so far, with ``None`` as its ``returncode`` (T25).
 
         Returns:
@@ -327,7 +327,7 @@ class Dialogue:
         stdin.leave(data)
 
     async def aclose(self) -> None:
-        """End the child; a :class:`Process` says how."""
+        """End the child; see :class:`Process`."""
         raise NotImplementedError
 
     def _captured(

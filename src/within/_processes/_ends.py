@@ -81,7 +81,7 @@ class Output:
             raise OSError(
                 errno.ENOBUFS,
                 f"{self._dropped} bytes are missing: the child wrote them while it was "
-                f"being stopped, and of unread output only {_MOST_HELD} bytes are kept",
+                f"being stopped, and only {_MOST_HELD} bytes of unread output are kept",
             )
         if self.fd < 0:
             return b""

@@ -40,8 +40,9 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
     gone: ``bytes``, or ``str`` with ``text=True``. ``dropped`` is the number of bytes
     that were read but not kept, because of ``max_output``. ``returncode`` is the exit
     status, and ``usage`` is the time and memory that the child has used. Both are
-    ``None`` if the limit had passed before the child was started, or if the child could
-    not be ended, such as ``sudo`` if you are not root.
+    ``None`` if the limit had passed before the child was started. If the child could
+    not be ended, such as ``sudo`` if you are not root, ``returncode`` is ``None``, and
+    the seconds of ``usage`` are NaN.
     """
 
     # None where there was no pipe.
@@ -111,7 +112,7 @@ class ServerFailed(subprocess.CalledProcessError):
     """The server of :func:`within.server` exited by itself, or will never be ready.
 
     ``returncode`` is its exit status, and ``output`` (also ``stdout``) is the end of its
-    output, as text. The message shows the last lines of that.
+    output, as text. The message shows the last lines of it.
     """
 
     def __init__(self, what: str, returncode: int, cmd: Any, output: str) -> None:

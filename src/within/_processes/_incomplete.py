@@ -16,8 +16,8 @@ _SHOWN = 200
 class IncompleteOutput(EOFError):
     """The output of a child ended before :meth:`Process.read_until` found a match.
 
-    ``wanted`` is the text or the pattern. ``output`` is the text that came instead, from
-    where the last read had stopped; it counts as read, so no later call returns it again.
+    ``wanted`` is the string or pattern. ``output`` is the text that came instead, starting
+    where the last read stopped; it counts as read, so no later call returns it again.
     ``stderr`` is the end of the child's standard error, if that is a pipe and has not
     been read yet; you can still read it. ``returncode`` is the exit status, or ``None`` if
     the child has closed its output but is still running, and ``cmd`` is the command.

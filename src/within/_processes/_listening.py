@@ -35,15 +35,15 @@ class listening:  # noqa: N801  # it is used like a function
     Args:
         port: The number of the port, or the path of a Unix socket, as a ``Path``.
         host: A name or an address, IPv4 or IPv6. If a name has several addresses, it is
-            enough that one of them accepts connections.
+            enough if one of them accepts connections.
 
     Raises:
         ValueError: If the port is not between 1 and 65535, the host is empty, or the
             path is too long for a socket.
         TypeError: If the port is neither a number nor a path, if the host is not a
             ``str``, or if a host is given together with a path.
-        NotImplementedError: If this is a path, and the system is Windows.
-        OSError: If the name of the host is not known.
+        NotImplementedError: If a path is given on Windows.
+        OSError: If the host name cannot be resolved.
 
     >>> import asyncio, within
     >>> async def main():
@@ -122,8 +122,8 @@ class listening:  # noqa: N801  # it is used like a function
             if await _accepts(address):
                 raise OSError(
                     errno.EADDRINUSE,
-                    f"{os.strerror(errno.EADDRINUSE)}: something is listening on "
-                    f"{self._where()} already, so the server was not started",
+                    f"{os.strerror(errno.EADDRINUSE)}: something is already listening "
+                    f"on {self._where()}, so the server was not started",
                 )
 
     def _where(self) -> str:
@@ -167,8 +167,8 @@ def _checked_path(path: os.PathLike[str]) -> str:
     most = 107 if sys.platform == "linux" else 103
     if (size := len(os.fsencode(path))) > most:
         raise ValueError(
-            f"port is {path!r}, a path of {size} bytes: a socket can have no more than "
-            f"{most}, so use a shorter one"
+            f"port is {path!r}, a path of {size} bytes: use a path of at most {most} "
+            "bytes, which is the limit for a socket"
         )
     return os.fsdecode(path)
 

@@ -62,7 +62,7 @@ class LogEnd:
 
     @property
     def patience(self) -> float | None:
-        """How long to wait for more before :meth:`settle`; ``None`` for ever."""
+        """How long to wait for more before :meth:`settle`; ``None`` forever."""
         may_grow = self.sought is not None and self.sought.may_grow
         return _SETTLED if may_grow and not self.is_found else None
 

@@ -122,8 +122,8 @@ def process(
             stderr is inherited.
         pty: Give the child a controlling terminal of its own, which is its stdin, stdout
             and stderr: ``True`` for a terminal of 24 rows and 80 columns, or
-            ``(rows, columns)``. Do not pass the three files with it; an explicit ``PIPE``
-            for stdin or stdout is accepted.
+            ``(rows, columns)``. Do not pass the three files with it, except an explicit
+            ``PIPE`` for stdin or stdout.
         cwd: The directory to run it in.
         env: Its complete environment; ``None`` inherits yours.
         stop: How to end it.
@@ -142,8 +142,8 @@ def process(
 
     Raises:
         OSError: If the child cannot be started; the error names the file or directory.
-        ValueError: If the command is empty, or contains an empty program or a NUL.
-        TypeError: If an argument has another type, or options do not fit together.
+        ValueError: If the command is empty, if its program is empty, or if it contains a NUL.
+        TypeError: If an argument has the wrong type, or if options cannot be combined.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 

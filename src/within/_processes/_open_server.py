@@ -117,14 +117,14 @@ def server(
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
-        ready: When the server is ready. A text or a compiled pattern is searched for in
-            each line that is logged, even before the line has ended; the match of a
-            pattern is in ``s.match``. A match at the end of an incomplete line may still
-            grow: it only counts once more of the line arrives, or after half a second of
-            silence. :class:`listening` waits for a port or a Unix
-            socket, and first makes sure that nothing else is listening there. Any other
-            callable is called once and awaited; it has to return when the server is
-            ready. ``None`` does not wait.
+        ready: How to tell that the server is ready. A string or a compiled pattern is
+            searched for in each line that is logged, even before the line has ended;
+            the match of a pattern is in ``s.match``. A match at the end of an
+            incomplete line may still grow: it only counts once more of the line
+            arrives, or after half a second of silence. :class:`listening` waits for a
+            port or a Unix socket, and first makes sure that nothing else is listening
+            there. Any other callable is called once and awaited; it has to return when
+            the server is ready. With ``None``, the block is entered at once.
         keep: How much of the end of the output to keep, in bytes.
         stdin: As for :func:`process`. By default it is a pipe that stays open for the
             length of the block, because many servers exit when their input ends.
@@ -143,7 +143,7 @@ def server(
             is a :exc:`subprocess.CalledProcessError`.
         OSError: If the server cannot be started, or if something else is listening on
             the port.
-        ValueError, TypeError: If an argument makes no sense.
+        ValueError, TypeError: If an argument is invalid.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 

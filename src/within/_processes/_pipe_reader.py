@@ -32,8 +32,8 @@ class Turn:
         if self.is_taken:
             error = BusyResourceError(self._doing)
             says = (
-                f"another task is {self._doing} at this moment: let one task do so, or "
-                "let them take turns with a lock"
+                f"another task is {self._doing} at this moment: let only one task "
+                "do that, or let them take turns with a lock"
             )
             error.args = (says,)  # anyio's own text does not say what to do
             raise error
@@ -105,7 +105,7 @@ class PipeReader:
     # -- the end -----------------------------------------------------------
 
     def close(self) -> None:
-        """Close at once; a task that waits on it gets ``ClosedResourceError``."""
+        """Close at once; a task that is waiting on it gets ``ClosedResourceError``."""
         self._is_closed = True
         if self.decoded is not None:
             self.decoded.give_back()

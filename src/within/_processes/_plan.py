@@ -45,8 +45,8 @@ class Stop:
             its tree is ended in any case.
         die_with_parent: End the tree with SIGKILL if your program itself is killed. A
             small guard process, which is started when it is first needed, waits for
-            that. (Only on Linux; on Windows this is always so. The guard cannot kill a
-            set-uid program.)
+            that. (Only on Linux; on Windows this is always the case. The guard cannot kill
+            a set-uid program.)
         pause: After the child has exited, stop waiting for the rest of its output when
             none has arrived for this many seconds.
         linger: Stop waiting for it after this many seconds in any case.

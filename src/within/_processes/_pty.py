@@ -62,7 +62,7 @@ def check_pty(
     for name, file, default in usual:
         if file != default:
             raise ValueError(
-                f"{name}={_named(file)} and pty={pty!r} exclude each other: the terminal "
+                f"{name}={_named(file)} and pty={pty!r} cannot be combined: the terminal "
                 "is the child's stdin, stdout and stderr"
             )
     return size

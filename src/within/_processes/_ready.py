@@ -67,11 +67,11 @@ def check_ready(ready: object, *, is_logged: bool) -> None:
     wanted = cast("Any", ready)  # a pattern may be of text or of bytes
     if not isinstance(ready, str | re.Pattern):
         raise TypeError(
-            f"ready is {ready!r}: give a text, a compiled pattern, "
+            f"ready is {ready!r}: give a string, a compiled pattern, "
             "within.listening(port), or a coroutine function without arguments"
         )
     if not isinstance(getattr(wanted, "pattern", ""), str):
-        raise TypeError(f"ready is {wanted!r}: give a pattern of text, not of bytes")
+        raise TypeError(f"ready is {wanted!r}: give a pattern of str, not of bytes")
     if not is_logged:
         raise ValueError(
             f"ready={wanted!r} is searched for in the log, but neither stdout nor "
@@ -79,15 +79,15 @@ def check_ready(ready: object, *, is_logged: bool) -> None:
         )
     if not wanted if isinstance(ready, str) else wanted.search(""):
         raise ValueError(
-            f"ready={wanted!r} is in every output: give a text or a pattern of at least "
-            "one character"
+            f"ready={wanted!r} is in every output: give a string or a pattern that needs "
+            "at least one character"
         )
     if isinstance(ready, str) and "\n" in wanted[:-1]:
         raise ValueError(
-            f"ready={wanted!r} is never found: it is searched for in each line by itself"
+            f"ready={wanted!r} is never found: each line is searched on its own"
         )
     if isinstance(ready, str) and "\r" in wanted:
         raise ValueError(
-            f"ready={wanted!r} is never found: line ends, \\r\\n and \\r too, are read as "
-            "\\n"
+            f"ready={wanted!r} is never found: each line ending is read as \\n, even "
+            "\\r\\n and \\r"
         )

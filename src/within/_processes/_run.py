@@ -154,8 +154,8 @@ async def run(
             raises, the command is stopped, and ``run`` raises that exception.
         max_output: The number of bytes to keep, of stdout and stderr together.
         keep: What to do if there is more output than ``max_output``: ``"all"`` stops the
-            command; ``"head"`` keeps the first bytes, and ``"tail"`` the last ones, and
-            the command runs on.
+            command; ``"head"`` keeps the first bytes and ``"tail"`` the last ones,
+            and the command keeps running.
         stop: How to stop the command.
         cwd: The directory to run it in.
         env: Its complete environment; ``None`` inherits yours.
@@ -163,7 +163,7 @@ async def run(
 
     Returns:
         A :class:`Completed` with ``bytes``, or with ``str`` if text was asked for. An
-        output that is not a pipe is ``None`` in it.
+        output that was not captured is ``None``.
 
     Raises:
         ProcessTimeout: After ``timeout`` seconds, with the output so far.
@@ -174,7 +174,7 @@ async def run(
             ``completed`` of the error has the result, with its output as bytes.
         OSError: If the command cannot be started; the error names the file or directory.
         RuntimeError: If the command cannot be ended, because you may not signal it (P3).
-        ValueError, TypeError: If an argument makes no sense.
+        ValueError, TypeError: If an argument is invalid.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 
@@ -205,7 +205,7 @@ async def run(
     data = _input(input, decoding)
     if data is not None:
         if stdin not in (DEVNULL, PIPE, None):
-            raise ValueError(f"stdin={stdin!r} and input=... exclude each other")
+            raise ValueError(f"stdin={stdin!r} and input=... cannot be combined")
         stdin = PIPE
     check_keep(keep, max_output)
     piped: dict[Source, bool] = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}

@@ -78,7 +78,7 @@ class Server(Process[In_co, Out_co, Err_co]):
     async def wait(self) -> int:
         """Wait until the server exits, and return its ``returncode``.
 
-        After this call, leaving the block is no error, whatever the exit status is.
+        After this call, leaving the block raises no error, whatever the exit status is.
         """
         status = await super().wait()
         self._was_asked = True
@@ -87,7 +87,7 @@ class Server(Process[In_co, Out_co, Err_co]):
     def send_signal(self, number: int, tree: bool = False) -> None:
         """Send a signal, as :meth:`Process.send_signal` does.
 
-        After this call, leaving the block is no error, whatever the exit status is.
+        After this call, leaving the block raises no error, whatever the exit status is.
         """
         check_signal(number)
         self._was_asked = True

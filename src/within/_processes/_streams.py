@@ -72,8 +72,8 @@ class ReceiveStream(ByteReceiveStream):
 
         Raises:
             anyio.EndOfStream: At the end of the output.
-            anyio.ClosedResourceError: If the stream was closed, or another child reads
-                from it now.
+            anyio.ClosedResourceError: If the stream was closed, or was passed to another
+                child.
             anyio.BusyResourceError: If another task is reading.
         """
         number: Any = max_bytes
@@ -92,7 +92,7 @@ class ReceiveStream(ByteReceiveStream):
         return data
 
     def close(self) -> None:
-        """Close at once; a task that waits on it gets ``ClosedResourceError``."""
+        """Close at once; a task that is waiting on it gets ``ClosedResourceError``."""
         self._reader.close()
 
     async def aclose(self) -> None:
@@ -127,12 +127,14 @@ class SendStream(ByteSendStream):
         return self._target.fd
 
     def _check_given_as(self, name: str) -> None:
-        raise ValueError(f"{name} is {self._what}, which is written from here: {_WAY}")
+        raise ValueError(
+            f"{name} is {self._what}, which your program writes to: {_WAY}"
+        )
 
     async def send(self, item: bytes) -> None:
         """Send all of ``item``, as fast as the child reads it.
 
-        If the call is cancelled, a part may have been sent, as with every stream.
+        If the call is cancelled, part of it may have been sent, as with any stream.
 
         Raises:
             anyio.BrokenResourceError: If the child has closed its stdin, or has exited.
@@ -145,12 +147,12 @@ class SendStream(ByteSendStream):
             while True:
                 if target.is_fed:
                     raise BrokenResourceError(
-                        f"{self._what} is taken by a communicate() that was interrupted: "
-                        "await it again, and it will continue"
+                        f"{self._what} is in use by a communicate() that was "
+                        "interrupted: call it again, and it will continue"
                     )
                 if target.fd < 0:
                     raise ClosedResourceError(
-                        f"{self._what} was closed here, with aclose()"
+                        f"{self._what} has been closed with aclose()"
                     )
                 if not rest:
                     return
@@ -158,7 +160,7 @@ class SendStream(ByteSendStream):
                     written = target.write(rest)
                 except OSError as error:  # EPIPE: its reader is gone
                     raise BrokenResourceError(
-                        f"{self._what} has no reader: the child has closed it, or exited"
+                        f"{self._what} has no reader: the child has closed it or exited"
                     ) from error
                 self.sent += written
                 rest = rest[written:]
@@ -166,7 +168,7 @@ class SendStream(ByteSendStream):
                     await target.wait()
 
     def close(self) -> None:
-        """Close at once; a task that waits on it gets ``ClosedResourceError``."""
+        """Close at once; a task that is waiting on it gets ``ClosedResourceError``."""
         self._target.close()
 
     async def aclose(self) -> None:

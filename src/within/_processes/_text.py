@@ -158,7 +158,7 @@ def _check_count(count: Any) -> None:
 def _search_for(wanted: Any) -> _Literal | _Pattern:
     if not isinstance(getattr(wanted, "pattern", wanted), str):
         raise TypeError(
-            f"cannot read until {wanted!r}: give text or a compiled pattern of text "
+            f"cannot read until {wanted!r}: give a string or a compiled pattern of str "
             "(process.stdout has the bytes)"
         )
     if isinstance(wanted, re.Pattern):
@@ -170,15 +170,16 @@ def _search_for(wanted: Any) -> _Literal | _Pattern:
         raise _empty(wanted)
     if "\r" in wanted:
         raise ValueError(
-            f"{wanted!r} is never found: line ends, \\r\\n and \\r too, are read as \\n"
+            f"{wanted!r} is never found: each line ending is read as \\n, even \\r\\n and "
+            "\\r"
         )
     return _Literal(wanted)
 
 
 def _empty(wanted: object) -> ValueError:
     return ValueError(
-        f"{wanted!r} matches where there is no text, so nothing would be read: give "
-        "a pattern of at least one character"
+        f"{wanted!r} matches the empty string, so nothing would be read: give a string "
+        "or a pattern that needs at least one character"
     )
 
 

@@ -80,8 +80,8 @@ class Deadline(Block):
         """The deadline, on the clock that :func:`current_time` reads.
 
         ``None`` if there is no deadline, and also before entry if the block was given a
-        delay, because that counts from entry. To assign to this property is the same as
-        to call :meth:`reschedule`.
+        delay, because a delay counts from entry. Assigning to this property is the same
+        as calling :meth:`reschedule`.
         """
         return None if self.when == math.inf else self.when
 
@@ -93,7 +93,7 @@ class Deadline(Block):
         """Move the deadline earlier or later, or remove it.
 
         Any code on the same loop may call this, before entry and until the block expires.
-        If the deadline may just be passing, check :attr:`expired` first. To write a
+        If the deadline may be passing right now, check :attr:`expired` first. To write a
         keep-alive, use :meth:`restart`, which takes no argument.
 
         Args:
@@ -124,8 +124,8 @@ class Deadline(Block):
         nothing, because the delay counts from entry.
 
         Raises:
-            RuntimeError: If the block was given a deadline instead of a delay, has
-                expired, or has been left, or if you call this from another thread.
+            RuntimeError: If the block was not given a delay, has expired, or has been
+                left, or if you call this from another thread.
 
         >>> import asyncio, within
         >>> async def main():
@@ -141,7 +141,7 @@ class Deadline(Block):
         delay = self.limit if self.delay is None else self.delay
         if delay is None:
             raise RuntimeError(
-                f"{self!r} was given no delay that could be counted again: use "
+                f"{self!r} has no delay that could start again: use "
                 "reschedule(current_time() + seconds)"
             )
         if self._state is CREATED:
@@ -160,7 +160,7 @@ class Deadline(Block):
         if self.has_expired if backend is None else not backend.reschedule(self, when):
             self.delay = before
             raise RuntimeError(
-                f"{self!r} has expired already: its cancellation cannot be taken back"
+                f"{self!r} has already expired: its cancellation cannot be undone"
             )
         self.when = when
 

@@ -68,7 +68,7 @@ class Timeout(Deadline):
         name: A name for messages.
 
     Raises:
-        DeadlineExceeded: If the deadline ends the block, and it is not ``quiet``.
+        DeadlineExceeded: If the deadline ends the block, unless it is ``quiet``.
         ValueError: If a number is NaN, or both ``delay`` and ``deadline`` are given.
         TypeError: If ``delay`` or ``deadline`` is not a number of seconds.
         RuntimeError: If the block is entered twice or outside a task, or is left in
@@ -90,8 +90,9 @@ class Timeout(Deadline):
     """The output so far of a call that the deadline interrupted, as a :class:`Completed` (T25).
 
     The call may be :func:`run`, :meth:`Process.communicate`, or a :func:`server` that was
-    not ready yet. Of a ``communicate()``, the ``returncode`` is ``None`` and the ``usage``
-    is NaN, because the child was still running. ``None`` if no such call was interrupted.
+    not ready yet. For ``communicate()``, ``returncode`` is ``None`` and ``usage`` is NaN,
+    because the child was still running. ``interrupted`` is ``None`` if no such call was
+    interrupted.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class Timeout(Deadline):
     ) -> None:
         if delay is not None and deadline is not None:
             raise ValueError(
-                f"delay={delay!r} and deadline={deadline!r} exclude each other: give "
-                "seconds from entry, or a reading of current_time()"
+                f"delay={delay!r} and deadline={deadline!r} cannot be combined: give "
+                "either seconds from entry or a time on the clock of current_time()"
             )
         self._begin(delay, deadline, shield, level, name)
         if quiet:
@@ -118,7 +119,7 @@ class Timeout(Deadline):
     def __enter__(self) -> Self:
         if self._state is not CREATED:
             raise RuntimeError(
-                f"{self!r} was entered before: each block needs a Timeout of its own"
+                f"{self!r} has already been entered: each block needs its own Timeout"
             )
         backend = current()
         try:
@@ -317,8 +318,9 @@ class DeadlineExceeded(TimeoutError):
     """The output so far of a call that the deadline interrupted, as a :class:`Completed` (T25).
 
     The call may be :func:`run`, :meth:`Process.communicate`, or a :func:`server` that was
-    not ready yet. Of a ``communicate()``, the ``returncode`` is ``None`` and the ``usage``
-    is NaN, because the child was still running. ``None`` if no such call was interrupted.
+    not ready yet. For ``communicate()``, ``returncode`` is ``None`` and ``usage`` is NaN,
+    because the child was still running. ``interrupted`` is ``None`` if no such call was
+    interrupted.
     """
 
     def __init__(self, message: str, scope: Timeout) -> None:

@@ -40,7 +40,7 @@ class VirtualClock:
 
     @property
     def now(self) -> float:
-        """Seconds; the same as :func:`within.current_time` on this loop."""
+        """The time in seconds, the same as :func:`within.current_time` on this loop."""
         return self._now
 
     def advance(self, seconds: Seconds) -> None:
@@ -69,7 +69,7 @@ class VirtualClock:
         delta = as_seconds(seconds, "seconds", or_none=False)
         if delta < 0 or not self._now + delta < math.inf:
             raise ValueError(
-                f"seconds is {seconds!r}: the clock moves forwards, and by a finite "
+                f"seconds is {seconds!r}: the clock only moves forwards, by a finite "
                 "number of seconds"
             )
         if self._running() is not self:

@@ -180,7 +180,7 @@ def _without_open_limit(
     """The fixture, which fails if a time limit is still open at its ``yield`` (V6).
 
     All fixtures and tests of a loop run in one task of anyio's plugin, so the limit
-    would cancel that task. On trio, the plugin then waits for it for ever.
+    would cancel that task. On trio, the plugin then waits for it forever.
     """
 
     @functools.wraps(function)

@@ -116,7 +116,7 @@ class VirtualLoop:
 
 
 def _end_the_wait(deadlock: BaseException) -> None:
-    """Raise the error from anyio's plugin, which would wait for a crashed trio for ever.
+    """Raise the error from anyio's plugin, which would wait for a crashed trio forever.
 
     The plugin waits for calls from trio in a queue, and makes each.
     """

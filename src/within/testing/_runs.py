@@ -55,7 +55,7 @@ def backends(
     found = [("asyncio", _options("asyncio", virtual_time, start))]
     if uvloop and virtual_time:
         raise ValueError(
-            "uvloop=True: uvloop has no virtual time; asyncio's own loop has"
+            "uvloop=True: uvloop has no virtual time, but asyncio's own loop does"
         )
     if uvloop:
         _need("uvloop", "uvloop=True")
@@ -83,7 +83,7 @@ def run(
 
     Raises:
         Deadlock: In virtual time, if nothing is left that could wake a task.
-        TypeError: If ``function`` is not a coroutine function, but its call, say.
+        TypeError: If ``function`` is not a coroutine function (but a coroutine, say).
         ValueError: For an unknown backend, or for uvloop in virtual time.
         ModuleNotFoundError: If the loop is not installed.
 
@@ -100,14 +100,16 @@ def run(
     if backend not in ("asyncio", "uvloop", "trio"):
         raise ValueError(f"backend is {backend!r}: give asyncio, uvloop or trio")
     if backend == "uvloop" and virtual_time:
-        raise ValueError("virtual_time=True: uvloop has none, use backend='asyncio'")
+        raise ValueError(
+            "virtual_time=True: uvloop has no virtual time, use backend='asyncio'"
+        )
     _check(virtual_time, start)
     if not callable(function):
         if iscoroutine(function):
             function.close()  # or Python warns that it was never awaited
         raise TypeError(
             f"function is {function!r}: give a coroutine function without calling it, "
-            "and its arguments behind it: run(main, 1, 2)"
+            "followed by its arguments: run(main, 1, 2)"
         )
     _need(backend, f"backend is {backend!r}")
     function = _checked(function)
@@ -129,7 +131,7 @@ def virtual_clock() -> VirtualClock:
     """The clock of the running loop, which must be in virtual time.
 
     Raises:
-        RuntimeError: If time is real here, or no loop is running.
+        RuntimeError: If the loop runs in real time, or no loop is running.
 
     >>> import anyio
     >>> from within.testing import run, virtual_clock
@@ -142,7 +144,7 @@ def virtual_clock() -> VirtualClock:
     clock = _running_clock()
     if clock is None:
         raise RuntimeError(
-            "time is real on this loop: mark the test with pytest.mark.virtual_time, "
+            "this loop runs in real time: mark the test with pytest.mark.virtual_time, "
             "parametrise it with backends(virtual_time=True), or use "
             "run(..., virtual_time=True)"
         )

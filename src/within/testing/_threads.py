@@ -31,7 +31,7 @@ _HARMLESS = re.compile(
 _queues: Any = getattr(pools, "_threads_queues", {})
 _worker: Any = getattr(getattr(pools, "_worker", None), "__code__", None)
 
-# `threading` makes an object of this type for a thread that somebody else has started
+# `threading` makes an object of this type for a thread that other code has started
 # and that asks for its own object, as logging does. Before Python 3.12, it lists the
 # object even after the thread has ended.
 _Dummy: Any = getattr(threading, "_DummyThread", ())

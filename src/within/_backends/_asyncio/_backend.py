@@ -268,7 +268,7 @@ class AsyncioBackend:
         steps below has anything to do.
 
         Our cancellation arrives unchanged, the task has no other block or scope open,
-        and nobody else has cancelled it since.
+        and no other code has cancelled it since.
         """
         around = block.parent
         return (
@@ -319,7 +319,7 @@ class AsyncioBackend:
         is_ours = is_own(task, exc, self.pursuits.reason_of)
         if not (block.was_told or is_ours):
             return False
-        # T6: has somebody else cancelled the task since we did, or since entry?
+        # T6: has other code cancelled the task since we did, or since entry?
         since_ours = block.was_told and (is_ours or has_lost_message(exc))
         before = block.cancelling_before if since_ours else block.cancelling_at_entry
         foreign = task.cancelling() > before

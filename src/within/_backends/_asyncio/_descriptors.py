@@ -81,7 +81,7 @@ class Descriptors:
         remove: Callable[[int], Any],
     ) -> None:
         if fd in waiting:
-            raise RuntimeError(f"another task is waiting for descriptor {fd} already")
+            raise RuntimeError(f"another task is already waiting for descriptor {fd}")
         ready = self._loop.create_future()
         add(fd, _set_done, ready)
         waiting[fd] = ready

@@ -95,7 +95,7 @@ class Strikes:
         """Cancel ``task`` in the ordinary case, in one go; False in any other.
 
         In the ordinary case only the innermost block has expired, it cancels once,
-        nobody else has cancelled the task, and it waits for a plain future with nothing
+        no other code has cancelled the task, and it waits for a plain future with nothing
         on its way. Everything else is left to a pursuit and :meth:`strike`.
         """
         block = self.open_blocks.innermost(task)
@@ -172,7 +172,7 @@ class Strikes:
         Args:
             task: The task that is cancelled.
             blocks: Expired blocks of the task, outermost first.
-            is_foreign: Somebody else's cancellation is being delivered or handled.
+            is_foreign: A cancellation from elsewhere is being delivered or handled.
         """
         told = {id(block) for block in blocks}
         requests = task.cancelling()

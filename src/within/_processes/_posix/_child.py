@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .._plan import Stop
     from ._terminal import Terminal
 
-_UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
+_UNKNOWN = 255  # the status of a child that other code has reaped, as in asyncio
 
 _BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
@@ -342,8 +342,8 @@ class Child(BaseChild):
         if self.returncode is None:
             self.returncode = _UNKNOWN
             warnings.warn(
-                f"{self!r} was reaped by somebody else (is SIGCHLD ignored?): its "
-                f"exit status is unknown, {_UNKNOWN} is reported",
+                f"{self!r} was reaped by other code (is SIGCHLD ignored?): its exit "
+                f"status is unknown, so {_UNKNOWN} is reported",
                 RuntimeWarning,
                 stacklevel=3,
             )

@@ -60,7 +60,7 @@ def _from_thread(pid: int, held: Descriptors) -> int:
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
-            pass  # reaped by somebody else, and so gone
+            pass  # reaped by other code, and so gone
         finally:
             own.close_all()
 

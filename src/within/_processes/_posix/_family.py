@@ -249,7 +249,7 @@ class Family:
         ignoring_missing(os.killpg, self._leader, number)
 
     def signal_without_number(self, number: int, pidfd: int) -> None:
-        """Signal the group of a child that somebody else has reaped.
+        """Signal the group of a child that other code has reaped.
 
         Its number may have been reused by now. The pidfd still refers to the group. If
         there is no pidfd, or the kernel is too old for that, the members are signalled

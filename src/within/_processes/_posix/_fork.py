@@ -166,7 +166,9 @@ def _encoded(env: Mapping[Any, Any] | None) -> list[bytes] | None:
     for name, value in env.items():
         encoded = os.fsencode(name)
         if b"=" in encoded:
-            raise ValueError(f"{name!r} cannot be the name of a variable: it has a '='")
+            raise ValueError(
+                f"{name!r} cannot be the name of a variable: it contains '='"
+            )
         entries.append(encoded + b"=" + os.fsencode(value))
     return entries
 

@@ -269,7 +269,7 @@ def _interpreter() -> str:
     if chosen and not is_itself:
         return chosen
     if is_itself:
-        why = f"this application is frozen: sys.executable, {chosen!r}, is itself"
+        why = f"sys.executable, {chosen!r}, is not one: this is a frozen application"
     else:
         why = (
             "sys.executable is not set: name one with multiprocessing.set_executable()"

@@ -11,7 +11,7 @@ class State(enum.Enum):
     MADE = "not started"
     RUNNING = "running"
     EXITED = "exited, not reaped"  # its pid is still its own (P5)
-    LOST = "reaped by somebody else"  # its pid may have been reused
+    LOST = "reaped by other code"  # its pid may have been reused
     REAPED = "reaped"
     LEFT = "left to itself"  # it could not be killed
     RELEASED = "released"  # we hold nothing of it any more

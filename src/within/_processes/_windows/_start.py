@@ -108,5 +108,5 @@ def _check_batch_file(program: str, words: list[str]) -> None:
         if place and _SPECIAL.intersection(word):
             raise ValueError(
                 f"argument {place} is {word!r}: {program!r} is a batch file, and "
-                "cmd.exe, which runs it, could take a part of that for a command"
+                "cmd.exe, which runs it, could run part of that as a command"
             )

@@ -145,7 +145,7 @@ class Program:
             backend: ``"asyncio"`` or ``"trio"``.
 
         Raises:
-            ValueError: For another backend.
+            ValueError: For any other backend.
             Unanswerable: If the program hangs forever or calls functions.
             Undecided: If there are too many orders to try.
         """

@@ -319,7 +319,7 @@ class Simulation:
             task.must_cancel, task.again = True, thrown
         elif is_circle(task):
             if not thrown.ours:
-                raise Unanswerable("Task.cancel() recurses for ever")
+                raise Unanswerable("Task.cancel() recurses forever")
             task.throw, task.ready = thrown, True
         elif further := self._reached(waiting, sent):
             waiting.requested = True

@@ -22,7 +22,7 @@ class Statement:
     line: int = field(default=0, init=False, compare=False, repr=False)
 
     def bodies(self) -> Iterator[Body]:
-        """The bodies inside that the same task runs, in their order."""
+        """The nested bodies that the same task runs, in order."""
         for name in ("body", "cleanup"):
             if hasattr(self, name):
                 yield getattr(self, name)
@@ -77,8 +77,8 @@ class Ask(Statement):
 class Reschedule(Statement):
     """Move the deadline of a block, in this or another task.
 
-    ``block`` counts the blocks of the program in the order of the source code, modulo
-    their number. Nothing happens if the program has no block, or if that block has
+    ``block`` is the index of a block in the order of the source code, modulo the number
+    of blocks. Nothing happens if the program has no block, or if that block has
     expired or has been left.
     """
 
@@ -143,11 +143,11 @@ class Group(Statement):
 class Await(Statement):
     """Await shared tasks of the program (asyncio only).
 
-    ``tasks`` counts the shared tasks, modulo their number. A task that would await
-    itself awaits nothing.
+    ``tasks`` are indices of shared tasks, modulo the number of these. A task that would
+    await itself awaits nothing.
 
     Args:
-        tasks: Which ones; ``await`` and ``shield`` use the first one only.
+        tasks: Which tasks; ``await`` and ``shield`` use the first one only.
         way: ``"await"``, ``"shield"``, ``"wait"`` or ``"gather"``.
     """
 
