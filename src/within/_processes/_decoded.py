@@ -129,7 +129,7 @@ class Decoded:
             return
         self._cut()
         whole, start = "".join(self._pieces[self._searched :]), ""
-        found, rest = split_lines(whole)
+        found, rest = _split_lines(whole)
         if not found:
             self._pieces[self._searched :] = [whole]
             self._searched += 1
@@ -321,7 +321,7 @@ def _count_read(text: str, unread: int, after_return: bool) -> tuple[int, bool]:
     return read, text[read - 1] == "\r"
 
 
-def split_lines(text: str) -> tuple[list[str], str]:
+def _split_lines(text: str) -> tuple[list[str], str]:
     """The whole lines of ``text``, and the unfinished one after them."""
     if any(end in text for end in _OTHER_ENDS):
         *whole, rest = text.split("\n")
