@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ._options import DEVNULL, PIPE, STDOUT
+
+if TYPE_CHECKING:
+    from ._descriptors import Descriptors
 
 
 class Closable(Protocol):
@@ -12,13 +15,6 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Close it at once."""
-
-
-class Holder(Protocol):
-    """The owner of a child's descriptors, or handles on Windows."""
-
-    def close(self, fd: int, /) -> None:
-        """Close one of them. Does nothing if it is closed already."""
 
 
 class HandedOver(Protocol):
@@ -51,8 +47,8 @@ class BaseFiles:
             something other than ``PIPE`` was asked for.
     """
 
-    def __init__(self, held: Holder) -> None:
-        self._holder = held
+    def __init__(self, held: Descriptors) -> None:
+        self._held = held
         self._theirs: list[int] = []  # to be closed once the child has its own
         self._handed_over: list[HandedOver] = []
         self.for_child: tuple[int, int, int]
@@ -62,12 +58,12 @@ class BaseFiles:
 
     def close_stdin(self, fd: int) -> None:
         """Close our end of its stdin, so that the child sees the end of its input."""
-        self._holder.close(fd)
+        self._held.close(fd)
 
     def started(self) -> None:
         """The child has its own ends now: close our copies of them."""
         for fd in self._theirs:
-            self._holder.close(fd)
+            self._held.close(fd)
         for output in self._handed_over:
             output.close()
 

@@ -36,7 +36,6 @@ class Files(BaseFiles):
         command: Command,
     ) -> None:
         super().__init__(held)
-        self._held = held
         self._size = command.pipe_size
         self.terminal: Terminal | None = None
         if command.terminal is not None:

@@ -31,7 +31,7 @@ class Files(BaseFiles):
         self, held: Handles, stdin: Any, stdout: Any, stderr: Any, size: int | None
     ) -> None:
         super().__init__(held)
-        self._held = held
+        self._handles = held
         self._size = size
         try:
             given: list[int] = []
@@ -49,7 +49,7 @@ class Files(BaseFiles):
     def _open(self, name: str, target: Any, given: list[int]) -> int:
         if target == subprocess.PIPE:
             ours, theirs = make_pipe(
-                self._held, reading=name != "stdin", size=self._size
+                self._handles, reading=name != "stdin", size=self._size
             )
             setattr(self, name, ours)
             self._theirs.append(theirs)
