@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ._command import Command
     from ._files import Closable
     from ._plan import Stop
+
+# The longest that a child blocks us where nothing can be awaited, in seconds.
+BLOCKING = 2.0
 
 
 class BaseChild(ABC):
@@ -60,6 +64,10 @@ class BaseChild(ABC):
         """Its pid; 0 before the start."""
 
     @abstractmethod
+    def is_open(self) -> bool:
+        """Whether it has been started, and has been neither reaped nor left."""
+
+    @abstractmethod
     def has_exited(self) -> bool:
         """Whether it has exited. Then ``returncode`` is known, even before it is reaped."""
 
@@ -70,6 +78,23 @@ class BaseChild(ABC):
     @abstractmethod
     def end_now(self) -> None:
         """Kill and reap it, without a loop, and release everything that it holds."""
+
+    def drop(self) -> None:
+        """Called when nothing refers to it any more, or when the interpreter exits."""
+        was_open = self.is_open()
+        if was_open and self.returncode is not None:  # the user knows of its exit
+            was_open = not (self.is_spared() or self._is_tree_ending())
+        self.end_now()  # first: the warning may be an error
+        if was_open:
+            warnings.warn(
+                f"{self!r} was dropped while open: leave its block, or await aclose()",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    def _is_tree_ending(self) -> bool:
+        """Whether all that is left of its tree is about to exit."""
+        return not self.left()
 
     def is_gone(self) -> bool:
         """Whether it and all of its tree are dead."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._results import Usage
-from .._child import BaseChild
+from .._child import BLOCKING, BaseChild
 from .._descriptors import Descriptors, keep, undisturbed
 from ._exit import end_waiting, open_exit
 from ._family import Family
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ._terminal import Terminal
 
 _UNKNOWN = 255  # the status of a child that somebody else has reaped, as in asyncio
-
-_BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -248,18 +246,8 @@ class Child(BaseChild):
         else:  # nothing to kill, as after most ends
             self._end_now()
 
-    def drop(self) -> None:
-        """Called when nothing refers to it any more, or when the interpreter exits."""
-        was_open = self.is_open()
-        if was_open and self.returncode is not None:  # the user knows of its exit
-            was_open = not (self.is_spared() or self.family.is_dying())
-        self.end_now()  # first: the warning may be an error
-        if was_open:
-            warnings.warn(
-                f"{self!r} was dropped while open: leave its block, or await aclose()",
-                ResourceWarning,
-                stacklevel=2,
-            )
+    def _is_tree_ending(self) -> bool:
+        return self.family.is_dying()
 
     def _end_now(self) -> None:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
@@ -272,7 +260,7 @@ class Child(BaseChild):
                 if not self.is_spared():
                     self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
-            until = time.monotonic() + _BLOCKING
+            until = time.monotonic() + BLOCKING
             while not (self._seems_done() or self.is_refused()):
                 if time.monotonic() > until:
                     break
