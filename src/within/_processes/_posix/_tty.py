@@ -1,4 +1,4 @@
-"""The controlling terminal of this program, and which process group has it."""
+"""The controlling terminal of this program, which process group has it, and stops."""
 
 from __future__ import annotations
 
@@ -81,3 +81,27 @@ def unstopped() -> Generator[None, None, None]:
         yield
     finally:
         signals.pthread_sigmask(signals.SIG_SETMASK, before)
+
+
+def stop_ourselves(target: int) -> None:
+    """Stop ``target``, our pid or 0 for our group; return when we are continued.
+
+    The call returns at once if nobody could continue us: the
+    kernel does not stop the members of an orphaned process group.
+    """
+    handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
+    try:
+        os.kill(target, signals.SIGTSTP)
+    finally:
+        signals.signal(signals.SIGTSTP, handler)
+
+
+def stop_signal(kind: int, pid: int, more: int = 0) -> int:
+    """The signal that has stopped a child since the last look; 0 for none.
+
+    The arguments are those of :func:`os.waitid`, with more options.
+    """
+    with suppress(ChildProcessError):  # all are reaped
+        if found := os.waitid(kind, pid, os.WSTOPPED | os.WNOHANG | more):
+            return found.si_status
+    return 0
