@@ -7,13 +7,18 @@ would leave a child behind whose pid is lost (P14).
 
 from __future__ import annotations
 
+import _posixsubprocess
 import builtins
 import errno
+import fcntl
+import grp
 import os
+import pwd
 import select
 import signal as signals
 import subprocess
 import sys
+import termios
 import warnings
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -22,21 +27,14 @@ from .._command import explain_missing
 from .._descriptors import Descriptors, keep
 from ._spawn import spawn
 
-if sys.platform != "win32":
-    import _posixsubprocess
-    import fcntl
-    import grp
-    import pwd
-    import termios
-
-    fork_exec: Any = _posixsubprocess.fork_exec
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .._command import Command
 
     Ids = tuple[int | None, list[int] | None, int | None]
+
+fork_exec: Any = _posixsubprocess.fork_exec
 
 # How much of the child's report is read at once, in bytes. It is one short line.
 _REPORT = 50_000

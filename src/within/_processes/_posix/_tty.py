@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal as signals
-import sys
+import termios
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +46,12 @@ class ControllingTerminal:
 
     def remember_modes(self) -> None:
         """Keep its modes as they are before another group gets it for the first time."""
-        import termios  # not on Windows
-
         if not self._modes:
             with suppress(termios.error):
                 self._modes = termios.tcgetattr(self._fd)
 
     def restore_modes(self) -> None:
         """Restore the modes: the group was killed, and may not have done so itself."""
-        import termios
-
         modes, self._modes = self._modes, []
         if modes:
             with unstopped(), suppress(termios.error):
@@ -73,9 +69,6 @@ def unstopped() -> Generator[None, None, None]:
     The kernel lets a process that blocks SIGTTOU go ahead. A handler does not help:
     the call would be interrupted and restarted forever.
     """
-    if sys.platform == "win32":
-        yield
-        return
     before = signals.pthread_sigmask(signals.SIG_BLOCK, [signals.SIGTTOU])
     try:
         yield
