@@ -10,6 +10,7 @@ import errno
 import sys
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ._platform import Pump, close_end, read_end, writing_backend
@@ -64,9 +65,8 @@ class Output:
         self._size = 0  # of what is held, in bytes
         self._dropped = 0  # beyond that, in bytes
         self._chunk = _CHUNK
-        self._pumps: list[Pump] = []
         self._waiter: Pump | None = None  # for readers; made when one has to wait
-        self._shared: Pump | None = None  # for a reader of both outputs
+        self._on_close: list[Callable[[], object]] = []  # for all pumps
 
     def read(self, most: int) -> bytes | None:
         """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet.
@@ -100,7 +100,7 @@ class Output:
         while (data := self.read(most)) is None:
             if self._waiter is None:
                 self._waiter = Pump()
-                self._waiter.wake_at(self.fd)
+                self.share(self._waiter)
             await wait_for_any([self], self._waiter, self._rest)
         return data
 
@@ -127,7 +127,7 @@ class Output:
     def share(self, pump: Pump) -> None:
         """Have ``pump`` end its wait when this has something to read, or is closed."""
         if self.fd >= 0 and not self.at_end:
-            self._shared = pump
+            self._on_close.append(pump.close)
             pump.wake_at(self.fd)
 
     def move(self) -> int:
@@ -146,7 +146,7 @@ class Output:
     def join(self, pump: Pump) -> None:
         """Have ``pump`` move the bytes from now on."""
         if self.fd >= 0 and not self.at_end:
-            self._pumps.append(pump)
+            self._on_close.append(partial(pump.forget, self.fd))
             pump.move(self)
 
     def close(self) -> None:
@@ -154,11 +154,8 @@ class Output:
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
-        for pump in self._pumps:
-            pump.forget(fd)
-        for waiter in (self._waiter, self._shared):
-            if waiter is not None:
-                waiter.close()
+        for tell in self._on_close:
+            tell()
         self._close(fd)
 
     def _note(self, data: bytes) -> None:
