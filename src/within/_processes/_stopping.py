@@ -77,8 +77,9 @@ async def stop_child(
 ) -> None:
     """End ``child`` and its tree, and reap it, even if we are cancelled meanwhile.
 
-    ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that the child has closed its output by itself. It then first gets
-    ``grace`` seconds to exit without a signal.
+    ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that
+    the child has closed its output by itself. It then first gets ``grace`` seconds to
+    exit without a signal.
     """
     if not child.is_ours():
         return

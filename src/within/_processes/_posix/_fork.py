@@ -72,23 +72,8 @@ def start_program(
         reading, writing = own.pipe()
         while writing < 3:  # these numbers are about to be replaced in the child
             writing = own.open(os.dup, writing)
-        pass_fds = {*map(int, options.get("pass_fds", ())), writing}
-        stdin, stdout, stderr = files
-        arguments = (
-            list(command.args),
-            candidates,
-            bool(options.get("close_fds", True)) or len(pass_fds) > 1,
-            tuple(sorted(pass_fds)),
-            cwd,
-            encoded,
-            *(stdin, -1, -1, stdout, -1, stderr),
-            *(reading, writing),
-            bool(options.get("restore_signals", True)),
-            bool(options.get("start_new_session") or command.terminal),
-            process_group,
-            *_ids(options),
-            options.get("umask", -1),
-        )
+        pipe = reading, writing
+        arguments = _arguments(command, candidates, files, pipe, encoded, process_group)
         _fork(pids, arguments, command)
         report = _report(own, reading)
     if report:
@@ -98,6 +83,35 @@ def start_program(
             pass
         pids.clear()
         raise _explained(_error(report, executable, cwd), command)
+
+
+def _arguments(
+    command: Command,
+    candidates: tuple[bytes, ...],
+    files: tuple[int, int, int],
+    pipe: tuple[int, int],
+    env: list[bytes] | None,
+    process_group: int,
+) -> tuple[Any, ...]:
+    """The arguments of ``fork_exec`` up to ``preexec_fn``; ``pipe`` is for the report."""
+    options = command.options
+    pass_fds = {*map(int, options.get("pass_fds", ())), pipe[1]}
+    stdin, stdout, stderr = files
+    return (
+        list(command.args),
+        candidates,
+        bool(options.get("close_fds", True)) or len(pass_fds) > 1,
+        tuple(sorted(pass_fds)),
+        options.get("cwd"),
+        env,
+        *(stdin, -1, -1, stdout, -1, stderr),
+        *pipe,
+        bool(options.get("restore_signals", True)),
+        bool(options.get("start_new_session") or command.terminal),
+        process_group,
+        *_ids(options),
+        options.get("umask", -1),
+    )
 
 
 def _explained(error: BaseException, command: Command) -> BaseException:
