@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from ._options import DEVNULL, PIPE, STDOUT
 
 if TYPE_CHECKING:
     from ._descriptors import Descriptors
+    from ._options import ThreeFiles
 
 
 class Closable(Protocol):
@@ -73,12 +74,12 @@ class BaseFiles:
             output.take_back()
 
 
-def is_shared(files: tuple[Any, Any, Any]) -> bool:
+def is_shared(files: ThreeFiles) -> bool:
     """Whether some of the output goes where we cannot watch it (P6)."""
     return any(file not in (PIPE, DEVNULL, STDOUT) for file in files[1:])
 
 
-def output_behind(target: Any) -> HandedOver | None:
+def output_behind(target: object) -> HandedOver | None:
     """The output of another child, if ``target`` is its stream; ``None`` for a file."""
     reader = getattr(target, "_reader", None)
     return cast("HandedOver", reader) if hasattr(reader, "hand_over") else None

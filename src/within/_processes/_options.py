@@ -29,6 +29,9 @@ class HasFileno(Protocol):
 
 File = int | HasFileno | None
 
+# stdin, stdout and stderr.
+ThreeFiles = tuple[File, File, File]
+
 # One of the two outputs of a child.
 Source = Literal["stdout", "stderr"]
 

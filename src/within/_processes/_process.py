@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .._results import Usage
     from ._command import Command
+    from ._options import ThreeFiles
     from ._plan import Stop
     from ._streams import ReceiveStream, SendStream
 
@@ -81,7 +82,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         self,
         command: Command,
         plan: Stop,
-        files: tuple[Any, Any, Any],
+        files: ThreeFiles,
         text: tuple[str, str, int | None],
     ) -> None:
         self._command = command

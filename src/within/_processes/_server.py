@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._command import Command
-    from ._options import Source
+    from ._options import Source, ThreeFiles
     from ._ready import Ready
 
 # How much of the end of the log an error of another call shows, in bytes.
@@ -38,7 +38,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         self,
         command: Command,
         plan: Stop,
-        files: tuple[Any, Any, Any],
+        files: ThreeFiles,
         text: tuple[str, str, int | None],
         log: Log,
         logged: Source | None,

@@ -29,6 +29,7 @@ from ._tree import ignoring_missing, may_signal
 if TYPE_CHECKING:
     from .._activity import Activity
     from .._command import Command
+    from .._options import File
     from .._plan import Stop
     from ._terminal import Terminal
 
@@ -103,7 +104,7 @@ class Child(BaseChild):
         if hasattr(self, "_record"):  # else it was interrupted while it was made
             self.drop()
 
-    def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
+    def start(self, stdin: File, stdout: File, stderr: File) -> Files:
         """Start it, and return its files. It can be called once."""
         if self.state is not State.MADE:
             raise RuntimeError(f"{self!r} cannot be started: it is {self.state.value}")

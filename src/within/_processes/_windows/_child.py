@@ -11,7 +11,7 @@ import atexit
 import signal as signals
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from ..._results import Usage
@@ -39,6 +39,7 @@ from ._waiting import Exit, waitables
 
 if TYPE_CHECKING:
     from .._command import Command
+    from .._options import File
     from .._plan import Stop
 
 # Each of them is sent as CTRL_BREAK_EVENT, the one signal that reaches a single group.
@@ -73,7 +74,7 @@ class Child(BaseChild):
         if hasattr(self, "_is_released"):  # else it was interrupted while it was made
             self.drop()
 
-    def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
+    def start(self, stdin: File, stdout: File, stderr: File) -> Files:
         """Start it, and return its files. It can be called once."""
         self._began = time.monotonic()
         command = self._command
