@@ -33,7 +33,7 @@ class BaseChild(ABC):
         ends: Our ends of its pipes. They refer to us, so with a strong reference back, a
             dropped child would run on until the garbage collector runs.
         on_signal: Called with each signal that the stop sequence sends.
-        is_deaf: No signal but SIGKILL can reach it, on Windows.
+        is_unreachable: No signal but SIGKILL can reach it, on Windows.
     """
 
     def __init__(self, command: Command, plan: Stop) -> None:
@@ -42,10 +42,10 @@ class BaseChild(ABC):
         self.exit_fd: int = -1
         self.ends: WeakSet[Closable] = WeakSet()
         self.on_signal: Callable[[int], None] | None = None
-        self.is_deaf: bool = False
+        self.is_unreachable: bool = False
         self._command = command
         self._plan = plan
-        self._was_told = False  # to end, by the stop sequence or by the user
+        self._was_asked_to_end = False  # by the stop sequence or by the user
         self._began = time.monotonic()
         self._ended: float | None = None
 
@@ -103,7 +103,7 @@ class BaseChild(ABC):
     def is_spared(self) -> bool:
         """Whether it has exited by itself, and ``survivors="leave"`` spares its tree."""
         leaves = self._plan.survivors == "leave"
-        return leaves and not self._was_told and self.has_exited()
+        return leaves and not self._was_asked_to_end and self.has_exited()
 
     def is_done(self) -> bool:
         """Whether nothing is left to stop."""

@@ -163,7 +163,7 @@ class Output:
         if not data:
             self.at_end = True
         elif self._rest is not None and self._rest.has_begun:
-            self._rest.heard()
+            self._rest.note_output()
 
     def _hold(self, data: bytes) -> None:
         if self._size < _MOST_HELD:

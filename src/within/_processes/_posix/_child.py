@@ -113,7 +113,6 @@ class Child(BaseChild):
         options = self._command.options
         files = Files(self.held, stdin, stdout, stderr, self._command)
         self.terminal = files.terminal
-        # setsid() makes a group as well, and setpgid() would fail after it.
         new_session = bool(options.get("start_new_session") or self.terminal)
         try:
             self.stdin = identity_of_input(files.for_child[0])
@@ -296,7 +295,7 @@ class Child(BaseChild):
         if not self.is_open() or (report and self.is_spared()):
             return
         self._note_signal(number, report)
-        self.family.meet()
+        self.family.remember_members()
         self._signal_groups(number)
         if number == signals.SIGKILL or not self.family.is_child_in_groups():
             self.signal(number)
@@ -307,7 +306,7 @@ class Child(BaseChild):
             self.on_signal(number)
         self.sent.add(number)
         if report or number in (self._plan.signal, signals.SIGKILL):
-            self._was_told = True
+            self._was_asked_to_end = True
 
     def _signal_groups(self, number: int) -> None:
         if not self.family.has_group:

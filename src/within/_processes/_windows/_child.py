@@ -229,12 +229,12 @@ class Child(BaseChild):
     def _note_signal(self, number: int, report: bool) -> None:
         if report and self.on_signal is not None:
             self.on_signal(number)
-        self._was_told = True
+        self._was_asked_to_end = True
 
     def _send_break(self) -> None:
         # We hold a handle of the process, so its id, which is that of the group, cannot
         # be reused (P5).
-        self.is_deaf = not send_break(self.pid)
+        self.is_unreachable = not send_break(self.pid)
 
 
 def is_running(pid: int) -> bool:
