@@ -20,7 +20,7 @@ _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _LONGEST = 8
 
 
-class _Fed(NamedTuple):
+class _Chunk(NamedTuple):
     """Some bytes, and the text that they were decoded to.
 
     Attributes:
@@ -60,11 +60,11 @@ class Decoded:
         self._pieces: list[str] = []
         self._at = 0  # characters of the first piece that were read
         self._searched = 0  # pieces that are known to have no line end
-        # The bytes of the unread text; some of the first text may have been read. The
-        # decoder also holds the bytes of an incomplete character; they are the last of
-        # these bytes.
-        self._fed: deque[_Fed] = deque()
-        self._fed_size = 0  # characters of their text
+        # The bytes of the unread text. Some text of the first chunk may have been read.
+        # The last chunk may end with an incomplete character, which the decoder holds
+        # as well.
+        self._chunks: deque[_Chunk] = deque()
+        self._chunks_size = 0  # characters of their text
         self._is_final = False
         # A "\r" ends its line at once, because a program that reports its progress with
         # it may then be silent for long. A "\n" right after it belongs to that line end.
@@ -108,8 +108,8 @@ class Decoded:
         if text:
             self._pieces.append(text)
             self.size += len(text)
-        self._fed.append(_Fed(data, state, after_return, len(text)))
-        self._fed_size += len(text)
+        self._chunks.append(_Chunk(data, state, after_return, len(text)))
+        self._chunks_size += len(text)
         return rest
 
     def _forget_read(self) -> None:
@@ -118,8 +118,10 @@ class Decoded:
         Nothing is dropped while there are whole lines: their readers take them first.
         """
         if not self.lines:
-            while self._fed and self._fed_size - self._fed[0].size >= self.size:
-                self._fed_size -= self._fed.popleft().size
+            while (
+                self._chunks and self._chunks_size - self._chunks[0].size >= self.size
+            ):
+                self._chunks_size -= self._chunks.popleft().size
 
     # -- reading -----------------------------------------------------------
 
@@ -228,11 +230,11 @@ class Decoded:
 
         The next text is decoded as if it followed the last character that was read.
         """
-        if not self._fed:
+        if not self._chunks:
             return b""
-        first = self._fed[0]
+        first = self._chunks[0]
         pending, flag = first.state
-        data = pending + b"".join(fed.data for fed in self._fed)
+        data = pending + b"".join(chunk.data for chunk in self._chunks)
         text = self._decoded(flag, data, final=self._is_final)
         unread = sum(map(len, self.lines)) + self.size
         count, self._after_return = _count_read(text, unread, first.after_return)
@@ -240,8 +242,8 @@ class Decoded:
         self.lines.clear()
         self._keep("")
         self._at = 0
-        self._fed.clear()
-        self._fed_size = 0
+        self._chunks.clear()
+        self._chunks_size = 0
         self._is_final = False
         return rest
 
