@@ -66,7 +66,7 @@ class Output:
         self._dropped = 0  # beyond that, in bytes
         self._chunk = _CHUNK
         self._waiter: Pump | None = None  # for readers; made when one has to wait
-        self._on_close: list[Callable[[], object]] = []  # for all pumps
+        self._on_close: dict[Pump, Callable[[], object]] = {}
 
     def read(self, most: int) -> bytes | None:
         """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet.
@@ -127,7 +127,7 @@ class Output:
     def share(self, pump: Pump) -> None:
         """Have ``pump`` end its wait when this has something to read, or is closed."""
         if self.fd >= 0 and not self.at_end:
-            self._on_close.append(pump.close)
+            self._add(pump, pump.close)
             pump.wake_at(self.fd)
 
     def move(self) -> int:
@@ -146,7 +146,7 @@ class Output:
     def join(self, pump: Pump) -> None:
         """Have ``pump`` move the bytes from now on."""
         if self.fd >= 0 and not self.at_end:
-            self._on_close.append(partial(pump.forget, self.fd))
+            self._add(pump, partial(pump.forget, self.fd))
             pump.move(self)
 
     def close(self) -> None:
@@ -154,9 +154,15 @@ class Output:
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
-        for tell in self._on_close:
+        for tell in self._on_close.values():
             tell()
         self._close(fd)
+
+    def _add(self, pump: Pump, on_close: Callable[[], object]) -> None:
+        # Each communicate() has a pump of its own, and there may be many of them.
+        before = self._on_close.items()
+        self._on_close = {one: act for one, act in before if not one.is_closed}
+        self._on_close[pump] = on_close
 
     def _note(self, data: bytes) -> None:
         self.was_read = True
