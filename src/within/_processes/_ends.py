@@ -127,7 +127,7 @@ class Output:
     def share(self, pump: Pump) -> None:
         """Have ``pump`` end its wait when this has something to read, or is closed."""
         if self.fd >= 0 and not self.at_end:
-            self._add(pump, pump.close)
+            self._when_closed(pump, pump.close)
             pump.wake_at(self.fd)
 
     def move(self) -> int:
@@ -146,7 +146,7 @@ class Output:
     def join(self, pump: Pump) -> None:
         """Have ``pump`` move the bytes from now on."""
         if self.fd >= 0 and not self.at_end:
-            self._add(pump, partial(pump.forget, self.fd))
+            self._when_closed(pump, partial(pump.forget, self.fd))
             pump.move(self)
 
     def close(self) -> None:
@@ -158,11 +158,11 @@ class Output:
             tell()
         self._close(fd)
 
-    def _add(self, pump: Pump, on_close: Callable[[], object]) -> None:
+    def _when_closed(self, pump: Pump, act: Callable[[], object]) -> None:
         # Each communicate() has a pump of its own, and there may be many of them.
         before = self._on_close.items()
-        self._on_close = {one: act for one, act in before if not one.is_closed}
-        self._on_close[pump] = on_close
+        self._on_close = {one: how for one, how in before if not one.is_closed}
+        self._on_close[pump] = act
 
     def _note(self, data: bytes) -> None:
         self.was_read = True

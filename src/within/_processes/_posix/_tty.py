@@ -1,4 +1,4 @@
-"""The controlling terminal of this program, which process group has it, and stops."""
+"""The controlling terminal of this program: which group has it, and how we stop."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def unstopped() -> Generator[None, None, None]:
 
 
 def stop_ourselves(target: int) -> None:
-    """Stop ``target``, our pid or 0 for our group; return when we are continued.
+    """Stop our process, or our group for 0, and return when we are continued.
 
-    The call returns at once if nobody could continue us: the
-    kernel does not stop the members of an orphaned process group.
+    The call returns at once if nobody could continue us: the kernel does not stop the
+    members of an orphaned process group.
     """
     handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
     try:
