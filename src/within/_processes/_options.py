@@ -53,6 +53,19 @@ class PopenOptions(TypedDict, total=False):
     creationflags: int  # on Windows
 
 
+class CommandOptions(PopenOptions, total=False):
+    """The options of a child that is about to be started.
+
+    Users cannot give the last three. ``Child`` of POSIX says what they mean.
+    """
+
+    cwd: Word | None
+    env: Mapping[str, str] | None
+    process_group: int
+    adopts_orphans: bool
+    keep_signal_mask: bool
+
+
 class ProcessOptions(PopenOptions, total=False):
     """The options of :func:`process`, except ``stdin``, ``stdout`` and ``stderr``."""
 

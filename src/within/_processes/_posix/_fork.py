@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .._command import Command
+    from .._options import CommandOptions
 
     Ids = tuple[int | None, list[int] | None, int | None]
 
@@ -122,7 +123,7 @@ def _explained(error: BaseException, command: Command) -> BaseException:
 
 def _fork(pids: list[int], arguments: tuple[Any, ...], command: Command) -> None:
     use_vfork = (True,) if sys.version_info < (3, 14) else ()
-    preexec_fn: Callable[[], object] | None = command.options.get("preexec_fn")
+    preexec_fn = command.options.get("preexec_fn")
     ours = list(_steps_of_ours(command))
     if not ours:
         keep(pids, fork_exec, *arguments, preexec_fn, *use_vfork)
@@ -183,11 +184,10 @@ def _encoded(env: Mapping[Any, Any] | None) -> list[bytes] | None:
     return entries
 
 
-def _ids(options: Mapping[str, Any]) -> Ids:
+def _ids(options: CommandOptions) -> Ids:
     """(group, extra groups, user) as numbers, or ``None`` where not asked for."""
-    group, extra, user = (
-        options.get(name) for name in ("group", "extra_groups", "user")
-    )
+    group, user = options.get("group"), options.get("user")
+    extra = options.get("extra_groups")
     if isinstance(extra, str):
         raise TypeError("extra_groups is a str: give a list of groups")
 
