@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ from children import FOREVER, longer_and_longer
 
 import within
 from within import DEVNULL, PIPE, STDOUT, process
+from within._processes._platform import Pump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -61,6 +63,16 @@ async def test_t25_what_an_interrupted_communicate_had_is_told_and_not_lost() ->
         done = await child.communicate()
     assert done.stdout == "a" + "b" * 300_000 + "\nrest\n"
     assert done.stderr == "oh no\n"
+
+
+async def test_p8_an_interrupted_communicate_leaves_no_pump_behind() -> None:
+    async with process("sleep", FOREVER) as child:
+        for _ in range(20):
+            with within.move_on_after(0.005):
+                await child.communicate()
+        gc.collect()
+        pumps = [each for each in gc.get_objects() if type(each) is Pump]
+        assert len(pumps) <= 2  # that of the last call, and the one that closed stdin
 
 
 async def test_p11_what_came_before_communicate_was_interrupted_can_be_read() -> None:

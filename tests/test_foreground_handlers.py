@@ -14,7 +14,7 @@ from children import FINDS_MEMBERS, FOREVER
 from foreground_programs import everywhere, in_a_thread, program
 from jobs import CTRL_C, session
 
-from within._processes._posix._foreground import Foreground
+from within._processes._posix import _foreground
 
 pytestmark = pytest.mark.skipif(
     not FINDS_MEMBERS, reason="asks /proc what became of a process"
@@ -57,12 +57,12 @@ def test_p3_a_handler_leaves_its_news_to_the_one_that_it_interrupts(
     """SIGCONT comes once, with the terminal. Another one would undo the next Ctrl-Z."""
     with subprocess.Popen(["sleep", FOREVER], process_group=0) as sleeper:
         child = Lent(sleeper.pid)
-        foreground: Any = Foreground()
+        foreground: Any = _foreground.Foreground()
         foreground._tty = Tty(sleeper.pid)
         foreground._children.add(ref(child))
         foreground._borrower = child
         continued = foreground._on_continue
-        monkeypatch.setattr(foreground, "_stop", lambda target: continued())
+        monkeypatch.setattr(_foreground, "stop_ourselves", lambda target: continued())
         sleeper.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
         foreground._on_child(signal.SIGCHLD, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import cycle, pairwise
@@ -248,7 +249,7 @@ ENCODINGS = [
     "cp437",
     "ascii",
 ]
-READS = ["line", "some", "back", "back"]
+READS = ["line", "some", "back", "back", "more"]
 
 
 def read_all(decoded: Decoded, pieces: list[bytes], plan: Iterable[str]) -> str:
@@ -256,6 +257,10 @@ def read_all(decoded: Decoded, pieces: list[bytes], plan: Iterable[str]) -> str:
     found: list[str] = []
     waiting = pieces[::-1]
     for way in plan:
+        if way == "more":  # while some text is still unread
+            if waiting and (rest := decoded.feed(waiting.pop())):
+                waiting.append(rest)
+            continue
         if way == "back":
             if back := decoded.give_back():
                 waiting.append(back)
@@ -269,7 +274,8 @@ def read_all(decoded: Decoded, pieces: list[bytes], plan: Iterable[str]) -> str:
         if not decoded.holds_text():
             break
         if way == "line":
-            decoded.split(None)
+            if not decoded.lines:
+                decoded.split(None)
             found.append(decoded.lines.pop() if decoded.lines else decoded.take(9))
         else:
             found.append(decoded.take(2))
@@ -291,6 +297,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 @drawn
 @example(text="a\r\nb", places=[2], ways=["some", "back", "some"])
 @example(text="\r\n", places=[1], ways=["some", "some", "back", "some"])
+@example(text="abc\r\nde", places=[1, 4], ways=["more", "some", "more", "back", "some"])
 @given(
     text=st.lists(
         st.sampled_from(["a", "~", "+", "\n", "\r", "\r\n", "é", "本", "日本"]),
@@ -337,3 +344,19 @@ def test_p22_bytes_that_are_no_text_can_be_given_back_too(
     whole = translated(data.decode(encoding, errors))
     decoded = Decoded(encoding, errors)
     assert read_all(decoded, cut(data, places), cycle(ways)) == whole
+
+
+def test_p22_only_the_bytes_of_unread_text_are_kept() -> None:
+    decoded = Decoded("utf-8", "strict")
+    whole = ("x" * 999 + "\n").encode() * 4000  # no piece below ends with a line
+    tracemalloc.start()
+    try:
+        for start in range(0, len(whole), 4097):
+            decoded.feed(whole[start : start + 4097])
+            decoded.split(None)
+            decoded.lines.clear()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 100_000
+    assert decoded.give_back() == b""

@@ -10,7 +10,7 @@ import errno
 import os
 import warnings
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._processes._command import Command
 from .._processes._posix._child import Child
@@ -20,6 +20,7 @@ from ._options import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from .._processes._options import CommandOptions
     from .._processes._plan import Stop
 
 # What Python may set LC_CTYPE to.
@@ -72,7 +73,7 @@ def start_command(
         Failure: If it cannot be started; its exit status says why.
     """
     program, *arguments = command
-    options: dict[str, Any] = {
+    options: CommandOptions = {
         # Descriptors that we have opened ourselves are closed by exec.
         "close_fds": False,
         # Orphans that come to us go on to init, because we end with the command.

@@ -17,7 +17,11 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .._processes._posix._tty import ControllingTerminal
+from .._processes._posix._tty import (
+    ControllingTerminal,
+    stop_ourselves,
+    stop_signal,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -83,19 +87,14 @@ class Terminal:
     def _on_child(self, *_: object) -> None:
         """A child may have stopped. Exits are handled elsewhere."""
         command = self._command
-        try:
-            stop = command and os.waitid(
-                os.P_PID, command.pid, os.WSTOPPED | os.WNOHANG
-            )
-        except ChildProcessError:  # the command has been reaped
+        if command is None:
             return
-        if command is None or not stop:
-            return
-        if stop.si_status in (signals.SIGTTIN, signals.SIGTTOU):
+        by = stop_signal(os.P_PID, command.pid)
+        if by in (signals.SIGTTIN, signals.SIGTTOU):
             self._wanted = True
             if self._lend():
                 command.signal_tree(signals.SIGCONT, report=False)
-        elif self._is_lent():
+        elif by and self._is_lent():
             # Ctrl-Z stopped the command alone, and the shell waits for us. Give the
             # terminal back to the shell by stopping our whole group.
             self._tty.give_to(os.getpgrp())
@@ -110,14 +109,8 @@ class Terminal:
             self._stop(os.getpid(), self._command)
 
     def _stop(self, target: int, command: Child) -> None:
-        """Stop our process, or our group for 0, and return when we are continued.
-
-        The call returns at once if nobody could continue us: the kernel does not
-        stop the members of an orphaned process group.
-        """
-        handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
-        os.kill(target, signals.SIGTSTP)
-        signals.signal(signals.SIGTSTP, handler)
+        """Stop ourselves; when we are continued, continue the command as well."""
+        stop_ourselves(target)
         if self._wanted:
             self._lend()
         command.signal_tree(signals.SIGCONT, report=False)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ._options import PopenOptions
+from ._options import CommandOptions, PopenOptions
 
 if TYPE_CHECKING:
     from ._options import Word
@@ -57,7 +57,7 @@ class Command(NamedTuple):
     """A command whose arguments and options have all been checked."""
 
     args: tuple[str | bytes, ...]
-    options: Mapping[str, Any]
+    options: CommandOptions
     pipe_size: int | None = None  # in bytes
     terminal: tuple[int, int] | None = None  # rows and columns of its own terminal
 
@@ -85,7 +85,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     size = passed.pop("pipesize", None)
     if size is not None and (type(size) is not int or not 0 < size < 1 << 31):
         raise ValueError(f"pipesize is {size!r}: give a number of bytes, or None")
-    return Command(checked, passed, size)
+    return Command(checked, cast("CommandOptions", passed), size)
 
 
 def _refuse_posix_options(options: Mapping[str, Any]) -> None:

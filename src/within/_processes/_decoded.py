@@ -4,11 +4,12 @@ This is the buffer between the bytes of a pipe and the readers of its text. It k
 stream and never waits.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: NamedTuple would compile each annotation.
 
 import codecs
 import re
-from typing import Any
+from collections import deque
+from typing import NamedTuple
 
 from ._decoding import Position, Text
 
@@ -19,12 +20,28 @@ _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _LONGEST = 8
 
 
+class _Chunk(NamedTuple):
+    """Some bytes, and the text that they were decoded to.
+
+    Attributes:
+        data: The bytes.
+        state: The decoder's state before them. It also has the bytes of an incomplete
+            character, which come before ``data``.
+        after_return: The text before them ends with ``"\\r"``.
+        size: The length of their text, in characters.
+    """
+
+    data: bytes
+    state: tuple[bytes, int]
+    after_return: bool
+    size: int
+
+
 class Decoded:
     """The text that has not been read yet: whole lines, and what follows them.
 
     Line endings are ``\\n``: ``\\r\\n`` and ``\\r`` are translated, as ``open()`` does
-    by default. The bytes that the text was made from are kept as long as any of it is
-    unread.
+    by default. The bytes that the text was made from are kept until it has been read.
 
     Attributes:
         lines: The whole lines in reverse order, so that the next one is popped from the
@@ -43,15 +60,15 @@ class Decoded:
         self._pieces: list[str] = []
         self._at = 0  # characters of the first piece that were read
         self._searched = 0  # pieces that are known to have no line end
-        # The bytes, and the decoder's state before them. The decoder also holds the
-        # bytes of an incomplete character; they are the last of these bytes.
-        self._bytes: list[bytes] = []
-        self._state: tuple[bytes, int] = self._decoder.getstate()
+        # The bytes of the unread text. Some text of the first chunk may have been read.
+        # The last chunk may end with an incomplete character, which the decoder holds
+        # as well.
+        self._chunks: deque[_Chunk] = deque()
+        self._chunks_size = 0  # characters of their text
         self._is_final = False
         # A "\r" ends its line at once, because a program that reports its progress with
         # it may then be silent for long. A "\n" right after it belongs to that line end.
         self._after_return = False
-        self._state_after_return = False
 
     def holds_text(self) -> bool:
         """Whether there is any text."""
@@ -67,7 +84,7 @@ class Decoded:
                 changed, and the same call will raise the same error. Any other exception
                 from an error handler has the same effect.
         """
-        state = self._decoder.getstate()
+        state, after_return = self._decoder.getstate(), self._after_return
         try:
             text, rest = self._decoder.decode(data, final), b""
         except Exception as error:  # an error handler may raise anything
@@ -79,15 +96,9 @@ class Decoded:
                 raise
             data, rest, final = data[:good], data[good:], False
             text = self._decoder.decode(data)
-        if not self.holds_text():
-            # All text before this data has been read, so its bytes are not needed.
-            pending, flag = state
-            self._bytes = [pending] if pending else []
-            self._state = b"", flag
-            self._state_after_return = self._after_return
-        self._bytes.append(data)
+        self._forget_read()
         self._is_final = final
-        skipped = self._after_return and text[:1] == "\n"
+        skipped = after_return and text[:1] == "\n"
         if text:
             self._after_return = text[-1] == "\r"
         if skipped:
@@ -97,7 +108,20 @@ class Decoded:
         if text:
             self._pieces.append(text)
             self.size += len(text)
+        self._chunks.append(_Chunk(data, state, after_return, len(text)))
+        self._chunks_size += len(text)
         return rest
+
+    def _forget_read(self) -> None:
+        """Drop the bytes whose text has all been read.
+
+        Nothing is dropped while there are whole lines: their readers take them first.
+        """
+        if not self.lines:
+            while (
+                self._chunks and self._chunks_size - self._chunks[0].size >= self.size
+            ):
+                self._chunks_size -= self._chunks.popleft().size
 
     # -- reading -----------------------------------------------------------
 
@@ -107,7 +131,7 @@ class Decoded:
             return
         self._cut()
         whole, start = "".join(self._pieces[self._searched :]), ""
-        found, rest = split_lines(whole)
+        found, rest = _split_lines(whole)
         if not found:
             self._pieces[self._searched :] = [whole]
             self._searched += 1
@@ -206,20 +230,21 @@ class Decoded:
 
         The next text is decoded as if it followed the last character that was read.
         """
-        if not self._bytes:
+        if not self._chunks:
             return b""
-        data = b"".join(self._bytes)
-        text = self._decoded(data, final=self._is_final)
+        first = self._chunks[0]
+        pending, flag = first.state
+        data = pending + b"".join(chunk.data for chunk in self._chunks)
+        text = self._decoded(flag, data, final=self._is_final)
         unread = sum(map(len, self.lines)) + self.size
-        count, after_return = self._count_read(text, unread)
-        rest = self._after(data, text[:count], text[count:])
+        count, self._after_return = _count_read(text, unread, first.after_return)
+        rest = self._after(flag, data, text[:count], text[count:])
         self.lines.clear()
         self._keep("")
         self._at = 0
-        self._bytes = []
-        self._state = self._decoder.getstate()
+        self._chunks.clear()
+        self._chunks_size = 0
         self._is_final = False
-        self._after_return = self._state_after_return = after_return
         return rest
 
     def position(self) -> Position:
@@ -228,71 +253,77 @@ class Decoded:
 
     def note_bytes_read(self) -> None:
         """Bytes were read after :meth:`give_back`: a "\\n" now ends a line by itself."""
-        self._after_return = self._state_after_return = False
+        self._after_return = False
 
-    def _count_read(self, text: str, unread: int) -> tuple[int, bool]:
-        """How many characters of ``text``, with its own line ends, were read; and
-        whether the last of them was a "\\r", to which a "\\n" may still belong.
+    def _after(self, flag: int, data: bytes, read: str, unread: str) -> bytes:
+        """Return the bytes of ``unread``, and set the decoder to continue with them.
+
+        ``flag`` is the decoder's state before ``data``, where no bytes are pending.
         """
-        skipped = int(self._state_after_return and text[:1] == "\n")
-        read = len(text) - skipped - text.count("\r\n") - unread
-        if not read:
-            return 0, self._state_after_return
-        read += skipped
-        for pair in re.finditer("\r\n", text):
-            if pair.start() >= read:
-                break
-            read += 1
-        return read, text[read - 1] == "\r"
-
-    def _after(self, data: bytes, read: str, unread: str) -> bytes:
-        """Return the bytes of ``unread``, and set the decoder to continue with them."""
-        self._decoder.setstate(self._state)
+        self._decoder.setstate((b"", flag))
         if not read:
             return data
         low, high = 0, len(data)
         while low < high:
             middle = (low + high) // 2
-            if len(self._decoded(data[:middle])) >= len(read):
+            if len(self._decoded(flag, data[:middle])) >= len(read):
                 high = middle
             else:
                 low = middle + 1
-        found = self._decoded(data[:low])
-        pending, flag = self._decoder.getstate()
+        found = self._decoded(flag, data[:low])
+        pending, after = self._decoder.getstate()
         if found != read:
             # One byte can complete several characters: it may show that the bytes before
             # it are invalid, and have to be replaced. The boundary is then before it.
             for end in range(low, max(-1, low - _LONGEST), -1):
-                if self._is_between(data[:end], read, data[end:], unread):
+                if self._is_between(flag, data[:end], read, data[end:], unread):
                     return data[end:]
             if len(found) < len(read):  # the end of the output has completed them
                 found, pending = read + unread, b""
         # If there is no such boundary (half of an escape sequence was read), the text is
         # encoded again.
-        self._decoder.setstate((b"", flag))
+        self._decoder.setstate((b"", after))
         surplus = found[len(read) :].encode(self._encoding, "replace")
         made = surplus.removeprefix("".encode(self._encoding))  # the byte order mark
         return made + data[low - len(pending) :]
 
-    def _is_between(self, before: bytes, read: str, after: bytes, unread: str) -> bool:
+    def _is_between(
+        self, flag: int, before: bytes, read: str, after: bytes, unread: str
+    ) -> bool:
         """Whether the halves decode to these texts; then the decoder is left between."""
         try:
-            if self._decoded(before, final=True) != read:
+            if self._decoded(flag, before, final=True) != read:
                 return False
-            _, flag = self._decoder.getstate()
+            _, between = self._decoder.getstate()
             rest = self._decoder.decode(after, self._is_final)
         except UnicodeError:
             return False
-        self._decoder.setstate((b"", flag))
+        self._decoder.setstate((b"", between))
         return rest == unread
 
-    def _decoded(self, data: bytes, *, final: bool = False) -> str:
-        decoder: Any = self._decoder
-        decoder.setstate(self._state)
-        return str(decoder.decode(data, final))
+    def _decoded(self, flag: int, data: bytes, *, final: bool = False) -> str:
+        self._decoder.setstate((b"", flag))
+        return self._decoder.decode(data, final)
 
 
-def split_lines(text: str) -> tuple[list[str], str]:
+def _count_read(text: str, unread: int, after_return: bool) -> tuple[int, bool]:
+    """How many characters of ``text``, with its own line ends, were read; and whether
+    the last of them was a "\\r", to which a "\\n" may still belong. ``after_return``
+    says the same of the text before it.
+    """
+    skipped = int(after_return and text[:1] == "\n")
+    read = len(text) - skipped - text.count("\r\n") - unread
+    if not read:
+        return 0, after_return
+    read += skipped
+    for pair in re.finditer("\r\n", text):
+        if pair.start() >= read:
+            break
+        read += 1
+    return read, text[read - 1] == "\r"
+
+
+def _split_lines(text: str) -> tuple[list[str], str]:
     """The whole lines of ``text``, and the unfinished one after them."""
     if any(end in text for end in _OTHER_ENDS):
         *whole, rest = text.split("\n")

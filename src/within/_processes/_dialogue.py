@@ -46,19 +46,19 @@ class Dialogue:
     _child: Child
     _ends: Ends
     _rest: Rest
+    _exiting: Exiting
     _text: Text
     _stdin: SendStream | None
     _stdout: ReceiveStream | None
     _stderr: ReceiveStream | None
     _is_shared: bool
 
-    def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
+    def _open_streams(self, max_line: int | None) -> None:
         from ._pipe_reader import PipeReader
         from ._streams import ReceiveStream, SendStream
         from ._text import TextReader
 
         ends, text = self._ends, self._text
-        self._exiting = exiting
         self._output_lines: OutputLines | None = None
         self._encoder = codecs.getincrementalencoder(text.encoding)(text.errors)
         self._readers: dict[Source, TextReader] = {}
@@ -71,7 +71,7 @@ class Dialogue:
         for name, output in ends.outputs.items():
             pipe = PipeReader(output, f"{name} {of}")
             streams[name] = ReceiveStream(pipe)
-            self._readers[name] = TextReader(pipe, *text, max_line, exiting=exiting)
+            self._readers[name] = TextReader(pipe, *text, max_line, self._exiting)
         self._stdout, self._stderr = streams.get("stdout"), streams.get("stderr")
         if "stdout" in self._readers:
             self._lines = self._readers["stdout"].decoded.lines

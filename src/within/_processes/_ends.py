@@ -10,6 +10,7 @@ import errno
 import sys
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ._platform import Pump, close_end, read_end, writing_backend
@@ -64,9 +65,8 @@ class Output:
         self._size = 0  # of what is held, in bytes
         self._dropped = 0  # beyond that, in bytes
         self._chunk = _CHUNK
-        self._pumps: list[Pump] = []
         self._waiter: Pump | None = None  # for readers; made when one has to wait
-        self._shared: Pump | None = None  # for a reader of both outputs
+        self._on_close: dict[Pump, Callable[[], object]] = {}
 
     def read(self, most: int) -> bytes | None:
         """At most ``most`` bytes, without waiting; b"" at the end, ``None`` if none yet.
@@ -100,7 +100,7 @@ class Output:
         while (data := self.read(most)) is None:
             if self._waiter is None:
                 self._waiter = Pump()
-                self._waiter.wake_at(self.fd)
+                self.share(self._waiter)
             await wait_for_any([self], self._waiter, self._rest)
         return data
 
@@ -127,7 +127,7 @@ class Output:
     def share(self, pump: Pump) -> None:
         """Have ``pump`` end its wait when this has something to read, or is closed."""
         if self.fd >= 0 and not self.at_end:
-            self._shared = pump
+            self._when_closed(pump, pump.close)
             pump.wake_at(self.fd)
 
     def move(self) -> int:
@@ -146,7 +146,7 @@ class Output:
     def join(self, pump: Pump) -> None:
         """Have ``pump`` move the bytes from now on."""
         if self.fd >= 0 and not self.at_end:
-            self._pumps.append(pump)
+            self._when_closed(pump, partial(pump.forget, self.fd))
             pump.move(self)
 
     def close(self) -> None:
@@ -154,19 +154,22 @@ class Output:
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
-        for pump in self._pumps:
-            pump.forget(fd)
-        for waiter in (self._waiter, self._shared):
-            if waiter is not None:
-                waiter.close()
+        for tell in self._on_close.values():
+            tell()
         self._close(fd)
+
+    def _when_closed(self, pump: Pump, act: Callable[[], object]) -> None:
+        # Each communicate() has a pump of its own, and there may be many of them.
+        before = self._on_close.items()
+        self._on_close = {one: how for one, how in before if not one.is_closed}
+        self._on_close[pump] = act
 
     def _note(self, data: bytes) -> None:
         self.was_read = True
         if not data:
             self.at_end = True
         elif self._rest is not None and self._rest.has_begun:
-            self._rest.heard()
+            self._rest.note_output()
 
     def _hold(self, data: bytes) -> None:
         if self._size < _MOST_HELD:

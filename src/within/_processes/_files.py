@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from ._options import DEVNULL, PIPE, STDOUT
+
+if TYPE_CHECKING:
+    from ._descriptors import Descriptors
+    from ._options import ThreeFiles
 
 
 class Closable(Protocol):
@@ -12,13 +16,6 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Close it at once."""
-
-
-class Holder(Protocol):
-    """The owner of a child's descriptors, or handles on Windows."""
-
-    def close(self, fd: int, /) -> None:
-        """Close one of them. Does nothing if it is closed already."""
 
 
 class HandedOver(Protocol):
@@ -51,8 +48,8 @@ class BaseFiles:
             something other than ``PIPE`` was asked for.
     """
 
-    def __init__(self, held: Holder) -> None:
-        self._holder = held
+    def __init__(self, held: Descriptors) -> None:
+        self._held = held
         self._theirs: list[int] = []  # to be closed once the child has its own
         self._handed_over: list[HandedOver] = []
         self.for_child: tuple[int, int, int]
@@ -62,12 +59,12 @@ class BaseFiles:
 
     def close_stdin(self, fd: int) -> None:
         """Close our end of its stdin, so that the child sees the end of its input."""
-        self._holder.close(fd)
+        self._held.close(fd)
 
     def started(self) -> None:
         """The child has its own ends now: close our copies of them."""
         for fd in self._theirs:
-            self._holder.close(fd)
+            self._held.close(fd)
         for output in self._handed_over:
             output.close()
 
@@ -77,12 +74,12 @@ class BaseFiles:
             output.take_back()
 
 
-def is_shared(files: tuple[Any, Any, Any]) -> bool:
+def is_shared(files: ThreeFiles) -> bool:
     """Whether some of the output goes where we cannot watch it (P6)."""
     return any(file not in (PIPE, DEVNULL, STDOUT) for file in files[1:])
 
 
-def output_behind(target: Any) -> HandedOver | None:
+def output_behind(target: object) -> HandedOver | None:
     """The output of another child, if ``target`` is its stream; ``None`` for a file."""
     reader = getattr(target, "_reader", None)
     return cast("HandedOver", reader) if hasattr(reader, "hand_over") else None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ._decoded import split_lines
+from ._decoded import Decoded
 from ._decoding import Text
 
 if TYPE_CHECKING:
@@ -142,42 +140,20 @@ class Lines:
     """
 
     def __init__(self, encoding: str, errors: str) -> None:
-        self._decoder = io.IncrementalNewlineDecoder(
-            codecs.getincrementaldecoder(encoding)(errors), translate=True
-        )
-        self._gave_return = False  # a line was returned at its "\r"
-        # The pieces of an unfinished line, which are joined once, when it ends.
-        self._pieces: list[str] = []
-        self._size = 0
+        self._decoded = Decoded(encoding, errors)
 
     def feed(self, data: bytes, *, final: bool = False) -> list[str]:
         """Return the lines that end in ``data``, and the last one if it is ``final``."""
-        lines, rest = split_lines(self._decode(data, final))
-        if lines:
-            lines[0] = self._take() + lines[0]
-        self._pieces.append(rest)
-        self._size += len(rest)
-        if self._size and (final or self._size >= _LONGEST):
-            lines.append(self._take())
+        decoded = self._decoded
+        while data := decoded.feed(data, final=final):
+            pass  # it begins with an invalid byte now, so the next call raises
+        decoded.split(None)
+        lines = decoded.lines[::-1]
+        decoded.lines.clear()
+        if decoded.size and (final or decoded.size >= _LONGEST):
+            lines.append(decoded.take_all())
         return lines
 
     def unfinished(self) -> str:
         """The unfinished line."""
-        self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0]
-
-    def _take(self) -> str:
-        line = "".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        return line
-
-    def _decode(self, data: bytes, final: bool) -> str:
-        text = self._decoder.decode(data, final=final)
-        if self._gave_return and text:
-            text = text[1:]
-            self._gave_return = False
-        if not self._gave_return and self._decoder.getstate()[1] & 1:
-            self._gave_return = True
-            text += "\n"
-        return text
+        return self._decoded.text()

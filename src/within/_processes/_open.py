@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .._contexts import Opening
-    from ._options import File, Pipe, PopenOptions, ProcessOptions, Word
+    from ._options import File, Pipe, PopenOptions, ProcessOptions, ThreeFiles, Word
     from ._streams import ReceiveStream, SendStream
 
     MaybeSend = SendStream | None
@@ -170,7 +170,7 @@ def check_process(
     command: tuple[Any, ...],
     options: dict[str, Any],
     stop: Stop,
-    files: tuple[Any, Any, Any],
+    files: ThreeFiles,
     text: tuple[str, str, int | None],
 ) -> Command:
     """Return the command, or raise an error for an argument that makes no sense."""
@@ -197,7 +197,7 @@ def check_max_line(number: Any) -> None:
 async def _start(
     command: Command,
     plan: Stop,
-    files: tuple[Any, Any, Any],
+    files: ThreeFiles,
     text: tuple[str, str, int | None],
 ) -> Process[Any, Any, Any]:
     await before_start()

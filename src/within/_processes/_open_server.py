@@ -172,10 +172,10 @@ def server(
         # One pipe for both: the log has them in the order in which they were written.
         logged, stdout = "stdout", PIPE
         stderr = STDOUT if stderr == "log" else stderr
-    elif stderr == "log" and terminal is None:
-        logged, stderr = "stderr", PIPE
     elif terminal is not None:
         stderr = STDOUT
+    elif stderr == "log":
+        logged, stderr = "stderr", PIPE
     check_ready(ready, is_logged=logged is not None)
     files, text = (stdin, stdout, stderr), (encoding, errors, max_line)
     options = {"cwd": cwd, "env": env, **popen_options}

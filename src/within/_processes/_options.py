@@ -29,6 +29,9 @@ class HasFileno(Protocol):
 
 File = int | HasFileno | None
 
+# stdin, stdout and stderr.
+ThreeFiles = tuple[File, File, File]
+
 # One of the two outputs of a child.
 Source = Literal["stdout", "stderr"]
 
@@ -48,6 +51,19 @@ class PopenOptions(TypedDict, total=False):
     group: str | int | None
     extra_groups: Iterable[str | int] | None
     creationflags: int  # on Windows
+
+
+class CommandOptions(PopenOptions, total=False):
+    """The options of a child that is about to be started.
+
+    Users cannot give the last three. ``Child`` of POSIX says what they mean.
+    """
+
+    cwd: Word | None
+    env: Mapping[str, str] | None
+    process_group: int
+    adopts_orphans: bool
+    keep_signal_mask: bool
 
 
 class ProcessOptions(PopenOptions, total=False):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .._results import Usage
     from ._command import Command
+    from ._options import ThreeFiles
     from ._plan import Stop
     from ._streams import ReceiveStream, SendStream
 
@@ -81,7 +82,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         self,
         command: Command,
         plan: Stop,
-        files: tuple[Any, Any, Any],
+        files: ThreeFiles,
         text: tuple[str, str, int | None],
     ) -> None:
         self._command = command
@@ -89,12 +90,13 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
         self._plan = plan
         self._text = Text(*text[:2])
         self._rest = Rest(child, plan)
+        self._exiting = Exiting(child, plan)
         self._is_shared = is_shared(files)
         self._stopping = 0
         self._closed = False
         try:
             self._ends = Ends(child, child.start(*files), self._rest)
-            self._open_streams(text[2], Exiting(child, plan))
+            self._open_streams(text[2])
         except BaseException:  # P14: a signal handler may raise after the start
             child.end_now()
             raise
@@ -276,12 +278,12 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
     async def _stop(self, orderly: bool) -> None:
         child, ends = self._child, self._ends
         with Pump() as pump:
-            for output in ends.outputs.values():
+            outputs = ends.outputs.values()
+            for output in outputs:
                 output.join(pump)
             drained = pump.drain()
             # P4: a child that has closed its output is about to exit. A pipe that we
             # have closed ourselves does not count.
-            outputs = ends.outputs.values()
             closed = drained and all(end.fd >= 0 or end.at_end for end in outputs)
             try:
                 if orderly and _is_running_loop() and child.has_exited():
@@ -293,7 +295,7 @@ class Process(Dialogue, Generic[In_co, Out_co, Err_co]):
                     pump,
                     self._plan,
                     close_stdin=ends.close_stdin,
-                    orderly=orderly and closed and bool(ends.outputs),
+                    orderly=orderly and closed and bool(outputs),
                 )
                 pump.drain()  # its last output is still in the pipes
 

@@ -39,7 +39,7 @@ class Rest:
         if not self.has_begun:
             self.has_begun = True
             self._over_at = time.monotonic() + min(self._linger, most)
-            self.heard()
+            self.note_output()
 
     def child_has_exited(self, pump: Pump) -> bool:
         """Whether the child has exited; if not, have ``pump`` end its waits then."""
@@ -49,7 +49,7 @@ class Rest:
         pump.watch(self._child.exit_fd)
         return False
 
-    def heard(self) -> None:
+    def note_output(self) -> None:
         """More output has arrived."""
         self._last = None
 

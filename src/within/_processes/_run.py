@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .._results import Completed
     from ._keep import Keep
     from ._live import OnOutput
-    from ._options import File, PopenOptions, Source, Word
+    from ._options import File, PopenOptions, Source, ThreeFiles, Word
 
     class _Options(PopenOptions, total=False):
         """What :func:`run` takes, whatever the type of the output."""
@@ -265,7 +265,7 @@ def _timed_out(capture: Capture, limit: Timeout, seconds: float) -> ProcessTimeo
 async def _run(
     request: Command,
     plan: Stop,
-    files: tuple[Any, Any, Any],
+    files: ThreeFiles,
     data: bytes,
     capture: Capture,
     limit: Timeout,

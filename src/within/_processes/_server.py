@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._command import Command
-    from ._exiting import Exiting
-    from ._options import Source
+    from ._options import Source, ThreeFiles
     from ._ready import Ready
 
 # How much of the end of the log an error of another call shows, in bytes.
@@ -39,7 +38,7 @@ class Server(Process[In_co, Out_co, Err_co]):
         self,
         command: Command,
         plan: Stop,
-        files: tuple[Any, Any, Any],
+        files: ThreeFiles,
         text: tuple[str, str, int | None],
         log: Log,
         logged: Source | None,
@@ -95,11 +94,11 @@ class Server(Process[In_co, Out_co, Err_co]):
 
     # -- before the block --------------------------------------------------
 
-    def _open_streams(self, max_line: int | None, exiting: Exiting) -> None:
+    def _open_streams(self, max_line: int | None) -> None:
         ends = self._ends
         output = None if self._logged is None else ends.outputs.pop(self._logged).fd
         self._log.start(self._child, output)
-        super()._open_streams(max_line, exiting)
+        super()._open_streams(max_line)
 
     async def _get_ready(self, ready: Ready) -> None:
         """Wait until it is ready; otherwise end it, and raise an error that says why."""

@@ -77,8 +77,9 @@ async def stop_child(
 ) -> None:
     """End ``child`` and its tree, and reap it, even if we are cancelled meanwhile.
 
-    ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that the child has closed its output by itself. It then first gets
-    ``grace`` seconds to exit without a signal.
+    ``close_stdin`` closes our end of its stdin, if there is one. ``orderly`` says that
+    the child has closed its output by itself. It then first gets ``grace`` seconds to
+    exit without a signal.
     """
     if not child.is_ours():
         return
@@ -192,7 +193,7 @@ class _Stopping:
             if self._signalled == KILL:
                 in_vain = self._child.is_refused()
             else:
-                in_vain = bool(self._signalled) and self._child.is_deaf
+                in_vain = bool(self._signalled) and self._child.is_unreachable
             self._patience = _Patience(0 if in_vain else patience)
         self.over = True
 
@@ -213,9 +214,9 @@ class _Stopping:
         else:
             self._child.signal(CONTINUE)
 
-    def _has_told_tree(self) -> bool:
-        is_told = bool(self._signalled) and self._is_polite_to_tree
-        return is_told or self._signalled == KILL
+    def _has_signalled_tree(self) -> bool:
+        is_signalled = bool(self._signalled) and self._is_polite_to_tree
+        return is_signalled or self._signalled == KILL
 
     async def _gone(self) -> bool:
         child = self._child
@@ -225,7 +226,7 @@ class _Stopping:
                 self._pump.unwatch()
                 # We do not wait for a process that was not told to end: closing the
                 # child's stdin does not end what the child has left behind.
-                while self._has_told_tree() and (left := child.left()):
+                while self._has_signalled_tree() and (left := child.left()):
                     if self._signalled == KILL:  # some may have been forked since
                         child.signal_tree(KILL, report=False)
                         if child.is_refused():

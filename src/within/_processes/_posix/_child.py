@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..._results import Usage
-from .._child import BaseChild
+from .._child import BLOCKING, BaseChild
 from .._descriptors import Descriptors, keep, undisturbed
 from ._exit import end_waiting, open_exit
 from ._family import Family
@@ -29,12 +29,11 @@ from ._tree import ignoring_missing, may_signal
 if TYPE_CHECKING:
     from .._activity import Activity
     from .._command import Command
+    from .._options import File
     from .._plan import Stop
     from ._terminal import Terminal
 
 _UNKNOWN = 255  # the status of a child that other code has reaped, as in asyncio
-
-_BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -105,7 +104,7 @@ class Child(BaseChild):
         if hasattr(self, "_record"):  # else it was interrupted while it was made
             self.drop()
 
-    def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
+    def start(self, stdin: File, stdout: File, stderr: File) -> Files:
         """Start it, and return its files. It can be called once."""
         if self.state is not State.MADE:
             raise RuntimeError(f"{self!r} cannot be started: it is {self.state.value}")
@@ -114,7 +113,6 @@ class Child(BaseChild):
         options = self._command.options
         files = Files(self.held, stdin, stdout, stderr, self._command)
         self.terminal = files.terminal
-        # setsid() makes a group as well, and setpgid() would fail after it.
         new_session = bool(options.get("start_new_session") or self.terminal)
         try:
             self.stdin = identity_of_input(files.for_child[0])
@@ -248,18 +246,8 @@ class Child(BaseChild):
         else:  # nothing to kill, as after most ends
             self._end_now()
 
-    def drop(self) -> None:
-        """Called when nothing refers to it any more, or when the interpreter exits."""
-        was_open = self.is_open()
-        if was_open and self.returncode is not None:  # the user knows of its exit
-            was_open = not (self.is_spared() or self.family.is_dying())
-        self.end_now()  # first: the warning may be an error
-        if was_open:
-            warnings.warn(
-                f"{self!r} was dropped while open: leave its block, or await aclose()",
-                ResourceWarning,
-                stacklevel=2,
-            )
+    def _is_tree_ending(self) -> bool:
+        return self.family.is_dying()
 
     def _end_now(self) -> None:
         for end in self.ends:  # first: it takes descriptors to find all of a tree
@@ -272,7 +260,7 @@ class Child(BaseChild):
                 if not self.is_spared():
                     self.signal_tree(signals.SIGKILL, report=False)
             # Not forever: a process that we may not kill must not block us.
-            until = time.monotonic() + _BLOCKING
+            until = time.monotonic() + BLOCKING
             while not (self._seems_done() or self.is_refused()):
                 if time.monotonic() > until:
                     break
@@ -307,7 +295,7 @@ class Child(BaseChild):
         if not self.is_open() or (report and self.is_spared()):
             return
         self._note_signal(number, report)
-        self.family.meet()
+        self.family.remember_members()
         self._signal_groups(number)
         if number == signals.SIGKILL or not self.family.is_child_in_groups():
             self.signal(number)
@@ -318,7 +306,7 @@ class Child(BaseChild):
             self.on_signal(number)
         self.sent.add(number)
         if report or number in (self._plan.signal, signals.SIGKILL):
-            self._was_told = True
+            self._was_asked_to_end = True
 
     def _signal_groups(self, number: int) -> None:
         if not self.family.has_group:

@@ -120,7 +120,7 @@ class Family:
         self.watch()
         if self._mark:
             self.mark()
-            self.meet()  # it may have exited by now, and left us its children
+            self.remember_members()  # it may have exited by now, and left us its children
         if self._is_guarded:
             groups = self.groups() or (self._leader,)
             in_session = self._has_session and self._tree == "group"
@@ -168,13 +168,13 @@ class Family:
             found = [pid for pid in found if pid != self._leader]
         if self._orphans is not None:
             for pid in found:
-                self._orphans.meet(pid)
+                self._orphans.remember_member(pid)
         return found
 
     def _session(self) -> list[int]:
         return sessions.members(self._leader) if self._has_session else []
 
-    def meet(self) -> None:
+    def remember_members(self) -> None:
         """Note the members while they are alive, if they may become our children."""
         if self._orphans is not None and self._orphans.may_come:
             self.members()
@@ -185,7 +185,7 @@ class Family:
         if not members and self._tree == "all" and self._mark:
             for pid, _ in marked_processes(self._mark):
                 if pid != self._leader:
-                    self._note(pid)
+                    self._remember(pid)
                     return [pid]
         return members
 
@@ -220,9 +220,9 @@ class Family:
                 self._orphans.reap()
             self._orphans = None
 
-    def _note(self, pid: int) -> None:
+    def _remember(self, pid: int) -> None:
         if self._orphans is not None:
-            self._orphans.note(pid)
+            self._orphans.remember(pid)
 
     # -- signals -----------------------------------------------------------
 
@@ -268,6 +268,6 @@ class Family:
         for pid, pidfd in marked_processes(self._mark):
             # The groups have been signalled already. A second SIGKILL does no harm, and
             # reaches a process that was forked since.
-            self._note(pid)
+            self._remember(pid)
             if number == signals.SIGKILL or group_of(pid) not in self.groups():
                 ignoring_missing(signals.pidfd_send_signal, pidfd, number)

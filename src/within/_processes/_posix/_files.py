@@ -14,6 +14,7 @@ from ._terminal import Terminal
 if TYPE_CHECKING:
     from .._command import Command
     from .._descriptors import Descriptors
+    from .._options import File
 
 # Stands for one of our own files, which the child inherits.
 _OURS = -1
@@ -30,13 +31,12 @@ class Files(BaseFiles):
     def __init__(
         self,
         held: Descriptors,
-        stdin: Any,
-        stdout: Any,
-        stderr: Any,
+        stdin: File,
+        stdout: File,
+        stderr: File,
         command: Command,
     ) -> None:
         super().__init__(held)
-        self._held = held
         self._size = command.pipe_size
         self.terminal: Terminal | None = None
         if command.terminal is not None:
@@ -53,7 +53,7 @@ class Files(BaseFiles):
             raise
         self.for_child = (given[0], given[1], given[2])
 
-    def _open(self, *targets: Any) -> list[int]:
+    def _open(self, *targets: File) -> list[int]:
         given: list[int] = []
         for name, target in zip(("stdin", "stdout", "stderr"), targets, strict=True):
             if target == subprocess.PIPE:
@@ -79,7 +79,7 @@ class Files(BaseFiles):
             return os.write(fd, data)
         return self.terminal.write(fd, data)
 
-    def _plain(self, target: Any) -> int:
+    def _plain(self, target: File) -> int:
         if target is None:
             return _OURS
         if target == subprocess.DEVNULL:

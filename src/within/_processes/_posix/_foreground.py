@@ -22,13 +22,12 @@ import os
 import signal as signals
 import sys
 import threading
-from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakSet, ref
 
 from ..._backends import current
 from ._tree import caught_signals, group_of
-from ._tty import ControllingTerminal
+from ._tty import ControllingTerminal, stop_ourselves, stop_signal
 
 _KEYS = ("SIGINT", "SIGQUIT")  # what the keyboard sends to end a program
 
@@ -196,15 +195,15 @@ class Foreground:
         children = self._started()
         for child in children:
             child.signal_tree(signals.SIGTSTP, report=False)
-        self._stop(os.getpid())
+        stop_ourselves(os.getpid())
         for child in children:
             child.signal_tree(signals.SIGCONT, report=False)
 
     def _look_at_stopped(self) -> None:
-        if not _stopped(os.P_ALL, 0, os.WNOWAIT):  # usually a child has ended
+        if not stop_signal(os.P_ALL, 0, os.WNOWAIT):  # usually a child has ended
             return
         for child in self._started():
-            by = _stopped(os.P_PID, child.pid)
+            by = stop_signal(os.P_PID, child.pid)
             if by in (signals.SIGTTIN, signals.SIGTTOU):
                 self._asking.add(child)
             elif by and child is self._borrower:
@@ -213,21 +212,9 @@ class Foreground:
                 self._borrower = None
                 self._tty.give_to(os.getpgrp())
                 self._asking.add(child)
-                self._stop(0)
+                stop_ourselves(0)
                 if self._tty.holder() != os.getpgrp():  # continued in the background
                     child.signal_tree(signals.SIGCONT, report=False)
-
-    def _stop(self, target: int) -> None:
-        """Stop our process, or our group for 0, and return when we are continued.
-
-        The call returns at once if nobody could continue us: the kernel does not
-        stop the members of an orphaned process group.
-        """
-        handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
-        try:
-            os.kill(target, signals.SIGTSTP)
-        finally:
-            signals.signal(signals.SIGTSTP, handler)
 
     def _started(self) -> list[Child]:
         living = [reference() for reference in tuple(self._children)]
@@ -289,14 +276,6 @@ def _exit_of(child: Child) -> int | None:
     if found is None:
         return None
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
-
-
-def _stopped(kind: int, pid: int, more: int = 0) -> int:
-    """The signal that has stopped a child since the last look; 0 for none."""
-    with suppress(ChildProcessError):  # all are reaped
-        if found := os.waitid(kind, pid, os.WSTOPPED | os.WNOHANG | more):
-            return found.si_status
-    return 0
 
 
 def _is_main_thread() -> bool:

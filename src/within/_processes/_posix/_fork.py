@@ -7,13 +7,18 @@ would leave a child behind whose pid is lost (P14).
 
 from __future__ import annotations
 
+import _posixsubprocess
 import builtins
 import errno
+import fcntl
+import grp
 import os
+import pwd
 import select
 import signal as signals
 import subprocess
 import sys
+import termios
 import warnings
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -22,21 +27,15 @@ from .._command import explain_missing
 from .._descriptors import Descriptors, keep
 from ._spawn import spawn
 
-if sys.platform != "win32":
-    import _posixsubprocess
-    import fcntl
-    import grp
-    import pwd
-    import termios
-
-    fork_exec: Any = _posixsubprocess.fork_exec
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .._command import Command
+    from .._options import CommandOptions
 
     Ids = tuple[int | None, list[int] | None, int | None]
+
+fork_exec: Any = _posixsubprocess.fork_exec
 
 # How much of the child's report is read at once, in bytes. It is one short line.
 _REPORT = 50_000
@@ -74,23 +73,8 @@ def start_program(
         reading, writing = own.pipe()
         while writing < 3:  # these numbers are about to be replaced in the child
             writing = own.open(os.dup, writing)
-        pass_fds = {*map(int, options.get("pass_fds", ())), writing}
-        stdin, stdout, stderr = files
-        arguments = (
-            list(command.args),
-            candidates,
-            bool(options.get("close_fds", True)) or len(pass_fds) > 1,
-            tuple(sorted(pass_fds)),
-            cwd,
-            encoded,
-            *(stdin, -1, -1, stdout, -1, stderr),
-            *(reading, writing),
-            bool(options.get("restore_signals", True)),
-            bool(options.get("start_new_session") or command.terminal),
-            process_group,
-            *_ids(options),
-            options.get("umask", -1),
-        )
+        pipe = reading, writing
+        arguments = _arguments(command, candidates, files, pipe, encoded, process_group)
         _fork(pids, arguments, command)
         report = _report(own, reading)
     if report:
@@ -102,6 +86,35 @@ def start_program(
         raise _explained(_error(report, executable, cwd), command)
 
 
+def _arguments(
+    command: Command,
+    candidates: tuple[bytes, ...],
+    files: tuple[int, int, int],
+    pipe: tuple[int, int],
+    env: list[bytes] | None,
+    process_group: int,
+) -> tuple[Any, ...]:
+    """The arguments of ``fork_exec`` up to ``preexec_fn``; ``pipe`` is for the report."""
+    options = command.options
+    pass_fds = {*map(int, options.get("pass_fds", ())), pipe[1]}
+    stdin, stdout, stderr = files
+    return (
+        list(command.args),
+        candidates,
+        bool(options.get("close_fds", True)) or len(pass_fds) > 1,
+        tuple(sorted(pass_fds)),
+        options.get("cwd"),
+        env,
+        *(stdin, -1, -1, stdout, -1, stderr),
+        *pipe,
+        bool(options.get("restore_signals", True)),
+        bool(options.get("start_new_session") or command.terminal),
+        process_group,
+        *_ids(options),
+        options.get("umask", -1),
+    )
+
+
 def _explained(error: BaseException, command: Command) -> BaseException:
     if isinstance(error, FileNotFoundError):
         explain_missing(error, command.args)
@@ -110,7 +123,7 @@ def _explained(error: BaseException, command: Command) -> BaseException:
 
 def _fork(pids: list[int], arguments: tuple[Any, ...], command: Command) -> None:
     use_vfork = (True,) if sys.version_info < (3, 14) else ()
-    preexec_fn: Callable[[], object] | None = command.options.get("preexec_fn")
+    preexec_fn = command.options.get("preexec_fn")
     ours = list(_steps_of_ours(command))
     if not ours:
         keep(pids, fork_exec, *arguments, preexec_fn, *use_vfork)
@@ -173,11 +186,10 @@ def _encoded(env: Mapping[Any, Any] | None) -> list[bytes] | None:
     return entries
 
 
-def _ids(options: Mapping[str, Any]) -> Ids:
+def _ids(options: CommandOptions) -> Ids:
     """(group, extra groups, user) as numbers, or ``None`` where not asked for."""
-    group, extra, user = (
-        options.get(name) for name in ("group", "extra_groups", "user")
-    )
+    group, user = options.get("group"), options.get("user")
+    extra = options.get("extra_groups")
     if isinstance(extra, str):
         raise TypeError("extra_groups is a str: give a list of groups")
 

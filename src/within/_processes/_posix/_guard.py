@@ -90,9 +90,7 @@ class Guard:
             )
         self._tell(mark, f"+ {mark}")
 
-    def started(
-        self, mark: str, pid: int, tree: str, groups: tuple[int, ...] = ()
-    ) -> None:
+    def started(self, mark: str, pid: int, tree: str, groups: tuple[int, ...]) -> None:
         """The tree has a leader now, and ``tree`` says what belongs to it."""
         if os.getpid() == 1:
             return

@@ -55,12 +55,12 @@ class Log(LogThread):
     def start(self, child: Child, output: int | None) -> None:
         """Read the pipe ``output`` from now on, and watch the child."""
         held = child.held
-        told, writable = held.pipe()
+        stop, writable = held.pipe()
         self._news_fd, news = held.pipe()
         own = Descriptors()
         # The reading end as well: without a reader, writing the news would be an error.
         own.open(os.dup, self._news_fd)
-        fds = [own.open(os.dup, fd) for fd in (told, news, child.exit_fd)]
+        fds = [own.open(os.dup, fd) for fd in (stop, news, child.exit_fd)]
         if output is None:
             self.is_over = True
         else:
@@ -71,7 +71,7 @@ class Log(LogThread):
         # out of them, the start has to fail, and not the thread (P16).
         selector = selectors.DefaultSelector()
         self._begin(child.pid, partial(self._run, selector, own, *fds))
-        held.close(told)
+        held.close(stop)
         held.close(news)
 
     def close(self) -> None:
@@ -107,14 +107,14 @@ class Log(LogThread):
         self,
         selector: selectors.BaseSelector,
         own: Descriptors,
-        told: int,
+        stop: int,
         news: int,
         exited: int,
         output: int = -1,
     ) -> None:
         self._telling_fd = news
         with own, selector:
-            selector.register(told, selectors.EVENT_READ)
+            selector.register(stop, selectors.EVENT_READ)
             selector.register(exited, selectors.EVENT_READ)
             if output >= 0:
                 selector.register(output, selectors.EVENT_READ)
@@ -127,6 +127,6 @@ class Log(LogThread):
                 if exited in ready:
                     selector.unregister(exited)
                     self._note_exit()
-                if told in ready:
+                if stop in ready:
                     self._read_rest(read, output)
                     return

@@ -10,12 +10,9 @@ has the variable.
 from __future__ import annotations
 
 import os
-import sys
+import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-if sys.platform != "win32":
-    import resource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -38,10 +38,10 @@ class Orphans:
         self.may_come = may_come
         self._seen: dict[int, int] = {}  # pid -> when it was started
 
-    def meet(self, pid: int) -> None:
+    def remember_member(self, pid: int) -> None:
         """Remember a living member of the group."""
         if self.may_come and pid not in self._seen and self._is_ours(pid):
-            self.note(pid)
+            self.remember(pid)
 
     def _is_ours(self, pid: int) -> bool:
         until = time.monotonic() + EXEC
@@ -49,7 +49,7 @@ class Orphans:
             select.select([], [], [], 0.0002)  # it is in execve()
         return bool(found)
 
-    def note(self, pid: int) -> None:
+    def remember(self, pid: int) -> None:
         """Remember a member outside the group, which is about to be killed."""
         self._seen.setdefault(pid, started_at(pid))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._command import Command
+    from .._options import CommandOptions
 
 # What posix_spawn() cannot do between setsid() and exec().
 _NEED_A_FORK = ("cwd", "user", "group", "extra_groups", "umask", "preexec_fn")
@@ -83,7 +84,7 @@ def spawn(
     raise failure
 
 
-def _file_actions(terminal: str, options: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _file_actions(terminal: str, options: CommandOptions) -> list[tuple[Any, ...]]:
     actions: list[tuple[Any, ...]] = []
     passed = {fd for fd in map(int, options.get("pass_fds", ())) if fd > 2}
     for fd in sorted(passed):  # dup2() clears the flag that closes it at exec

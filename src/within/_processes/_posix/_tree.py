@@ -14,6 +14,7 @@ import select
 import signal as signals
 import sys
 import time
+from posix import listdir, readlink  # not those of os: see below
 from typing import TYPE_CHECKING
 
 from .._activity import Activity
@@ -27,16 +28,13 @@ from ._marks import (
     mark_limits,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
 # Reading /proc never blocks. But tools that report blocking calls on a loop
 # (BlockBuster) replace functions of `os`. So this takes some functions from below `os`,
 # and opens files with O_NONBLOCK, whose reads are not reported.
-if sys.platform != "win32":
-    from posix import listdir, readlink
-else:
-    from os import listdir, readlink
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 # Pids are allocated in order. Up to this many new ones are looked at one by one; for
 # more, or after the pids have wrapped around, listing all processes is faster.
@@ -44,9 +42,6 @@ FEW_FORKS = 500
 
 # How much of such a file is read at once, in bytes.
 _CHUNK = 65536
-
-# How a file that never blocks is opened.
-READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 # States of a process that no longer runs, or does not exist.
 _DEAD = (b"Z", b"X", b"")

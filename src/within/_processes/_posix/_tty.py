@@ -1,10 +1,10 @@
-"""The controlling terminal of this program, and which process group has it."""
+"""The controlling terminal of this program: which group has it, and how we stop."""
 
 from __future__ import annotations
 
 import os
 import signal as signals
-import sys
+import termios
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +46,12 @@ class ControllingTerminal:
 
     def remember_modes(self) -> None:
         """Keep its modes as they are before another group gets it for the first time."""
-        import termios  # not on Windows
-
         if not self._modes:
             with suppress(termios.error):
                 self._modes = termios.tcgetattr(self._fd)
 
     def restore_modes(self) -> None:
         """Restore the modes: the group was killed, and may not have done so itself."""
-        import termios
-
         modes, self._modes = self._modes, []
         if modes:
             with unstopped(), suppress(termios.error):
@@ -73,11 +69,32 @@ def unstopped() -> Generator[None, None, None]:
     The kernel lets a process that blocks SIGTTOU go ahead. A handler does not help:
     the call would be interrupted and restarted forever.
     """
-    if sys.platform == "win32":
-        yield
-        return
     before = signals.pthread_sigmask(signals.SIG_BLOCK, [signals.SIGTTOU])
     try:
         yield
     finally:
         signals.pthread_sigmask(signals.SIG_SETMASK, before)
+
+
+def stop_ourselves(target: int) -> None:
+    """Stop our process, or our group for 0, and return when we are continued.
+
+    The call returns at once if nobody could continue us: the kernel does not stop the
+    members of an orphaned process group.
+    """
+    handler = signals.signal(signals.SIGTSTP, signals.SIG_DFL)
+    try:
+        os.kill(target, signals.SIGTSTP)
+    finally:
+        signals.signal(signals.SIGTSTP, handler)
+
+
+def stop_signal(kind: int, pid: int, more: int = 0) -> int:
+    """The signal that has stopped a child since the last look; 0 for none.
+
+    The arguments are those of :func:`os.waitid`, with more options.
+    """
+    with suppress(ChildProcessError):  # all are reaped
+        if found := os.waitid(kind, pid, os.WSTOPPED | os.WNOHANG | more):
+            return found.si_status
+    return 0

@@ -10,14 +10,13 @@ import _winapi
 import atexit
 import signal as signals
 import time
-import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from ..._results import Usage
 from .._activity import Activity
-from .._child import BaseChild
+from .._child import BLOCKING, BaseChild
 from ._files import Files
 from ._handles import Handles
 from ._kernel import (
@@ -40,9 +39,8 @@ from ._waiting import Exit, waitables
 
 if TYPE_CHECKING:
     from .._command import Command
+    from .._options import File
     from .._plan import Stop
-
-_BLOCKING = 2.0  # the longest that we block where nothing can be awaited, in seconds
 
 # Each of them is sent as CTRL_BREAK_EVENT, the one signal that reaches a single group.
 _POLITE = frozenset({signals.SIGTERM, signals.SIGBREAK, signals.CTRL_BREAK_EVENT})
@@ -69,14 +67,14 @@ class Child(BaseChild):
         self._started: list[tuple[int, int, int, int]] = []
         self._used: Usage | None = None
         self._is_reaped = False
-        self._released = False
+        self._is_released = False
         _open.add(self)
 
     def __del__(self) -> None:
-        if hasattr(self, "_released"):  # else it was interrupted while it was made
+        if hasattr(self, "_is_released"):  # else it was interrupted while it was made
             self.drop()
 
-    def start(self, stdin: Any, stdout: Any, stderr: Any) -> Files:
+    def start(self, stdin: File, stdout: File, stderr: File) -> Files:
         """Start it, and return its files. It can be called once."""
         self._began = time.monotonic()
         command = self._command
@@ -105,6 +103,10 @@ class Child(BaseChild):
     def is_ours(self) -> bool:
         """Always: Windows has no fork."""
         return True
+
+    def is_open(self) -> bool:
+        """Whether it has been started, and has not been reaped."""
+        return bool(self._started) and not self._is_reaped
 
     # -- its end -----------------------------------------------------------
 
@@ -144,7 +146,7 @@ class Child(BaseChild):
 
     def reap(self) -> None:
         """Note what it has used, and let it go: its id may go to another process (P5)."""
-        if self._is_reaped or not self._started:
+        if not self.is_open():
             return
         if self.is_spared():
             free_job(self._job)
@@ -166,24 +168,24 @@ class Child(BaseChild):
 
     def end_now(self) -> None:
         """Kill it and its tree, without a loop, and release everything that it holds."""
-        if self._released:
+        if self._is_released:
             return
         for end in self.ends:
             end.close()
-        if self._started and not self._is_reaped:
+        if self.is_open():
             self._keep_process()  # its start may have been interrupted
             if not self.is_spared():
                 with suppress(OSError):  # it may not be in the job yet
                     _winapi.TerminateProcess(self.exit_fd, KILLED)
                 terminate_job(self._job)
-            until = time.monotonic() + _BLOCKING
+            until = time.monotonic() + BLOCKING
             while not self.is_done() and time.monotonic() < until:
                 _winapi.WaitForSingleObject(self.exit_fd, 1)
                 if self.has_exited():
                     time.sleep(0.001)
             self.reap()
         self.held.close_all()
-        self._released = True
+        self._is_released = True
         _open.discard(self)
 
     def _keep_process(self) -> None:
@@ -191,21 +193,6 @@ class Child(BaseChild):
         if process not in self.held:
             self.held.open(int, process)
         self.exit_fd = process
-
-    def drop(self) -> None:
-        """Called when nothing refers to it any more, or when the interpreter exits."""
-        if self._released:
-            return
-        was_open = bool(self._started) and not self._is_reaped
-        if was_open and self.returncode is not None:  # the user knows of its exit
-            was_open = not self.is_done()
-        self.end_now()  # first: the warning may be an error
-        if was_open:
-            warnings.warn(
-                f"{self!r} was dropped while open: leave its block, or await aclose()",
-                ResourceWarning,
-                stacklevel=2,
-            )
 
     def is_refused(self) -> bool:
         """Never: we may end every process in our job."""
@@ -242,12 +229,12 @@ class Child(BaseChild):
     def _note_signal(self, number: int, report: bool) -> None:
         if report and self.on_signal is not None:
             self.on_signal(number)
-        self._was_told = True
+        self._was_asked_to_end = True
 
     def _send_break(self) -> None:
         # We hold a handle of the process, so its id, which is that of the group, cannot
         # be reused (P5).
-        self.is_deaf = not send_break(self.pid)
+        self.is_unreachable = not send_break(self.pid)
 
 
 def is_running(pid: int) -> bool:

@@ -11,11 +11,14 @@ import msvcrt
 import os
 import subprocess
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .._files import BaseFiles, output_behind
 from ._handles import Handles
 from ._pipes import make_pipe, write
+
+if TYPE_CHECKING:
+    from .._options import File
 
 _STANDARD = {
     "stdin": _winapi.STD_INPUT_HANDLE,
@@ -28,10 +31,10 @@ class Files(BaseFiles):
     """What a child gets as stdin, stdout and stderr."""
 
     def __init__(
-        self, held: Handles, stdin: Any, stdout: Any, stderr: Any, size: int | None
+        self, held: Handles, stdin: File, stdout: File, stderr: File, size: int | None
     ) -> None:
         super().__init__(held)
-        self._held = held
+        self._handles = held
         self._size = size
         try:
             given: list[int] = []
@@ -46,10 +49,10 @@ class Files(BaseFiles):
         """Write what its stdin takes without waiting; return the number of bytes."""
         return write(fd, data)
 
-    def _open(self, name: str, target: Any, given: list[int]) -> int:
+    def _open(self, name: str, target: File, given: list[int]) -> int:
         if target == subprocess.PIPE:
             ours, theirs = make_pipe(
-                self._held, reading=name != "stdin", size=self._size
+                self._handles, reading=name != "stdin", size=self._size
             )
             setattr(self, name, ours)
             self._theirs.append(theirs)

@@ -29,7 +29,7 @@ _MOMENT = 0.02
 _STEP = 0.0001
 
 
-class _Told:
+class _StopRequest:
     """Tells the thread to end. It is closed with the ends of the child's pipes."""
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class Log(LogThread):
 
     def __init__(self, keep: int, text: Text, sought: Sought | None) -> None:
         super().__init__(keep, text, sought)
-        self._told = _Told()
+        self._stop = _StopRequest()
         self._pipe: Waitable | None = None
         self._is_new = False
         self._task = Wakeable()
 
     def start(self, child: Child, output: int | None) -> None:
         """Read the pipe ``output`` from now on, and watch the child."""
-        child.ends.add(self._told)
+        child.ends.add(self._stop)
         own, fd = Handles(), -1
         if output is None:
             self.is_over = True
@@ -65,7 +65,7 @@ class Log(LogThread):
 
     def close(self) -> None:
         """Read what there is, and no more; return when the thread has ended."""
-        self._told.close()
+        self._stop.close()
         self._join()
 
     async def news(self) -> bool:
@@ -94,13 +94,13 @@ class Log(LogThread):
         watched: list[Waitable] = [exited]
         if fd >= 0:
             watched.append(waitables[fd])
-        wake = self._told.wake
+        wake = self._stop.wake
         with own:
             for one in watched:
                 one.listeners.add(wake.set)
             while watched:
                 wake.clear()
-                if self._told.is_closed:
+                if self._stop.is_closed:
                     self._read_rest(read, fd)
                     return
                 ready = [one for one in watched if one.is_ready()]

@@ -132,6 +132,19 @@ class Wakeable:
         finally:
             self._wake = None
 
+    async def wait_for(self, backend: Backend, waitable: Waitable) -> None:
+        """Wait until ``waitable`` may be ready, or :meth:`wake` is called."""
+
+        def prepare() -> bool:
+            waitable.arm()
+            return waitable.is_ready()
+
+        waitable.listeners.add(self.wake)
+        try:
+            await self.wait(backend, prepare)
+        finally:
+            waitable.listeners.discard(self.wake)
+
 
 class Writing:
     """Waits until a pipe takes more, as a backend does for a descriptor on POSIX."""
@@ -143,18 +156,8 @@ class Writing:
     async def wait_writable(self, handle: int) -> None:
         """Return once ``handle`` takes more, or is closed."""
         pipe = waitables.get(handle)
-        if pipe is None:
-            return
-
-        def prepare() -> bool:
-            pipe.arm()
-            return pipe.is_ready()
-
-        pipe.listeners.add(self._task.wake)
-        try:
-            await self._task.wait(self._backend, prepare)
-        finally:
-            pipe.listeners.discard(self._task.wake)
+        if pipe is not None:
+            await self._task.wait_for(self._backend, pipe)
 
     def notify_closing(self, handle: int) -> None:
         """Wake the task that waits for ``handle``."""
@@ -169,15 +172,5 @@ def writing_backend() -> Writing:
 async def until_exit(process: int, has_exited: Callable[[], bool]) -> None:
     """Wait until a child has exited; ``process`` is its handle."""
     found = waitables[process]
-    task = Wakeable()
-
-    def prepare() -> bool:
-        found.arm()
-        return found.is_ready()
-
-    found.listeners.add(task.wake)
-    try:
-        while not has_exited():
-            await task.wait(current(), prepare)
-    finally:
-        found.listeners.discard(task.wake)
+    while not has_exited():
+        await Wakeable().wait_for(current(), found)
