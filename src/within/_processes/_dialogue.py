@@ -90,8 +90,8 @@ class Dialogue:
         Raises:
             ValueError: If the line is longer than ``max_line``. You can read it with
                 :meth:`read`.
-            UnicodeDecodeError: If the output is not text in this encoding. The lines
-                before it are returned first, and you can read it from the byte stream.
+            UnicodeDecodeError: If the line cannot be decoded. The lines before it are
+                returned first, and you can read it as bytes from the byte stream.
             TypeError: If stdout is not a pipe.
             anyio.BusyResourceError: If another task is reading stdout.
         """
@@ -107,8 +107,8 @@ class Dialogue:
         ``n`` characters. At the end it returns ``""``.
 
         Raises:
-            UnicodeDecodeError: If the output is not text in this encoding. ``read(n)``
-                returns the text before it first, and you can read the rest from the byte
+            UnicodeDecodeError: If the output cannot be decoded. ``read(n)`` first returns
+                the text before the invalid bytes; you can read the rest from the byte
                 stream.
             TypeError: If stdout is not a pipe.
             anyio.BusyResourceError: If another task is reading stdout.
@@ -135,8 +135,8 @@ class Dialogue:
             ValueError: If the string is empty, or the pattern matches the empty string; or if
                 there is no match within ``max_line`` characters, which are then still
                 unread.
-            UnicodeDecodeError: If the output is not text in this encoding. Nothing was
-                read, not even the text before it.
+            UnicodeDecodeError: If the output cannot be decoded. Nothing was read, not
+                even the text before the invalid bytes.
             TypeError: If stdout is not a pipe.
             anyio.BusyResourceError: If another task is reading stdout.
 

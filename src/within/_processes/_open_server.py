@@ -139,8 +139,8 @@ def server(
         An :class:`Opening`, which can be awaited or entered, and gives a :class:`Server`.
 
     Raises:
-        ServerFailed: If the server exits or closes its output before it is ready. This
-            is a :exc:`subprocess.CalledProcessError`.
+        ServerFailed: If the server exits before its block is entered, or closes its
+            output before it is ready. This is a :exc:`subprocess.CalledProcessError`.
         OSError: If the server cannot be started, or if something else is listening on
             the port.
         ValueError, TypeError: If an argument is invalid.

@@ -49,7 +49,7 @@ class Stop:
             a set-uid program.)
         pause: After the child has exited, stop waiting for the rest of its output when
             none has arrived for this many seconds.
-        linger: Stop waiting for it after this many seconds in any case.
+        linger: Stop waiting for that output after this many seconds in any case.
 
     A ``Stop`` cannot be changed. To get a changed copy, use ``copy.replace(stop,
     grace=1)`` on Python 3.13 and newer, and ``stop.__replace__(grace=1)`` before that.

@@ -1,4 +1,4 @@
-"""What tells that a server is ready, so that its block can be entered (P23)."""
+"""How to tell that a server is ready, so that its block can be entered (P23)."""
 
 from __future__ import annotations
 

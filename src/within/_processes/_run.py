@@ -129,8 +129,8 @@ async def run(
     This returns when the command has exited and its output has ended. If the command
     leaves a process behind that holds the output open, ``run`` goes on reading only while
     more output keeps coming (see :class:`Stop`), and then ends that process. However the
-    call ends, no process of the command's group is left, except one that you may not
-    signal.
+    call ends, no process of the command's group is left, unless ``stop`` says otherwise
+    or you are not permitted to signal it.
 
     Args:
         command: The program and its arguments, one by one; there is no shell.
@@ -173,7 +173,8 @@ async def run(
         UnicodeDecodeError: If the output is not text in this encoding. The attribute
             ``completed`` of the error has the result, with its output as bytes.
         OSError: If the command cannot be started; the error names the file or directory.
-        RuntimeError: If the command cannot be ended, because you may not signal it (P3).
+        RuntimeError: If the command cannot be ended, because you are not permitted to
+            signal it (P3).
         ValueError, TypeError: If an argument is invalid.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).

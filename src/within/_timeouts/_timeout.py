@@ -298,7 +298,7 @@ class DeadlineExceeded(TimeoutError):
 
     This is a ``TimeoutError`` (and so an ``OSError``), like the timeout of a socket.
     ``scope`` is the :class:`~within.Timeout` that ended. It tells you which of several
-    limits was exceeded, and whether it was a limit of yours or the timeout of a socket:
+    limits was exceeded. (The error of a socket has no ``scope``.)
 
     >>> import asyncio, within
     >>> async def main():

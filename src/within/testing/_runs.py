@@ -29,8 +29,8 @@ def backends(
     Args:
         virtual_time: Let sleeps take no time: once every task is blocked, the clock
             jumps to the next deadline. It does not jump while a task waits for a
-            thread, or for a child process of ours. So a limit on such a wait does
-            not expire, and neither does the ``grace`` of a stubborn child.
+            thread, or for a child process of ours, so a limit on such a wait does not
+            expire. The ``grace`` of a stubborn child counts in real seconds.
         uvloop: Whether to run on uvloop too; ``None`` means only if it is installed.
             uvloop has no virtual time.
         start: The time at which a virtual clock starts, in seconds.

@@ -8,10 +8,10 @@ our own group: we stop the children with us, and continue them with us.
 
 All of this happens in signal handlers, because that works the same on every loop, and
 only in a program with a controlling terminal. The handler of SIGCHLD stays once it is
-set: libuv may have replaced it by its own, which we cannot see and must not remove.
+set: libuv may have replaced it with its own, which we cannot see and must not remove.
 
-A handler may interrupt another one anywhere, and a whole round of the keyboard fits in
-between: the shell continues us, we lend the terminal, the child reads its line, and the
+A handler may interrupt another one anywhere, and much can happen before that one goes
+on: the shell continues us, we lend the terminal, the child reads its line, and the
 next Ctrl-Z stops it. So a handler only notes that there is news, and one loop deals with
 it; see :meth:`Foreground._attend`.
 """

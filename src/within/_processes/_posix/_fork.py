@@ -1,6 +1,6 @@
 """Starting a program: fork, exec, and the error if either fails (P2).
 
-This does what ``subprocess.Popen`` does on POSIX, by the same C function, but stores
+This does what ``subprocess.Popen`` does on POSIX, with the same C function, but stores
 the pid in the same step as the fork: otherwise a signal handler that raises just then
 would leave a child behind whose pid is lost (P14).
 """

@@ -1,4 +1,4 @@
-"""The output of a server, read on all the while by a thread (P23)."""
+"""The output of a server, which a thread reads all the time (P23)."""
 
 from __future__ import annotations
 
