@@ -1,4 +1,4 @@
-"""A server as a fixture: started once, read on all the while (P23, V7).
+"""A server as a fixture: started once, and read all the time (P23, V7).
 
 The server of these suites answers each request after it has written more than a pipe
 holds. So it can answer only while its output is read, whatever the loop does.

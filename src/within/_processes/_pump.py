@@ -192,7 +192,7 @@ def limited(seconds: float, pump: BasePump) -> AbstractContextManager[object]:
 def _limited_in_virtual_time(
     seconds: float, pump: BasePump
 ) -> Generator[None, None, None]:
-    # A virtual clock stands still while a child is running, as it is now. But the child
+    # A virtual clock stands still while a task waits for a child, as now. But the child
     # may never end, so the limit has to be in real seconds.
     with move_on_after(None) as limit, pump.alarm(seconds, limit.cancel):
         yield

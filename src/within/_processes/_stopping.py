@@ -240,7 +240,7 @@ class _Patience:
 
     def __init__(self, seconds: float) -> None:
         backend = current()
-        # A virtual clock stands still while a child is running, as it is now. But the
+        # A virtual clock stands still while a task waits for a child, as now. But the
         # child may refuse to end, so the limit has to be in real seconds.
         self._is_real = backend.has_virtual_time()
         self._now = time.monotonic if self._is_real else backend.current_time

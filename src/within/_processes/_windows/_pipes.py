@@ -124,7 +124,7 @@ def make_pipe(
         | _winapi.FILE_FLAG_FIRST_PIPE_INSTANCE
         | for_reading,
         _winapi.PIPE_WAIT,
-        1,  # one instance: nobody else can connect to it
+        1,  # one instance: no other program can connect to it
         *(size or SIZE, size or SIZE),
         *(0, _winapi.NULL),
     )
