@@ -77,9 +77,29 @@ def test_v6_a_mark_that_pytest_ignores_is_refused(
     (place / "conftest.py").write_text(f"{virtual}pytestmark = {marks}\n")
     (place / "test_deep.py").write_text(f"{virtual}def test_b(): pass\n")
     outcome = run_pytest(pytester, "", "-Wdefault")
-    assert "conftest.py: pytest ignores 'pytestmark' in a conftest.py" in outcome.text
+    assert "conftest.py: pytest ignores 'pytestmark' in this file" in outcome.text
     assert outcome.tests == []
     assert outcome.status != 0
+
+
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_v6_a_mark_on_a_package_is_refused_unless_its_modules_take_it(
+    pytester: pytest.Pytester, mode: str
+) -> None:
+    for name in ("ignored", "taken"):
+        place = pytester.path / name
+        place.mkdir()
+        (place / "__init__.py").write_text(
+            "import pytest\npytestmark = pytest.mark.virtual_time\n"
+        )
+        take = "from taken import pytestmark\n" if name == "taken" else ""
+        (place / f"test_{name}.py").write_text(f"{take}async def test_a(): pass\n")
+    option = f"--import-mode={mode}"
+    outcome = run_pytest(pytester, "", option, "ignored", "taken")
+    assert "__init__.py: pytest ignores 'pytestmark' in this file" in outcome.text
+    assert "1 error" in outcome.text
+    outcome = run_pytest(pytester, "", option, "taken")
+    assert len(outcome.passed) == 2
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])

@@ -248,6 +248,32 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
     raise AssertionError("the guard raises if the scope was cancelled")
 
 
+class _EndedByDeadlock(BaseException):
+    """Raised in a task that a deadlock ends, where a cancel scope cannot reach it."""
+
+
+async def guarded_step(
+    function: Callable[..., Awaitable[T]], *args: Any, **kw: Any
+) -> T:
+    """Like :func:`guarded`, for a part of a fixture.
+
+    The part may open scopes that another part closes. So no scope can be around it, and
+    the task is interrupted as trio does it for Ctrl-C.
+    """
+    task: Any = trio.lowlevel.current_task()
+
+    def interrupt() -> NoReturn:
+        raise _EndedByDeadlock
+
+    def end() -> None:
+        _lower_shields()
+        if task._abort_func is not None:  # private; a test fails loudly if it moves
+            task._attempt_abort(interrupt)
+
+    with _running.get().clock.guard(end):
+        return await function(*args, **kw)
+
+
 def run(function: Callable[..., Awaitable[T]], *args: Any, start: float) -> T:
     """Run a coroutine function, which raises deadlocks by itself, in virtual time."""
     try:
