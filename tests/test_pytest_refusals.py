@@ -120,6 +120,31 @@ def test_v6_a_hook_may_mark_every_test_for_another_plugin(
     assert sorted(outcome.passed) == ["test_a[asyncio]", "test_a[trio]"]
 
 
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_v6_a_class_may_inherit_tests_that_another_one_has_in_virtual_time(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    need(name)
+    source = f"""\
+        class Base:
+            async def test_a(self):
+                await anyio.sleep(0)
+        @pytest.mark.virtual_time
+        class TestOurs(Base):
+            pass
+        @pytest.mark.{name}
+        class TestTheirs(Base):
+            pass
+    """
+    options = STRICT if name == "asyncio" else ()
+    outcome = run_pytest(pytester, source, *options, plugins=(name,))
+    assert sorted(outcome.passed) == [
+        "TestOurs::test_a[asyncio]",
+        "TestOurs::test_a[trio]",
+        "TestTheirs::test_a",
+    ]
+
+
 VIRTUAL_FIXTURE = """\
     loops = within.testing.backends(virtual_time=True)
     @pytest.fixture(params=loops, ids=["asyncio", "trio"])

@@ -119,3 +119,37 @@ def test_v8_a_fixture_that_polls_is_reported(
     assert "Deadlock: deadlock at 0 s of virtual time: a task polls" in outcome.text
     assert "1 passed, " in outcome.text
     assert "1 error" in outcome.text
+
+
+CANCELLED = """\
+    @pytest.fixture
+    async def group():
+        async with anyio.create_task_group() as group:
+            yield group
+    async def crash():
+        await anyio.sleep(1)
+        raise ValueError("a task of the fixture has failed")
+    @pytest.mark.virtual_time
+    async def test_a(group):
+        group.cancel_scope.cancel()
+    @pytest.mark.virtual_time
+    async def test_b(group):
+        group.start_soon(crash)
+        await hour()
+    @pytest.mark.virtual_time
+    async def test_c():
+        await hour()
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_v7_a_fixture_that_takes_the_loop_with_it_is_an_error(
+    pytester: pytest.Pytester, loop: str
+) -> None:
+    options = ("-Wdefault", "--tb=short")
+    outcome = run_pytest(pytester, CANCELLED, "-k", loop, *options)
+    assert "1 failed, 2 passed, " in outcome.text
+    assert "2 errors" in outcome.text
+    if loop == "trio":
+        reason = "RuntimeError: the task that runs the tests and fixtures has been"
+        assert len(re.findall(f"^E  .*{reason}", outcome.text, re.MULTILINE)) == 2

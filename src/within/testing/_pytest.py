@@ -95,9 +95,13 @@ def pytest_pycollect_makeitem(
     marks = {mark.name for mark in collector.iter_markers()} | marks_on(obj)
     has_anyio = collector.config.pluginmanager.hasplugin("anyio")
     is_ours = "virtual_time" in marks and has_anyio
+    written: Any = getattr(obj, "pytestmark", [])
     if is_ours:
         pytest.mark.anyio(obj)
     found: Any = yield
+    if is_ours:
+        # Another class may inherit the function, and its tests are not ours.
+        obj.pytestmark = written
     if not isinstance(found, list):
         return found
     items = cast("list[pytest.Item]", found)
