@@ -151,5 +151,5 @@ def test_v7_a_fixture_that_takes_the_loop_with_it_is_an_error(
     assert "1 failed, 2 passed, " in outcome.text
     assert "2 errors" in outcome.text
     if loop == "trio":
-        reason = "RuntimeError: the task that runs the tests and fixtures has been"
+        reason = "RuntimeError: trio has ended, and with it the task that runs the"
         assert len(re.findall(f"^E  .*{reason}", outcome.text, re.MULTILINE)) == 2

@@ -132,16 +132,17 @@ def _end_the_wait(deadlock: BaseException) -> None:
 def _refuse_to_wait() -> None:
     """Raise an error from anyio's plugin, unless it has closed this trio itself.
 
-    It would wait for ever for the task that runs everything, which has ended.
+    It would wait for ever for the task that runs everything.
     """
     plugin: Any = pytest_plugin  # private variables; see `NO_LOOP`
     runner = plugin._current_runner
 
     def fail() -> None:
         raise RuntimeError(
-            "the task that runs the tests and fixtures has been cancelled: a task group "
-            "or cancel scope, which a fixture leaves open across its yield, has been "
-            "cancelled, or a task of the group has failed"
+            "trio has ended, and with it the task that runs the tests and fixtures: a "
+            "task group or cancel scope that a fixture leaves open across its yield has "
+            "been cancelled, a task of the group has failed, or a signal handler has "
+            "raised an exception (let pytest-timeout use timeout_method = thread)"
         )
 
     if runner._send_stream.statistics().open_send_streams:
