@@ -236,6 +236,56 @@ def test_v7_a_session_fixture_serves_the_virtual_tests_of_all_modules(
     assert len(outcome.passed) == 8
 
 
+FOUND_OPEN = """\
+    virtual = pytest.mark.virtual_time("asyncio")
+    @pytest.fixture(scope="module")
+    def anyio_backend():
+        return "asyncio"
+    @pytest.fixture(scope="module")
+    async def shared():
+        yield within.current_time()
+    @pytest.fixture
+    def dynamic(request):
+        return request.getfixturevalue("shared")
+    @pytest.mark.anyio
+    async def test_real(shared):
+        assert shared > 0
+    @virtual
+    async def test_by_a_fixture(dynamic):
+        pass
+    @virtual
+    async def test_by_itself(request):
+        request.getfixturevalue("shared")
+    @virtual
+    @pytest.mark.usefixtures("shared")
+    async def test_named(dynamic):
+        assert dynamic == 0
+    @pytest.mark.anyio
+    async def test_real_by_a_fixture(dynamic):
+        pass
+"""
+
+
+def test_v7_a_fixture_of_another_loop_that_is_found_open_makes_the_test_fail(
+    pytester: pytest.Pytester,
+) -> None:
+    outcome = run_pytest(pytester, FOUND_OPEN)
+    verdicts = {name.partition("[")[0]: verdict for name, verdict in outcome.tests}
+    assert verdicts == {
+        "test_real": "PASSED",
+        "test_by_a_fixture": "FAILED",
+        "test_by_itself": "FAILED",
+        "test_named": "PASSED",
+        "test_real_by_a_fixture": "FAILED",
+    }, outcome.text
+    text = " ".join(outcome.text.split())
+    reason = (
+        "got the fixture 'shared' by getfixturevalue() while it was open on another"
+    )
+    assert text.count(f"{reason} loop, in real time") == 2
+    assert text.count(f"{reason} loop, in virtual time") == 1
+
+
 OPEN_LIMITS = """\
     @pytest.fixture(params=["ours", "anyio", "outer", "shield"])
     def limit(request):

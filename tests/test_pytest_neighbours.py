@@ -315,6 +315,46 @@ def test_v6_a_plugin_that_nobody_knows_makes_the_test_fail(
     assert "Runner is about to run it in real time" in outcome.text
 
 
+CHOOSES = """\
+@pytest.fixture(params=within.testing.backends(virtual_time=True))
+def anyio_backend(request):
+    return request.param
+"""
+REPLACES = """\
+    import functools
+    def quiet(function):
+        return functools.wraps(function)(lambda **kwargs: function(**kwargs).close())
+"""
+REPLACING = {
+    "collected": """\
+        def pytest_itemcollected(item):
+            item.obj = quiet(item.obj)
+    """,
+    "all collected": """\
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.obj = quiet(item.obj)
+    """,
+    "its run": """\
+        def pytest_itemcollected(item):
+            item.runtest = lambda: None
+    """,
+}
+
+
+@pytest.mark.parametrize("hook", REPLACING)
+@pytest.mark.parametrize("marks", ["pytestmark = ", "@", CHOOSES + "@"])
+def test_v6_a_test_that_a_hook_has_replaced_fails(
+    pytester: pytest.Pytester, hook: str, marks: str
+) -> None:
+    pytester.makeconftest(dedent(REPLACES) + dedent(REPLACING[hook]))
+    mark = "anyio" if marks.startswith(CHOOSES) else "virtual_time"
+    source = f"{marks}pytest.mark.{mark}\nasync def test_a():\n    await hour()\n"
+    outcome = run_pytest(pytester, source)
+    assert [verdict for _, verdict in outcome.tests] == ["FAILED", "FAILED"]
+    assert "a hook that has replaced its function is about to run it" in outcome.text
+
+
 def test_v6_a_marked_module_may_have_synchronous_tests(
     pytester: pytest.Pytester,
 ) -> None:

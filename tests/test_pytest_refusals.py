@@ -77,9 +77,29 @@ def test_v6_a_mark_that_pytest_ignores_is_refused(
     (place / "conftest.py").write_text(f"{virtual}pytestmark = {marks}\n")
     (place / "test_deep.py").write_text(f"{virtual}def test_b(): pass\n")
     outcome = run_pytest(pytester, "", "-Wdefault")
-    assert "conftest.py: pytest ignores 'pytestmark' in a conftest.py" in outcome.text
+    assert "conftest.py: pytest ignores 'pytestmark' in this file" in outcome.text
     assert outcome.tests == []
     assert outcome.status != 0
+
+
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_v6_a_mark_on_a_package_is_refused_unless_its_modules_take_it(
+    pytester: pytest.Pytester, mode: str
+) -> None:
+    for name in ("ignored", "taken"):
+        place = pytester.path / name
+        place.mkdir()
+        (place / "__init__.py").write_text(
+            "import pytest\npytestmark = pytest.mark.virtual_time\n"
+        )
+        take = "from taken import pytestmark\n" if name == "taken" else ""
+        (place / f"test_{name}.py").write_text(f"{take}async def test_a(): pass\n")
+    option = f"--import-mode={mode}"
+    outcome = run_pytest(pytester, "", option, "ignored", "taken")
+    assert "__init__.py: pytest ignores 'pytestmark' in this file" in outcome.text
+    assert "1 error" in outcome.text
+    outcome = run_pytest(pytester, "", option, "taken")
+    assert len(outcome.passed) == 2
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])
@@ -98,6 +118,31 @@ def test_v6_a_hook_may_mark_every_test_for_another_plugin(
     options = STRICT if name == "asyncio" else ()
     outcome = run_pytest(pytester, MARKED, *options, plugins=(name,))
     assert sorted(outcome.passed) == ["test_a[asyncio]", "test_a[trio]"]
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_v6_a_class_may_inherit_tests_that_another_one_has_in_virtual_time(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    need(name)
+    source = f"""\
+        class Base:
+            async def test_a(self):
+                await anyio.sleep(0)
+        @pytest.mark.virtual_time
+        class TestOurs(Base):
+            pass
+        @pytest.mark.{name}
+        class TestTheirs(Base):
+            pass
+    """
+    options = STRICT if name == "asyncio" else ()
+    outcome = run_pytest(pytester, source, *options, plugins=(name,))
+    assert sorted(outcome.passed) == [
+        "TestOurs::test_a[asyncio]",
+        "TestOurs::test_a[trio]",
+        "TestTheirs::test_a",
+    ]
 
 
 VIRTUAL_FIXTURE = """\

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
@@ -19,15 +19,17 @@ from ._pytest_fixtures import (
     pytest_fixture_post_finalizer,
     pytest_fixture_setup,
     pytest_runtest_setup,
+    refuse_fixtures_of_another_time,
     virtual_options,
     virtual_options_of,
 )
 from ._pytest_loops import loop_of
 from ._pytest_refusals import (
     CHOSEN_TWICE,
-    IGNORED_IN_CONFTEST,
+    IGNORED,
     as_written,
     drop_automatic_marks,
+    ignored_marks,
     marks_on,
     plain_item,
     reason_for_refusal,
@@ -49,8 +51,10 @@ if TYPE_CHECKING:
     Scope = Literal["session", "package", "module", "class", "function"]
 
 
-# Whether a test is async, before another plugin puts a function of its own in its place.
+# Whether a test is async, before another plugin puts a function of its own in its place,
+# and whether pytest has called it.
 _IS_ASYNC = pytest.StashKey[bool]()
+_IS_CALLED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,7 +70,7 @@ def pytest_plugin_registered(plugin: Any, manager: pytest.PytestPluginManager) -
     # Not the parameter `plugin_name`: pytest 7 has none, and would fail in every run.
     name = manager.get_name(plugin) or ""
     if name.endswith("conftest.py") and "virtual_time" in marks_on(plugin):
-        raise pytest.UsageError(f"{name}: {IGNORED_IN_CONFTEST}")
+        raise pytest.UsageError(f"{name}: {IGNORED}")
 
 
 @pytest.fixture
@@ -90,14 +94,23 @@ def pytest_pycollect_makeitem(
         return (yield)
     marks = {mark.name for mark in collector.iter_markers()} | marks_on(obj)
     has_anyio = collector.config.pluginmanager.hasplugin("anyio")
-    if "virtual_time" not in marks or not has_anyio:
-        return (yield)
-    pytest.mark.anyio(obj)
-    found = yield
-    if marks & {"asyncio", "trio"}:
-        return found  # marked by hand: refused once all tests are collected
-    items: Any = found
-    return [plain_item(x) for x in items] if isinstance(found, list) else items
+    is_ours = "virtual_time" in marks and has_anyio
+    written: Any = getattr(obj, "pytestmark", [])
+    if is_ours:
+        pytest.mark.anyio(obj)
+    found: Any = yield
+    if is_ours:
+        # Another class may inherit the function, and its tests are not ours.
+        obj.pytestmark = written
+    if not isinstance(found, list):
+        return found
+    items = cast("list[pytest.Item]", found)
+    # Tests marked for another plugin by hand are refused once all are collected.
+    if is_ours and not marks & {"asyncio", "trio"}:
+        items = [plain_item(item) for item in items]
+    for item in items:
+        item.stash[_IS_ASYNC] = True
+    return items
 
 
 # Cached because pytest compares parameters by identity: with new ones for each test it
@@ -177,7 +190,7 @@ def pytest_make_collect_report(
     A UsageError would name them too, but pytest-xdist loses its text.
     """
     report = yield
-    refused: list[str] = []
+    refused = sorted(ignored_marks(report))
     for item in report.result or ():
         if isinstance(item, pytest.Item) and item.get_closest_marker("virtual_time"):
             has_loop = virtual_options_of(item) is not None
@@ -201,14 +214,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # `tryfirst` on a wrapper: pytest-trio replaces the test function in its own wrapper.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Refuse a test whose mark was added after collection, by a hook or fixture (V6)."""
-    if item.get_closest_marker("virtual_time"):
-        arguments: dict[str, Any] = getattr(item, "funcargs", {})
-        has_loop = virtual_options(arguments.get("anyio_backend")) is not None
-        if (reason := reason_for_refusal(item, has_loop)) is not None:
-            pytest.fail(f"{item.nodeid}: {reason}", pytrace=False)
-    item.stash[_IS_ASYNC] = iscoroutinefunction(as_written(getattr(item, "obj", None)))
-    return (yield)
+    """Fail a test that would not run in virtual time, or that has not (V6).
+
+    Its mark may have been added after collection, by a hook or fixture.
+    """
+    arguments: dict[str, Any] = getattr(item, "funcargs", {})
+    has_loop = virtual_options(arguments.get("anyio_backend")) is not None
+    is_marked = item.get_closest_marker("virtual_time") is not None
+    if is_marked and (reason := reason_for_refusal(item, has_loop)) is not None:
+        pytest.fail(f"{item.nodeid}: {reason}", pytrace=False)
+    is_async = item.stash.setdefault(
+        _IS_ASYNC, iscoroutinefunction(as_written(getattr(item, "obj", None)))
+    )
+    item.stash[_IS_CALLED] = False
+    refuse_fixtures_of_another_time(item)
+    found = yield
+    refuse_fixtures_of_another_time(item)
+    if has_loop and is_async and not item.stash[_IS_CALLED]:
+        pytest.fail(unexpected_runner(item), pytrace=False)
+    return found
 
 
 @pytest.hookimpl(wrapper=True)
@@ -227,6 +251,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         if not pyfuncitem.stash.get(_IS_ASYNC, False):
             return (yield)  # a synchronous test that asks for `anyio_backend`
         pytest.fail(unexpected_runner(pyfuncitem), pytrace=False)
+    pyfuncitem.stash[_IS_CALLED] = True
     setattr(owner, name, raising_deadlocks(test, backend[0]))
     try:
         with loop_of(options).in_use():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import isasyncgenfunction, iscoroutinefunction, ismethod
 from types import MethodType
@@ -92,6 +92,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _tear_down(found, item)
 
 
+def refuse_fixtures_of_another_time(item: pytest.Item) -> None:
+    """Fail a test that got a fixture of another time from ``request.getfixturevalue()``.
+
+    Until that call, nothing shows that the test needs the fixture.
+    """
+    request: Any = getattr(item, "_request", None)
+    active: dict[str, Fixture] = getattr(request, "_fixture_defs", {})
+    if not isinstance(item, pytest.Function):
+        return
+    for found in _open:
+        if found.fixture in active.values() and found.is_of_another_time(item):
+            kind = "real" if found.options is None else "virtual"
+            name = found.fixture.argname
+            pytest.fail(
+                f"{item.nodeid}: got the fixture {name!r} by getfixturevalue() while it "
+                f"was open on another loop, in {kind} time: add "
+                f"@pytest.mark.usefixtures({name!r}), so that it is set up again",
+                pytrace=False,
+            )
+
+
 def _tear_down(wrong: _Open, item: Any) -> None:
     # All fixtures of a loop run in one task, so their cancel scopes and task groups
     # have to be left in the reverse order.
@@ -120,7 +141,7 @@ def pytest_fixture_setup(
     options = opened.options
     if options is None:
         return (yield)
-    with _by_anyio(fixturedef, request):
+    with _by_anyio(fixturedef, request, options):
         fixture: Any = fixturedef  # `func` is final, but anyio replaces it as well
         run = fixture.func
 
@@ -150,16 +171,16 @@ def _about_to_open(fixture: Fixture, request: Any) -> _Open:
 
 
 @contextmanager
-def _by_anyio(fixture: Fixture, request: Any) -> Generator[None]:
-    """While this is open, the fixture is a generator function of anyio's plugin."""
+def _by_anyio(fixture: Fixture, request: Any, options: VirtualTime) -> Generator[None]:
+    """While this is open, the fixture is a function of anyio's plugin."""
     written: Any = fixture.func
-    if isasyncgenfunction(written):
-        checked: Any = _without_open_limit(
-            getattr(written, "__func__", written), fixture.argname
-        )
-        if ismethod(written):  # anyio binds it to the instance of the test
-            checked = MethodType(checked, written.__self__)
-        _set_function(fixture, checked)
+    wrap: Any = _steps_of if isasyncgenfunction(written) else _whole
+    checked: Any = wrap(
+        getattr(written, "__func__", written), fixture.argname, _guard_of(options)
+    )
+    if ismethod(written):  # anyio binds it to the instance of the test
+        checked = MethodType(checked, written.__self__)
+    _set_function(fixture, checked)
     hook = pytest_plugin.pytest_fixture_setup(fixture, request)
     next(hook)
     try:
@@ -174,10 +195,35 @@ def _set_function(fixture: Any, function: Any) -> None:
     fixture.func = function  # final for type checkers, but anyio replaces it as well
 
 
-def _without_open_limit(
-    function: Callable[..., AsyncGenerator[Any]], name: str
+def _guard_of(options: VirtualTime) -> Callable[..., Any]:
+    """The function that awaits a part of a fixture, and raises its deadlocks (V6)."""
+    if "clock" in options:
+        from ._trio_clock import guarded_step
+
+        return guarded_step
+    from ._asyncio_loop import guarded
+
+    return guarded
+
+
+def _whole(
+    function: Callable[..., Any], name: str, guarded: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A fixture that returns its value."""
+
+    @functools.wraps(function)
+    async def checked(*args: Any, **kwargs: Any) -> Any:
+        return await guarded(function, *args, **kwargs)
+
+    return checked
+
+
+def _steps_of(
+    function: Callable[..., AsyncGenerator[Any]],
+    name: str,
+    guarded: Callable[..., Any],
 ) -> Callable[..., AsyncGenerator[Any]]:
-    """The fixture, which fails if a time limit is still open at its ``yield`` (V6).
+    """A fixture that fails if a time limit is still open at its ``yield`` (V6).
 
     All fixtures and tests of a loop run in one task of anyio's plugin, so the limit
     would cancel that task. On trio, the plugin then waits for it forever.
@@ -185,8 +231,9 @@ def _without_open_limit(
 
     @functools.wraps(function)
     async def checked(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
-        async with aclosing(function(*args, **kwargs)) as steps:
-            async for value in steps:
+        steps, end = function(*args, **kwargs), object()
+        try:
+            while (value := await guarded(anext, steps, end)) is not end:
                 if current_effective_deadline() < math.inf:
                     raise RuntimeError(
                         f"the fixture {name!r} leaves a time limit open across its "
@@ -195,5 +242,7 @@ def _without_open_limit(
                         "clean-up, and limit a test with @within.timeout(...)"
                     )
                 yield value
+        finally:
+            await guarded(steps.aclose)
 
     return checked

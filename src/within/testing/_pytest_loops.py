@@ -92,6 +92,7 @@ class VirtualLoop:
         self.options = options  # kept alive, because `loop_of` finds us by its id
         if "clock" in options:
             options["clock"].when_lost = _end_the_wait
+            options["clock"].when_over = _refuse_to_wait
         self._state = _State()
         self._is_in_use = False
 
@@ -126,6 +127,26 @@ def _end_the_wait(deadlock: BaseException) -> None:
 
     plugin: Any = pytest_plugin  # private variables; see `NO_LOOP`
     plugin._current_runner._call_queue.put(fail)
+
+
+def _refuse_to_wait() -> None:
+    """Raise an error from anyio's plugin, unless it has closed this trio itself.
+
+    It would wait forever for the task that runs everything.
+    """
+    plugin: Any = pytest_plugin  # private variables; see `NO_LOOP`
+    runner = plugin._current_runner
+
+    def fail() -> None:
+        raise RuntimeError(
+            "trio has ended, and with it the task that runs the tests and fixtures: a "
+            "task group or cancel scope that a fixture leaves open across its yield has "
+            "been cancelled, a task of the group has failed, or a signal handler has "
+            "raised an exception (let pytest-timeout use timeout_method = thread)"
+        )
+
+    if runner._send_stream.statistics().open_send_streams:
+        runner._call_queue.put(fail)
 
 
 _loops: dict[int, VirtualLoop] = {}

@@ -6,6 +6,7 @@ claims to test (V6).
 
 from __future__ import annotations
 
+import sys
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 from unittest import TestCase
@@ -19,8 +20,8 @@ CHOSEN_TWICE = (
     "marked virtual_time, but its loops are chosen a second time by a parametrization of "
     "'anyio_backend': name them in the mark, as in virtual_time('asyncio')"
 )
-IGNORED_IN_CONFTEST = (
-    "pytest ignores 'pytestmark' in a conftest.py, so that no test would run in virtual "
+IGNORED = (
+    "pytest ignores 'pytestmark' in this file, so that no test would run in virtual "
     "time: mark the tests, their classes or their modules"
 )
 
@@ -30,6 +31,23 @@ def marks_on(obj: Any) -> set[str]:
     marks: Any = getattr(obj, "pytestmark", ())
     single = isinstance(marks, pytest.Mark | pytest.MarkDecorator)
     return {mark.name for mark in ([marks] if single else marks)}
+
+
+def ignored_marks(report: pytest.CollectReport) -> set[str]:
+    """Refusals of packages with our mark in `__init__.py`, where pytest ignores it.
+
+    Their modules may have taken the mark from there, and are then right.
+    """
+    found: set[str] = set()
+    for node in report.result or ():
+        if isinstance(node, pytest.Class | pytest.Function):
+            module: Any = node.module
+            name, _, _ = module.__name__.rpartition(".")
+            package = sys.modules.get(name)
+            is_marked = node.get_closest_marker("virtual_time") is not None
+            if not is_marked and "virtual_time" in marks_on(package):
+                found.add(f"{getattr(package, '__file__', name)}: {IGNORED}")
+    return found
 
 
 def as_written(obj: Any) -> Any:
@@ -136,6 +154,8 @@ def unexpected_runner(item: pytest.Item) -> str:
         runner = _PLUGINS["asyncio"]
     elif item.get_closest_marker("trio") is not None:
         runner = _PLUGINS["trio"]
+    elif kind is pytest.Function:
+        runner = "a hook that has replaced its function"
     else:
         runner = f"{kind.__module__}.{kind.__qualname__}"
     if item.get_closest_marker("virtual_time") is None:

@@ -32,11 +32,14 @@ class VirtualTrioClock(trio.abc.Clock):
     when_lost: Callable[[Deadlock], object] | None = None
     """Called before a run crashes because its tasks cannot be ended."""
 
+    when_over: Callable[[], object] = staticmethod(lambda: None)
+    """Called after each run."""
+
     def __init__(self, start: float = 0.0) -> None:
         self._start = finite_start(start)
 
     def start_clock(self) -> None:
-        run = _Run(RunClock(self._start, running_clock))
+        run = _Run(RunClock(self._start, running_clock), self.when_over)
         _running.set(run)
         trio.lowlevel.add_instrument(run)
 
@@ -72,8 +75,9 @@ class VirtualTrioClock(trio.abc.Clock):
 class _Run(trio.abc.Instrument):
     """The virtual time of one run."""
 
-    def __init__(self, clock: RunClock) -> None:
+    def __init__(self, clock: RunClock, when_over: Callable[[], object]) -> None:
         self.clock = clock
+        self._when_over = when_over
         self.threshold = 0.0
         # Whether trio has looked for ready descriptors since a task last ran, and
         # the answer of `_real_wait()` from just before.
@@ -82,6 +86,9 @@ class _Run(trio.abc.Instrument):
         self._is_busy = False  # a task has run since trio last looked
         self._is_looking = False
         self.lost: Deadlock | None = None  # the tasks cannot be ended
+
+    def after_run(self) -> None:
+        self._when_over()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._has_looked = False
@@ -246,6 +253,32 @@ async def guarded(function: Callable[..., Awaitable[T]], *args: Any, **kw: Any) 
         with _running.get().clock.guard(end):
             return await function(*args, **kw)
     raise AssertionError("the guard raises if the scope was cancelled")
+
+
+class _EndedByDeadlock(BaseException):
+    """Raised in a task that a deadlock ends, where a cancel scope cannot reach it."""
+
+
+async def guarded_step(
+    function: Callable[..., Awaitable[T]], *args: Any, **kw: Any
+) -> T:
+    """Like :func:`guarded`, for a part of a fixture.
+
+    The part may open scopes that another part closes. So no scope can be around it, and
+    the task is interrupted as trio does it for Ctrl-C.
+    """
+    task: Any = trio.lowlevel.current_task()
+
+    def interrupt() -> NoReturn:
+        raise _EndedByDeadlock
+
+    def end() -> None:
+        _lower_shields()
+        if task._abort_func is not None:  # private; a test fails loudly if it moves
+            task._attempt_abort(interrupt)
+
+    with _running.get().clock.guard(end):
+        return await function(*args, **kw)
 
 
 def run(function: Callable[..., Awaitable[T]], *args: Any, start: float) -> T:
