@@ -19,6 +19,10 @@ import within
 from within import Stop
 
 FOREVER = "600"
+
+# dash blocks every signal while it forks, and for a moment in its `wait`. On a busy
+# machine, SIGKILL may come before the signals are unblocked. So if a test expects the
+# polite signal to end such a child, its shell replaces itself (`exec sleep`).
 QUICK = Stop(grace=0.05)
 
 # Whether the members of a group can be found. Elsewhere nothing can wait for them, and

@@ -150,7 +150,10 @@ async def test_p16_run_ends_a_child_that_ignores_sigterm(end: str, told: Told) -
 
 
 async def test_p3_a_member_that_outlives_the_leader_is_killed_after_the_grace() -> None:
-    script = f"(trap '' TERM; echo ready; exec sleep {FOREVER}) & echo $!; wait; exit 4"
+    script = (
+        f"(trap '' TERM; echo ready; exec sleep {FOREVER}) & echo $!; "
+        f"exec sleep {FOREVER}"
+    )
     async with process("sh", "-c", script, stop=QUICK) as child:
         words = {await line(child), await line(child)}
         pid = int((words - {"ready"}).pop())

@@ -37,7 +37,7 @@ async def test_p8_input_that_the_child_does_not_read() -> None:
 
 
 async def test_p9_output_from_before_the_limit_is_kept() -> None:
-    script = f"echo out; echo err >&2; echo $$; sleep {FOREVER} & wait"
+    script = f"echo out; echo err >&2; echo $$; exec sleep {FOREVER}"
     for limit in longer_and_longer():
         with pytest.raises(within.ProcessTimeout) as raised:
             await run("sh", "-c", script, timeout=limit, stop=QUICK)

@@ -90,7 +90,8 @@ async def test_p23_without_ready_the_block_is_entered_at_once() -> None:
 
 
 async def test_p23_it_is_ended_with_its_tree() -> None:
-    async with shell(f"sleep {FOREVER} & echo $!; wait", ready="\n") as running:
+    script = f"sleep {FOREVER} & echo $!; exec sleep {FOREVER}"
+    async with shell(script, ready="\n") as running:
         child = int(running.log)
         assert alive(child)
     assert not alive(child)
@@ -143,7 +144,7 @@ async def test_p23_an_error_of_the_function_has_the_log() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(within.Server, "_get_ready", noted)
         with pytest.raises(LookupError, match="no answer") as raised:
-            await shell(f"echo loading; sleep {FOREVER}", ready=ready)
+            await shell(f"echo loading; exec sleep {FOREVER}", ready=ready)
     [note] = raised.value.__notes__
     assert note.endswith("its output ends with:\n    loading")
     assert seen[0].returncode == -signal.SIGTERM
@@ -213,7 +214,7 @@ async def test_p23_an_end_while_a_child_of_it_holds_the_output(ready: Any) -> No
 
 async def test_p23_an_end_of_the_output_before_it_is_ready() -> None:
     with within.timeout(PATIENCE), pytest.raises(within.ServerFailed) as raised:
-        await shell(f"exec >/dev/null 2>&1; sleep {FOREVER}", ready="ready")
+        await shell(f"exec >/dev/null 2>&1; exec sleep {FOREVER}", ready="ready")
     assert str(raised.value).endswith(
         "closed its output before it was ready; it has written nothing"
     )
@@ -225,7 +226,7 @@ async def test_p23_a_limit_says_what_it_has_written(ready: Any) -> None:
     for limit in longer_and_longer():
         with pytest.raises(within.DeadlineExceeded, match="'start' exceeded") as raised:
             async with within.timeout(limit, name="start"):
-                await shell(f"echo loading; sleep {FOREVER}", ready=ready)
+                await shell(f"echo loading; exec sleep {FOREVER}", ready=ready)
         error = raised.value
         if error.interrupted is not None and error.interrupted.stdout:
             break
