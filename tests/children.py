@@ -6,9 +6,12 @@ whether a process is gone.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import socket
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -61,6 +64,13 @@ def _is_in_proc(pid: int) -> bool:
     if fields[b"State"].split()[0] not in (b"Z", b"X"):
         return True
     return int(fields.get(b"Threads", 0)) > 1  # only its first thread has ended
+
+
+def held(descriptor: int) -> int:
+    """How many bytes are in a pipe."""
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]
 
 
 def free_port(host: str = "127.0.0.1") -> int:
