@@ -205,11 +205,13 @@ async def test_p6_no_pause_at_all_still_has_what_was_written_before_the_exit() -
 
 async def test_p6_a_limit_that_passes_meanwhile_does_not_say_that_it_struck() -> None:
     """The command has ended in time, and its helper has not: it is ended."""
-    script = f"sleep {FOREVER} & echo hi"
+    script, stop = f"sleep {FOREVER} & echo hi", Stop(pause=600, linger=600)
     for limit in longer_and_longer():
         with contextlib.suppress(within.ProcessTimeout):  # it has not ended in time
-            done = await run("sh", "-c", script, timeout=limit, stop=LATER)
+            done = await run("sh", "-c", script, timeout=limit, stop=stop)
             break
+    else:
+        pytest.fail("the limit has struck each time")
     assert done.stdout == b"hi\n"
 
 
@@ -238,22 +240,30 @@ async def test_p6_cancelled_meanwhile_it_ends_at_once() -> None:
 @needs_members
 @pytest.mark.parametrize("stdout", [None, "file"])
 async def test_p6_output_that_we_do_not_see_is_waited_for_too(
-    stdout: Any, silence: int, tmp_path_factory: pytest.TempPathFactory
+    stdout: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What the command line gives a command: no pipes of ours."""
     log = tmp_path_factory.mktemp("log") / "log"
-    logs = f"while read -r x; do echo $x >>{log}; done"
-    script = f"exec > >(read -r _ </dev/fd/{silence}; {logs}); "
+    reading, writing = os.pipe()
+    logs = f"read -r _ </dev/fd/{reading}; while read -r x; do echo $x >>{log}; done"
+
+    async def let_it_go_on() -> None:
+        await anyio.wait_all_tasks_blocked()  # the end of the block waits for it
+        os.write(writing, b"\n")
+
     with log.with_suffix(".out").open("wb") as file:
-        async with process(
-            *("bash", "-c", script + "echo one; echo two"),
-            stdin=DEVNULL,
-            stdout=None if stdout is None else file,
-            pass_fds=[silence],
-            stop=LATER,
-        ) as child:
-            await child.wait()
-            assert not log.exists()
+        async with anyio.create_task_group() as tasks:
+            async with process(
+                *("bash", "-c", f"exec > >({logs}); echo one; echo two"),
+                stdin=DEVNULL,
+                stdout=None if stdout is None else file,
+                pass_fds=[reading],
+                stop=LATER,
+            ) as child:
+                await child.wait()
+                tasks.start_soon(let_it_go_on)
+    os.close(reading)
+    os.close(writing)
     assert log.read_text() == "one\ntwo\n"
 
 
