@@ -13,13 +13,14 @@ import socket
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import within
 from within import Stop
+from within._processes import _log_end
 
 FOREVER = "600"
 
@@ -92,6 +93,19 @@ def longer_and_longer() -> Iterator[float]:
     On a busy machine that takes any time, so the test tries them one after another.
     """
     return (0.1 * 2**n for n in range(10))
+
+
+def after_each_chunk(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
+) -> None:
+    """Have the thread of a log call ``act()`` when it has kept a chunk."""
+    keep = _log_end.LogEnd.keep
+
+    def kept(self: _log_end.LogEnd, data: bytes) -> None:
+        keep(self, data)
+        act()
+
+    monkeypatch.setattr(_log_end.LogEnd, "keep", kept)
 
 
 async def line(child: within.Process) -> str:

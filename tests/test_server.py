@@ -14,7 +14,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from children import FOREVER, alive, free_port, longer_and_longer, shell
+from children import (
+    FOREVER,
+    after_each_chunk,
+    alive,
+    free_port,
+    longer_and_longer,
+    shell,
+)
 
 import within
 from within import listening, server
@@ -37,13 +44,14 @@ def no_thread_is_left() -> Iterator[None]:
 @pytest.mark.parametrize("ready", ["listening on", re.compile(r"port (\d+)$")])
 @pytest.mark.parametrize("pipe", [1, 2])
 async def test_p23_the_block_is_entered_when_the_text_was_seen(
-    ready: Any, pipe: int
+    ready: Any, pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered = anyio.Event()
-    script = (
-        f"echo loading; read x; echo 'listening on port 80' >&{pipe}; sleep {FOREVER}"
-    )
+    says = f"echo 'listening on port 80' >&{pipe}"
+    script = f"echo loading; read x; {says}; sleep {FOREVER}"
     reading, writing = os.pipe()
+    kept, keeps = os.pipe()
+    after_each_chunk(monkeypatch, lambda: os.write(keeps, b"!"))
 
     async def use() -> None:
         async with shell(script, ready=ready, stdin=reading) as running:
@@ -59,15 +67,15 @@ async def test_p23_the_block_is_entered_when_the_text_was_seen(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(use)
-        with anyio.move_on_after(0.2):
-            await entered.wait()
+        await anyio.wait_readable(kept)
+        await anyio.wait_all_tasks_blocked()
         assert not entered.is_set()
         os.write(writing, b"\n")
         with within.timeout(PATIENCE):
             await entered.wait()
         tasks.cancel_scope.cancel()
-    os.close(reading)
-    os.close(writing)
+    for fd in (reading, writing, kept, keeps):
+        os.close(fd)
 
 
 @pytest.mark.parametrize("written", ["ready> ", "50%%\\rready", "ready"])
@@ -77,11 +85,17 @@ async def test_p23_a_line_need_not_have_ended(written: str) -> None:
             pass
 
 
-async def test_p23_a_text_that_comes_in_pieces() -> None:
-    script = f"printf re; sleep 0.05; printf 'ady\\303'; sleep 0.05; printf '\\244!'; sleep {FOREVER}"
+async def test_p23_a_text_that_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    after_each_chunk(monkeypatch, lambda: os.write(writing, b"\n"))
+    says = "printf re; read x; printf 'ady\\303'; read x; printf '\\244!'"
     with within.timeout(PATIENCE):
-        async with shell(script, ready="readyä") as running:
+        async with shell(
+            f"{says}; sleep {FOREVER}", ready="readyä", stdin=reading
+        ) as running:
             assert "readyä" in running.log
+    os.close(reading)
+    os.close(writing)
 
 
 async def test_p23_without_ready_the_block_is_entered_at_once() -> None:
