@@ -67,6 +67,29 @@ def _is_in_proc(pid: int) -> bool:
     return int(fields.get(b"Threads", 0)) > 1  # only its first thread has ended
 
 
+def until_it_waits(thread: int) -> None:
+    """Wait, in another thread of ours, until this one waits in a system call.
+
+    A thread that waits for the GIL has its turn while we sleep. So one that sleeps all
+    this time, without a single switch, waits for something else.
+    """
+    path = f"/proc/self/task/{thread}/status"
+    if not os.path.exists(
+        path
+    ):  # not on Linux: it is waiting by then, or it is not seen
+        time.sleep(0.1)
+        return
+    seen = ""
+    while True:
+        with open(path) as file:
+            fields = dict(entry.split(":\t", 1) for entry in file)
+        now = fields["State"] + fields["voluntary_ctxt_switches"]
+        if now.startswith("S") and now == seen:
+            return
+        seen = now
+        time.sleep(0.02)
+
+
 def held(descriptor: int) -> int:
     """How many bytes are in a pipe."""
     count = array.array("i", [0])

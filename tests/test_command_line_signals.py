@@ -183,13 +183,15 @@ def test_a_limit_in_a_limit(outer: str, inner: str, script: str, status: int) ->
 
 # The command, in a program that gives SIGTERM to a thread of its own: the kernel does not
 # interrupt the main thread's wait for it, as with a signal that comes just before the wait.
-SIGNAL_ELSEWHERE = """
-import signal, sys, threading, time
+SIGNAL_ELSEWHERE = f"""
+import signal, sys, threading
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from children import until_it_waits
 from within.__main__ import main
 
 def send():
     sys.stdin.readline()
-    time.sleep(0.1)  # the main thread is waiting by now; if not, the test sees nothing
+    until_it_waits(threading.main_thread().native_id)
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 threading.Thread(target=send, daemon=True).start()
