@@ -56,7 +56,8 @@ def test_a_signal_is_forwarded_to_the_group_which_is_then_stopped(
     # could come before exec, while a handler of the shell still swallows it.
     sleeper = f"sh -c 'echo $$; exec sleep {FOREVER}'"
     script = f"trap 'echo got {name}; exit 9' {name}; {sleeper} & wait; wait"
-    with start("600", "--backend", backend, "--", "sh", "-c", script) as child:
+    words = ["600", "-k", "60", "--backend", backend, "--", "sh", "-c", script]
+    with start(*words) as child:
         assert child.stdout is not None
         pid = int(child.stdout.readline())
         child.send_signal(signal.Signals[f"SIG{name}"])
