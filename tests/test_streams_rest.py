@@ -50,7 +50,7 @@ async def test_p6_the_helper_of_a_process_substitution_gets_to_finish(
 
 
 async def test_p6_output_that_keeps_coming_is_waited_for(silence: int) -> None:
-    """Each word comes when the one before it was read, and all after the exit."""
+    """Each word comes after the exit, while we wait for it."""
     words = "for word in one two three; do read -r _; echo $word; done"
     script = f"({words}) </dev/fd/{silence} &"
     how: Any = {"pass_fds": [silence], "stop": LATER}
