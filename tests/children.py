@@ -6,19 +6,27 @@ whether a process is gone.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import socket
 import subprocess
+import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import within
 from within import Stop
+from within._processes import _log_end
 
 FOREVER = "600"
+
+# dash blocks every signal while it forks, and for a moment in its `wait`. On a busy
+# machine, SIGKILL may come before the signals are unblocked. So if a test expects the
+# polite signal to end such a child, its shell replaces itself (`exec sleep`).
 QUICK = Stop(grace=0.05)
 
 # Whether the members of a group can be found. Elsewhere nothing can wait for them, and
@@ -59,6 +67,36 @@ def _is_in_proc(pid: int) -> bool:
     return int(fields.get(b"Threads", 0)) > 1  # only its first thread has ended
 
 
+def until_it_waits(thread: int) -> None:
+    """Wait, in another thread of ours, until this one waits in a system call.
+
+    A thread that waits for the GIL has its turn while we sleep. So one that sleeps all
+    this time, without a single switch, waits for something else.
+    """
+    path = f"/proc/self/task/{thread}/status"
+    if not os.path.exists(
+        path
+    ):  # not on Linux: it is waiting by then, or it is not seen
+        time.sleep(0.1)
+        return
+    seen = ""
+    while True:
+        with open(path) as file:
+            fields = dict(entry.split(":\t", 1) for entry in file)
+        now = fields["State"] + fields["voluntary_ctxt_switches"]
+        if now.startswith("S") and now == seen:
+            return
+        seen = now
+        time.sleep(0.02)
+
+
+def held(descriptor: int) -> int:
+    """How many bytes are in a pipe."""
+    count = array.array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as found:
@@ -78,6 +116,19 @@ def longer_and_longer() -> Iterator[float]:
     On a busy machine that takes any time, so the test tries them one after another.
     """
     return (0.1 * 2**n for n in range(10))
+
+
+def after_each_chunk(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
+) -> None:
+    """Have the thread of a log call ``act()`` when it has kept a chunk."""
+    keep = _log_end.LogEnd.keep
+
+    def kept(self: _log_end.LogEnd, data: bytes) -> None:
+        keep(self, data)
+        act()
+
+    monkeypatch.setattr(_log_end.LogEnd, "keep", kept)
 
 
 async def line(child: within.Process) -> str:

@@ -189,6 +189,28 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A pipe that gets a line whenever we go on to wait for the rest of an output (P6).
+
+    What a child has left behind reads it, and so writes only while we wait for that.
+    """
+    from within._processes._rest import Rest
+
+    left = Rest.left
+    reading, writing = os.pipe()
+
+    def left_and_told(self: Rest) -> float:
+        if seconds := left(self):
+            os.write(writing, b"go on\n")
+        return seconds
+
+    monkeypatch.setattr(Rest, "left", left_and_told)
+    yield reading
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.fixture
 def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fails a test after which Python or asyncio complains about a leftover.
 

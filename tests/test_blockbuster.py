@@ -11,11 +11,11 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import anyio
 import pytest
-from children import FOREVER, QUICK, line
+from children import FOREVER, QUICK, line, longer_and_longer
 
 from within import ProcessTimeout, Stop, process, run
+from within._processes._posix import _census
 from within._processes._posix._guard import guard
 
 blockbuster: Any = pytest.importorskip("blockbuster")
@@ -65,9 +65,12 @@ async def has_a_terminal() -> None:
 
 
 async def is_stopped() -> None:
-    script = f"trap '' TERM; sleep {FOREVER} & sleep {FOREVER}"
-    with pytest.raises(ProcessTimeout):
-        await run("sh", "-c", script, timeout=0.1, stop=Stop(grace=0.05))
+    script = f"trap '' TERM; sleep {FOREVER} & echo ready; sleep {FOREVER}"
+    for limit in longer_and_longer():
+        with pytest.raises(ProcessTimeout) as raised:
+            await run("sh", "-c", script, timeout=limit, stop=QUICK)
+        if raised.value.stdout:
+            break
 
 
 async def leaves_a_job_behind() -> None:
@@ -83,7 +86,9 @@ async def leaves_a_helper_behind() -> None:
 async def runs_for_so_long_that_all_processes_are_listed() -> None:
     async with process("sh", "-c", f"sleep {FOREVER} & echo; cat", stop=QUICK) as child:
         await line(child)
-        await anyio.sleep(0.3)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(_census, "_FRESH", 0)
+            await child.aclose()
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from children import until_it_waits
 
 import within
 from within._backends import current
@@ -75,13 +75,14 @@ def test_a_signal_that_does_not_interrupt_the_wait_ends_it() -> None:
 
     async def main() -> None:
         current().wake_on_signals()
-        with within.timeout(5):
+        with within.timeout(60):
             await current().wait_readable(reading)
 
     def send() -> None:
-        time.sleep(0.1)
+        until_it_waits(us)
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
 
+    us = threading.get_native_id()
     before = signal.signal(signal.SIGUSR1, lambda *_: os.write(writing, b"x"))
     thread = threading.Thread(target=send)
     thread.start()

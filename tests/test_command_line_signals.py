@@ -56,7 +56,8 @@ def test_a_signal_is_forwarded_to_the_group_which_is_then_stopped(
     # could come before exec, while a handler of the shell still swallows it.
     sleeper = f"sh -c 'echo $$; exec sleep {FOREVER}'"
     script = f"trap 'echo got {name}; exit 9' {name}; {sleeper} & wait; wait"
-    with start("600", "--backend", backend, "--", "sh", "-c", script) as child:
+    words = ["600", "-k", "60", "--backend", backend, "--", "sh", "-c", script]
+    with start(*words) as child:
         assert child.stdout is not None
         pid = int(child.stdout.readline())
         child.send_signal(signal.Signals[f"SIG{name}"])
@@ -183,13 +184,15 @@ def test_a_limit_in_a_limit(outer: str, inner: str, script: str, status: int) ->
 
 # The command, in a program that gives SIGTERM to a thread of its own: the kernel does not
 # interrupt the main thread's wait for it, as with a signal that comes just before the wait.
-SIGNAL_ELSEWHERE = """
-import signal, sys, threading, time
+SIGNAL_ELSEWHERE = f"""
+import signal, sys, threading
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from children import until_it_waits
 from within.__main__ import main
 
 def send():
     sys.stdin.readline()
-    time.sleep(0.1)  # the main thread is waiting by now; if not, the test sees nothing
+    until_it_waits(threading.main_thread().native_id)
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 threading.Thread(target=send, daemon=True).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -233,8 +234,9 @@ def test_p19_the_death_of_the_guard_sends_no_sigpipe() -> None:
     subprocess.run([sys.executable, "-c", NO_GUARD], check=True)
 
 
-def guards(at_least: int = 1) -> list[int]:
-    """The guard of this program, as soon as there is only one."""
+def guards(at_least: int = 1, of: int | None = None) -> list[int]:
+    """The guard of a program, of this one by default, as soon as there is only one."""
+    program = b"%d" % (of or os.getpid())
     until = time.monotonic() + 30
     while True:
         found: list[int] = []
@@ -243,9 +245,7 @@ def guards(at_least: int = 1) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if words[-2:-1] == [b"%d" % os.getpid()] and b"_guarding" in b"".join(
-                words
-            ):
+            if words[-2:-1] == [program] and b"_guarding" in b"".join(words):
                 found.append(int(entry.name))
         if at_least <= len(found) <= 1 or time.monotonic() > until:
             return found
@@ -326,6 +326,13 @@ within.testing.run(main)
 """
 
 
+def pauses(pid: int) -> int:
+    """How many times a process has waited for something."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [switches] = re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)
+    return int(switches)
+
+
 def test_p19_killed_before_the_exec_of_its_child(killed: list[int]) -> None:
     program = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", UNBORN, FOREVER],
@@ -334,9 +341,14 @@ def test_p19_killed_before_the_exec_of_its_child(killed: list[int]) -> None:
     )
     assert program.stdout is not None
     killed.append(int(program.stdout.readline()))
+    [guard] = guards(of=program.pid)
+    before = pauses(guard)
     program.kill()
     program.wait()
-    time.sleep(0.3)  # long enough for a guard that gives up at once
+    until = time.monotonic() + 30
+    while pauses(guard) < before + 3:  # it has found nothing, and goes on to look
+        assert time.monotonic() < until
+        time.sleep(0.001)
     assert alive(killed[0])
     program.communicate(b"!")  # on to the exec
     until_dead(killed)

@@ -66,7 +66,7 @@ async def closes(child: within.Process, spare: int) -> bool:
 async def until_dead(*pids: int) -> None:
     """A killed process is dead in a moment. One that was not is an error, and killed."""
     try:
-        with within.timeout(3):
+        with within.timeout(60):
             while any(map(alive, pids)):
                 await anyio.sleep(0)
     finally:
@@ -263,7 +263,7 @@ async def test_p21_a_terminal_while_a_descriptor_above_the_limit_is_inherited() 
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
         async with process("sh", "-c", f"ls /proc/self/fd/{above}", pty=True) as child:
-            with within.timeout(10):
+            with within.timeout(60):
                 assert "No such file" in await child.read()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -18,6 +18,7 @@ from children import FINDS_MEMBERS, FOREVER, QUICK, alive, line, longer_and_long
 
 import within
 from within import Stop, process, run
+from within._processes import _stopping
 from within._processes._posix import _child, _lost, _tree
 
 LOOPS = ["asyncio", "uvloop", "trio"]
@@ -60,10 +61,11 @@ async def main():
                 pass
             await within.run("sh", "-c", "(true &); (true &); sleep 0.05", stop=stop)
             await within.run("sh", "-c", "sleep 600 & exit 0", stop=stop)
-    for _ in range(100):  # what escapes may be reparented a moment later
+    until = time.monotonic() + 30
+    while True:  # what escapes may be reparented a moment later
         zombies = subprocess.run(["ps", "-o", "stat=,comm=", "--ppid", str(os.getpid())],
             capture_output=True, text=True).stdout
-        if zombies.count("sleep") == 0:
+        if "sleep" not in zombies or time.monotonic() > until:
             break
     print(sorted(word for word in zombies.split() if word not in ("ps", "R", "R+")))
     print(other.wait())
@@ -151,11 +153,18 @@ async def test_p5_a_child_of_others_in_the_group_keeps_its_status(
 
 # -- kept from us: another pid namespace, another user -----------------------------
 
-NAMESPACE = """
+# A process that was killed is waited for, for longer than the bounds here.
+PATIENT = """
+from within._processes import _stopping
+_stopping._LAST_PATIENCE = 60
+"""
+
+NAMESPACE = f"""
+{PATIENT}
 async def main():
     began = time.monotonic()
     done = await within.run("sh", "-c", "sleep 600 & echo hi")
-    print(done.stdout, time.monotonic() - began < 5)
+    print(done.stdout, time.monotonic() - began < 30)
     import warnings
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -175,13 +184,13 @@ def test_p16_a_proc_of_another_pid_namespace_is_not_believed(loop: str) -> None:
     assert "another pid namespace" in said
 
 
-REFUSED = """
+REFUSED = f"""
 import warnings
-
+{PATIENT}
 def are_over():
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+    with open("/proc/thread-self/children") as file:
         children = file.read().split()
-    return all(") Z " in open(f"/proc/{pid}/stat").read() for pid in children)
+    return all(") Z " in open("/proc/%s/stat" % pid).read() for pid in children)
 
 async def main():
     began = time.monotonic()
@@ -192,7 +201,7 @@ async def main():
             await within.run("cat", timeout=0.3, user=65534, stdin=reading,
                 stop=within.Stop(grace=0.1))
         except within.ProcessTimeout as error:
-            print(error.returncode, time.monotonic() - began < 5)
+            print(error.returncode, time.monotonic() - began < 30)
         print(caught[-1].message)
         async with within.process("cat", user=65534, stdin=reading,
                 stop=within.Stop(grace=0.1)) as child:
@@ -239,6 +248,7 @@ async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
             raise PermissionError
         real(pid, number)
 
+    monkeypatch.setattr(_stopping, "_LAST_PATIENCE", 60)
     real, real_group = os.kill, os.killpg
     child = await process("sleep", FOREVER, stop=QUICK)
     with monkeypatch.context() as patched:
@@ -247,7 +257,7 @@ async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
         began = time.monotonic()
         with pytest.warns(ResourceWarning, match="not permitted"):
             await child.aclose()
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 30
     assert alive(child.pid)
     refused = False
     real_group(child.pid, signal.SIGKILL)

@@ -278,7 +278,7 @@ async def main():
         async for line in child:
             member = int(line)
             break
-        signal.alarm(10)  # in place of hanging
+        signal.alarm(100)  # in place of hanging
         fork = os.fork()
         if not fork:
             sys.stderr = open(os.devnull, "w")

@@ -13,7 +13,7 @@ import pytest
 from children import FOREVER, QUICK, alive, longer_and_longer
 
 import within
-from within import DEVNULL, PIPE, process, run
+from within import DEVNULL, PIPE, Stop, process, run
 from within._processes._typed import as_typed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -37,7 +37,7 @@ async def test_p8_input_that_the_child_does_not_read() -> None:
 
 
 async def test_p9_output_from_before_the_limit_is_kept() -> None:
-    script = f"echo out; echo err >&2; echo $$; sleep {FOREVER} & wait"
+    script = f"echo out; echo err >&2; echo $$; exec sleep {FOREVER}"
     for limit in longer_and_longer():
         with pytest.raises(within.ProcessTimeout) as raised:
             await run("sh", "-c", script, timeout=limit, stop=QUICK)
@@ -58,9 +58,10 @@ async def test_p9_output_from_before_the_limit_is_kept() -> None:
 
 async def test_p9_output_written_after_the_polite_signal_is_kept() -> None:
     script = "trap 'echo bye; exit' TERM; echo hi; while :; do sleep 0.01; done"
+    stop = Stop(grace=60)
     for limit in longer_and_longer():
         with pytest.raises(within.ProcessTimeout) as raised:
-            await run("sh", "-c", script, timeout=limit, text=True)
+            await run("sh", "-c", script, timeout=limit, text=True, stop=stop)
         if raised.value.stdout:
             break
     assert raised.value.stdout == "hi\nbye\n"

@@ -14,7 +14,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from children import FOREVER, alive, free_port, longer_and_longer, shell
+from children import (
+    FOREVER,
+    after_each_chunk,
+    alive,
+    free_port,
+    longer_and_longer,
+    shell,
+)
 
 import within
 from within import listening, server
@@ -37,13 +44,14 @@ def no_thread_is_left() -> Iterator[None]:
 @pytest.mark.parametrize("ready", ["listening on", re.compile(r"port (\d+)$")])
 @pytest.mark.parametrize("pipe", [1, 2])
 async def test_p23_the_block_is_entered_when_the_text_was_seen(
-    ready: Any, pipe: int
+    ready: Any, pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered = anyio.Event()
-    script = (
-        f"echo loading; read x; echo 'listening on port 80' >&{pipe}; sleep {FOREVER}"
-    )
+    says = f"echo 'listening on port 80' >&{pipe}"
+    script = f"echo loading; read x; {says}; sleep {FOREVER}"
     reading, writing = os.pipe()
+    kept, keeps = os.pipe()
+    after_each_chunk(monkeypatch, lambda: os.write(keeps, b"!"))
 
     async def use() -> None:
         async with shell(script, ready=ready, stdin=reading) as running:
@@ -59,15 +67,15 @@ async def test_p23_the_block_is_entered_when_the_text_was_seen(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(use)
-        with anyio.move_on_after(0.2):
-            await entered.wait()
+        await anyio.wait_readable(kept)
+        await anyio.wait_all_tasks_blocked()
         assert not entered.is_set()
         os.write(writing, b"\n")
         with within.timeout(PATIENCE):
             await entered.wait()
         tasks.cancel_scope.cancel()
-    os.close(reading)
-    os.close(writing)
+    for fd in (reading, writing, kept, keeps):
+        os.close(fd)
 
 
 @pytest.mark.parametrize("written", ["ready> ", "50%%\\rready", "ready"])
@@ -77,11 +85,17 @@ async def test_p23_a_line_need_not_have_ended(written: str) -> None:
             pass
 
 
-async def test_p23_a_text_that_comes_in_pieces() -> None:
-    script = f"printf re; sleep 0.05; printf 'ady\\303'; sleep 0.05; printf '\\244!'; sleep {FOREVER}"
+async def test_p23_a_text_that_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    after_each_chunk(monkeypatch, lambda: os.write(writing, b"\n"))
+    says = "printf re; read x; printf 'ady\\303'; read x; printf '\\244!'"
     with within.timeout(PATIENCE):
-        async with shell(script, ready="readyä") as running:
+        async with shell(
+            f"{says}; sleep {FOREVER}", ready="readyä", stdin=reading
+        ) as running:
             assert "readyä" in running.log
+    os.close(reading)
+    os.close(writing)
 
 
 async def test_p23_without_ready_the_block_is_entered_at_once() -> None:
@@ -90,7 +104,8 @@ async def test_p23_without_ready_the_block_is_entered_at_once() -> None:
 
 
 async def test_p23_it_is_ended_with_its_tree() -> None:
-    async with shell(f"sleep {FOREVER} & echo $!; wait", ready="\n") as running:
+    script = f"sleep {FOREVER} & echo $!; exec sleep {FOREVER}"
+    async with shell(script, ready="\n") as running:
         child = int(running.log)
         assert alive(child)
     assert not alive(child)
@@ -143,7 +158,7 @@ async def test_p23_an_error_of_the_function_has_the_log() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(within.Server, "_get_ready", noted)
         with pytest.raises(LookupError, match="no answer") as raised:
-            await shell(f"echo loading; sleep {FOREVER}", ready=ready)
+            await shell(f"echo loading; exec sleep {FOREVER}", ready=ready)
     [note] = raised.value.__notes__
     assert note.endswith("its output ends with:\n    loading")
     assert seen[0].returncode == -signal.SIGTERM
@@ -213,7 +228,7 @@ async def test_p23_an_end_while_a_child_of_it_holds_the_output(ready: Any) -> No
 
 async def test_p23_an_end_of_the_output_before_it_is_ready() -> None:
     with within.timeout(PATIENCE), pytest.raises(within.ServerFailed) as raised:
-        await shell(f"exec >/dev/null 2>&1; sleep {FOREVER}", ready="ready")
+        await shell(f"exec >/dev/null 2>&1; exec sleep {FOREVER}", ready="ready")
     assert str(raised.value).endswith(
         "closed its output before it was ready; it has written nothing"
     )
@@ -225,7 +240,7 @@ async def test_p23_a_limit_says_what_it_has_written(ready: Any) -> None:
     for limit in longer_and_longer():
         with pytest.raises(within.DeadlineExceeded, match="'start' exceeded") as raised:
             async with within.timeout(limit, name="start"):
-                await shell(f"echo loading; sleep {FOREVER}", ready=ready)
+                await shell(f"echo loading; exec sleep {FOREVER}", ready=ready)
         error = raised.value
         if error.interrupted is not None and error.interrupted.stdout:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import selectors
+import threading
 import time
 
 import anyio
@@ -17,6 +18,7 @@ from within._processes._posix import _log
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
+PATIENCE = 60  # seconds; reached only if something hangs
 SERVE = "echo ready; exec sleep 600"
 GIVE_UP = "echo ready; read x; echo out of memory; exit 7"
 
@@ -93,7 +95,7 @@ async def test_p16_a_server_whose_log_gets_no_descriptor_is_not_started(
         raise OSError(errno.EMFILE, "too many")
 
     monkeypatch.setattr(selectors, "DefaultSelector", fail)
-    with within.timeout(5), pytest.raises(OSError, match="too many"):
+    with within.timeout(PATIENCE), pytest.raises(OSError, match="too many"):
         async with shell(SERVE, ready="ready"):
             pass
 
@@ -102,7 +104,7 @@ async def test_p16_a_server_whose_log_gets_no_descriptor_is_not_started(
 async def test_p23_an_error_in_the_thread_of_the_log_ends_the_start() -> None:
     # The handler knows what to do for "\\377", but not for half a UTF-16 surrogate.
     script = "printf '\\0\\330a\\0'; exec sleep 600"
-    with within.timeout(20), pytest.raises(UnicodeDecodeError):
+    with within.timeout(PATIENCE), pytest.raises(UnicodeDecodeError):
         async with shell(
             script, ready="x", encoding="utf-16-le", errors="surrogateescape"
         ):
@@ -112,14 +114,25 @@ async def test_p23_an_error_in_the_thread_of_the_log_ends_the_start() -> None:
 async def test_p23_the_log_has_what_was_written_before_however_late_its_thread_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    we_wait = threading.Event()
+
     def keep_late(log: _log.Log, data: bytes) -> None:
-        time.sleep(0.2)
+        we_wait.wait(PATIENCE)
         keep(log, data)
 
-    keep = _log.Log.keep
+    def sleep_and_tell(seconds: float) -> None:
+        we_wait.set()
+        sleep(seconds)
+
+    keep, sleep = _log.Log.keep, time.sleep
+    monkeypatch.setattr(_log, "_MOMENT", PATIENCE)
     script = "echo ready >&2; read x; echo saw it >&2; echo told; read x"
     async with shell(script, ready="ready", stdout=within.PIPE) as running:
         monkeypatch.setattr(_log.Log, "keep", keep_late)
         await running.write("\n")
         assert await running.readline() == "told\n"
-        assert running.log == "ready\nsaw it\n"
+        monkeypatch.setattr(_log.time, "sleep", sleep_and_tell)
+        try:
+            assert running.log == "ready\nsaw it\n"
+        finally:
+            we_wait.set()

@@ -6,11 +6,10 @@ import codecs
 import os
 import re
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from children import FOREVER, shell
+from children import FOREVER, after_each_chunk, shell
 
 import within
 from within._processes import _log_end
@@ -20,19 +19,6 @@ from within._processes._ready import Sought
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
 UTF_8 = Text("utf-8", "replace")
-
-
-def after_each_chunk(
-    monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
-) -> None:
-    """Have the thread of a log call ``act()`` when it has kept a chunk."""
-    keep = _log_end.LogEnd.keep
-
-    def kept(self: _log_end.LogEnd, data: bytes) -> None:
-        keep(self, data)
-        act()
-
-    monkeypatch.setattr(_log_end.LogEnd, "keep", kept)
 
 
 async def test_p23_a_match_that_may_grow_is_not_taken_yet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import signal
 from typing import Any
@@ -111,6 +112,7 @@ async def test_p25_a_stopped_child_is_continued_to_be_asked(
     stop = Stop(grace=60, first="child")
     async with process("sh", "-c", script, stop=stop) as child:
         await line(child)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
     assert child.returncode == 5
 
 

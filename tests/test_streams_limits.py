@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import array
 import fcntl
 import signal
 import subprocess
-import termios
 
 import anyio
 import pytest
-from children import QUICK, needs_members
+from children import QUICK, held, needs_members
 
 from within import process, run
 
@@ -67,10 +65,3 @@ async def test_p12_a_child_goes_no_further_than_its_pipe_until_it_is_read() -> N
         assert held(descriptor) == capacity < 1_000_000
         assert child.returncode is None
         assert sum([len(part) async for part in child.stdout]) == 1_000_000
-
-
-def held(descriptor: int) -> int:
-    """How many bytes are in a pipe."""
-    count = array.array("i", [0])
-    fcntl.ioctl(descriptor, termios.FIONREAD, count)
-    return count[0]

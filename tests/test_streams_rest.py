@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,15 @@ from typing import Any
 
 import anyio
 import pytest
-from children import FOREVER, QUICK, alive, line, needs_members
+from children import (
+    FOREVER,
+    QUICK,
+    alive,
+    held,
+    line,
+    longer_and_longer,
+    needs_members,
+)
 
 import within
 from within import Stop, process, run
@@ -20,9 +29,6 @@ from within._processes import _rest
 from within._processes._activity import Activity
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
-
-# A helper that writes for a while after the child's exit, and ends by itself.
-LATE = "(for word in one two three; do sleep 0.05; echo $word; done) &"
 
 # One that holds the pipes and never writes.
 SILENT = f"sleep {FOREVER} & echo $!"
@@ -43,9 +49,13 @@ async def test_p6_the_helper_of_a_process_substitution_gets_to_finish(
         assert [found async for found in child] == ["result\n"]
 
 
-async def test_p6_output_that_keeps_coming_is_waited_for() -> None:
-    assert (await run("sh", "-c", LATE, stop=LATER)).stdout == b"one\ntwo\nthree\n"
-    async with process("sh", "-c", LATE, stop=LATER, stdin=DEVNULL) as child:
+async def test_p6_output_that_keeps_coming_is_waited_for(silence: int) -> None:
+    """Each word comes after the exit, while we wait for it."""
+    words = "for word in one two three; do read -r _; echo $word; done"
+    script = f"({words}) </dev/fd/{silence} &"
+    how: Any = {"pass_fds": [silence], "stop": LATER}
+    assert (await run("sh", "-c", script, **how)).stdout == b"one\ntwo\nthree\n"
+    async with process("sh", "-c", script, stdin=DEVNULL, **how) as child:
         assert [found async for found in child] == ["one\n", "two\n", "three\n"]
 
 
@@ -195,7 +205,13 @@ async def test_p6_no_pause_at_all_still_has_what_was_written_before_the_exit() -
 
 async def test_p6_a_limit_that_passes_meanwhile_does_not_say_that_it_struck() -> None:
     """The command has ended in time, and its helper has not: it is ended."""
-    done = await run("sh", "-c", f"sleep {FOREVER} & echo hi", timeout=1, stop=LATER)
+    script, stop = f"sleep {FOREVER} & echo hi", Stop(pause=600, linger=600)
+    for limit in longer_and_longer():
+        with contextlib.suppress(within.ProcessTimeout):  # it has not ended in time
+            done = await run("sh", "-c", script, timeout=limit, stop=stop)
+            break
+    else:
+        pytest.fail("the limit has struck each time")
     assert done.stdout == b"hi\n"
 
 
@@ -228,15 +244,26 @@ async def test_p6_output_that_we_do_not_see_is_waited_for_too(
 ) -> None:
     """What the command line gives a command: no pipes of ours."""
     log = tmp_path_factory.mktemp("log") / "log"
-    script = f"exec > >(while read -r x; do sleep 0.05; echo $x >>{log}; done); "
+    reading, writing = os.pipe()
+    logs = f"read -r _ </dev/fd/{reading}; while read -r x; do echo $x >>{log}; done"
+
+    async def let_it_go_on() -> None:
+        await anyio.wait_all_tasks_blocked()  # the end of the block waits for it
+        os.write(writing, b"\n")
+
     with log.with_suffix(".out").open("wb") as file:
-        async with process(
-            *("bash", "-c", script + "echo one; echo two"),
-            stdin=DEVNULL,
-            stdout=None if stdout is None else file,
-            stop=LATER,
-        ) as child:
-            await child.wait()
+        async with anyio.create_task_group() as tasks:
+            async with process(
+                *("bash", "-c", f"exec > >({logs}); echo one; echo two"),
+                stdin=DEVNULL,
+                stdout=None if stdout is None else file,
+                pass_fds=[reading],
+                stop=LATER,
+            ) as child:
+                await child.wait()
+                tasks.start_soon(let_it_go_on)
+    os.close(reading)
+    os.close(writing)
     assert log.read_text() == "one\ntwo\n"
 
 
@@ -256,7 +283,8 @@ async def test_p9_output_written_after_the_polite_signal_can_still_be_read() -> 
         "trap 'echo bye; printf left >&2; exit' TERM; echo ready; "
         "while :; do sleep 0.01; done"
     )
-    async with process("sh", "-c", script, stderr=PIPE) as child:
+    stop = Stop(grace=60)
+    async with process("sh", "-c", script, stderr=PIPE, stop=stop) as child:
         assert await line(child) == "ready"
     assert [found async for found in child] == ["bye\n"]
     assert child.stderr is not None
@@ -266,14 +294,21 @@ async def test_p9_output_written_after_the_polite_signal_can_still_be_read() -> 
         await child.stderr.receive()
 
 
+async def cancel_when_read(child: within.Process, limit: within.Timeout) -> None:
+    while held(child.stdout.fileno()):
+        await anyio.sleep(0)
+    limit.cancel()
+
+
 async def test_p9_a_line_that_has_not_ended_is_given_after_the_block() -> None:
     script = "printf Password:; echo written >&2; exec sleep 600"
     with within.move_on_after(None) as limit:
         async with process("sh", "-c", script, stderr=PIPE) as child:
             assert child.stderr is not None
             await child.stderr.receive()
-            limit.reschedule(within.current_time() + 0.01)
-            await line(child)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cancel_when_read, child, limit)
+                await line(child)
     assert [found async for found in child] == ["Password:"]
 
 

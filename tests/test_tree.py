@@ -103,7 +103,7 @@ async def test_p3_a_child_that_has_joined_our_own_group_is_ended() -> None:
         print("moved", flush=True)
         signal.pause()
     """
-    async with process(*PYTHON, script) as child:
+    async with process(*PYTHON, script, stop=Stop(grace=60)) as child:
         assert await line(child) == "moved"
         assert os.getpgid(child.pid) == os.getpgid(0)
     assert child.returncode == 7

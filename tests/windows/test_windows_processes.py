@@ -190,10 +190,11 @@ async def test_p4_a_child_that_cannot_be_asked_is_killed_without_delay(
 ) -> None:
     """A program without a console has no way to send CTRL_BREAK_EVENT."""
     monkeypatch.setattr(_child, "send_break", lambda group: False)
-    async with process(*python(f"print('ready'); {FOREVER}")) as child:
+    program, stop = python(f"print('ready'); {FOREVER}"), Stop(grace=60)
+    async with process(*program, stop=stop) as child:
         assert await line(child) == "ready"
         began = time.monotonic()
-    assert time.monotonic() - began < Stop().grace
+    assert time.monotonic() - began < 30
     assert child.returncode == 1
 
 
@@ -244,7 +245,8 @@ async def test_p6_what_is_left_behind_may_finish_its_output() -> None:
     late += "for i in range(5): time.sleep(0.05); print(i, flush=True)"
     leaves = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', "
     leaves += f"{late!r}], stderr=subprocess.PIPE); p.stderr.readline()"
-    found = await run(*python(leaves), text=True, stop=Stop(pause=1.0))
+    stop = Stop(pause=30, linger=60)
+    found = await run(*python(leaves), text=True, stop=stop)
     assert found.stdout.split() == [*"01234"]
 
 
