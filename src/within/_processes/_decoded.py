@@ -184,9 +184,10 @@ class Decoded:
     def text(self) -> str:
         """All of the text. Call :meth:`fold` first."""
         self._cut()
+        was_searched = self._searched == len(self._pieces)
         text = "".join(self._pieces)
         self._pieces[:] = [text] if text else []
-        self._searched = 0
+        self._searched = len(self._pieces) if was_searched else 0
         return text
 
     def take(self, most: int) -> str:
