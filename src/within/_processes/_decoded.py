@@ -314,7 +314,7 @@ def _count_read(text: str, unread: int, after_return: bool) -> tuple[int, bool]:
     """
     skipped = int(after_return and text[:1] == "\n")
     read = len(text) - skipped - text.count("\r\n") - unread
-    if not read:
+    if read <= 0:  # some decoders of CPython make less of the same bytes at once
         return 0, after_return
     read += skipped
     for pair in re.finditer("\r\n", text):
