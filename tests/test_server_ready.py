@@ -150,11 +150,12 @@ def test_p23_each_character_of_a_long_line_is_searched_for_its_end_once(
 ) -> None:
     """Otherwise a progress bar of dots costs its length squared."""
     searched: list[int] = []
-    split = _decoded._split_lines
+    split = vars(_decoded)["_split_lines"]
 
     def noting(text: str) -> tuple[list[str], str]:
         searched.append(len(text))
-        return split(text)
+        found: tuple[list[str], str] = split(text)
+        return found
 
     monkeypatch.setattr(_decoded, "_split_lines", noting)
     sought = Sought("ready", UTF_8)
