@@ -13,6 +13,7 @@ from children import FOREVER, alive
 import within
 from within import process
 from within._processes import _ends, _pipe_reader, _streams, _text
+from within._processes._platform import Pump
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -89,3 +90,26 @@ async def test_p14_a_child_lives_as_long_as_its_lines_are_read() -> None:
     with pytest.warns(ResourceWarning, match="was dropped while open"):
         del lines
         gc.collect()
+
+
+@pytest.mark.parametrize("kind", ["readline", "output"])
+async def test_p14_a_wait_that_was_interrupted_while_it_began_can_be_repeated(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising = [Interrupted()]
+
+    def wake_at(self: Pump, fd: int) -> None:
+        if raising:
+            raise raising.pop()
+        before(self, fd)
+
+    before = Pump.wake_at
+    monkeypatch.setattr(Pump, "wake_at", wake_at)
+    async with process("cat") as child:
+        read = child.readline if kind == "readline" else child.output().__anext__
+        with pytest.raises(Interrupted):
+            await read()
+        assert not raising
+        await child.write("a line\n")
+        with within.timeout(5):
+            assert "a line\n" in await read()

@@ -12,7 +12,7 @@ import pytest
 from children import FOREVER, after_each_chunk, shell
 
 import within
-from within._processes import _log_end
+from within._processes import _decoded, _log_end
 from within._processes._decoding import Text
 from within._processes._ready import Sought
 
@@ -129,3 +129,23 @@ async def test_p23_a_log_that_another_thread_reads_while_it_ends() -> None:
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_p23_each_character_of_a_long_line_is_searched_for_its_end_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise a progress bar of dots costs its length squared."""
+    searched: list[int] = []
+    split = vars(_decoded)["_split_lines"]
+
+    def noting(text: str) -> tuple[list[str], str]:
+        searched.append(len(text))
+        found: tuple[list[str], str] = split(text)
+        return found
+
+    monkeypatch.setattr(_decoded, "_split_lines", noting)
+    sought = Sought("ready", UTF_8)
+    for _ in range(100):
+        assert not sought.is_in(b"." * 10)
+    assert sum(searched) == 1000
+    assert sought.is_in(b" ready\n")

@@ -360,3 +360,14 @@ def test_p22_only_the_bytes_of_unread_text_are_kept() -> None:
         tracemalloc.stop()
     assert used < 100_000
     assert decoded.give_back() == b""
+
+
+def test_p22_bytes_that_decode_to_less_at_once_are_all_given_back() -> None:
+    """At the end, gb18030 keeps what follows an invalid byte, for one more call."""
+    decoded = Decoded("gb18030", "surrogateescape")
+    decoded.feed(b"-\xa72")
+    assert decoded.take(1) == "-"
+    decoded.feed(b"", final=True)
+    decoded.feed(b"", final=True)
+    assert decoded.text() == "\udca72"
+    assert decoded.give_back() == b"\xa72"

@@ -184,9 +184,10 @@ class Decoded:
     def text(self) -> str:
         """All of the text. Call :meth:`fold` first."""
         self._cut()
+        was_searched = self._searched == len(self._pieces)
         text = "".join(self._pieces)
         self._pieces[:] = [text] if text else []
-        self._searched = 0
+        self._searched = len(self._pieces) if was_searched else 0
         return text
 
     def take(self, most: int) -> str:
@@ -313,7 +314,7 @@ def _count_read(text: str, unread: int, after_return: bool) -> tuple[int, bool]:
     """
     skipped = int(after_return and text[:1] == "\n")
     read = len(text) - skipped - text.count("\r\n") - unread
-    if not read:
+    if read <= 0:  # some decoders of CPython make less of the same bytes at once
         return 0, after_return
     read += skipped
     for pair in re.finditer("\r\n", text):

@@ -99,8 +99,9 @@ class Output:
         """
         while (data := self.read(most)) is None:
             if self._waiter is None:
-                self._waiter = Pump()
-                self.share(self._waiter)
+                waiter = Pump()
+                self.share(waiter)
+                self._waiter = waiter  # last: a signal handler may raise before (P14)
             await wait_for_any([self], self._waiter, self._rest)
         return data
 

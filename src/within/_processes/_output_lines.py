@@ -83,9 +83,10 @@ class OutputLines:
 
     async def _wait(self, ended: set[TextReader]) -> None:
         if self._waiter is None or self._waiter.is_closed:
-            self._waiter = Pump()
+            waiter = Pump()
             for output in self._outputs:
-                output.share(self._waiter)
+                output.share(waiter)
+            self._waiter = waiter  # last: a signal handler may raise before (P14)
         for reader in ended:
             if (fd := reader.pipe.fileno()) >= 0:
                 self._waiter.forget(fd)  # it would end every wait from here on
