@@ -357,8 +357,8 @@ async def test_p2_what_cannot_be_started(way: dict[str, Any], tmp_path: Path) ->
         ({"pty": (24,)}, TypeError, r"pty is \(24,\): give True, or \(rows, columns\)"),
         ({"pty": 24}, TypeError, "pty is 24"),
         ({"pty": None}, TypeError, "pty is None"),
-        ({"pty": True, "stderr": -1}, ValueError, "stderr=PIPE and pty=True exclude"),
-        ({"pty": True, "stdin": None}, ValueError, "stdin=None and pty=True exclude"),
+        ({"pty": True, "stderr": -1}, ValueError, "stderr=PIPE and pty=True cannot"),
+        ({"pty": True, "stdin": None}, ValueError, "stdin=None and pty=True cannot"),
         ({"pty": (9, 9), "stdout": -3}, ValueError, "stdout=DEVNULL and pty="),
     ],
 )
