@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,14 @@ from within import Stop
 from within._processes import _log_end
 
 FOREVER = "600"
+
+# For sh: a process that has left the group and carries no mark of its tree, like one
+# whose fork had begun when its parent was marked. It says its number.
+NEVER_MARKED = (
+    f"env -i setsid {sys.executable} -S -E -c 'import os, resource, time; "
+    "resource.setrlimit(resource.RLIMIT_RTTIME, (-1, -1)); "
+    f"print(os.getpid(), flush=True); time.sleep({FOREVER})'"
+)
 
 # dash blocks every signal while it forks, and for a moment in its `wait`. On a busy
 # machine, SIGKILL may come before the signals are unblocked. So if a test expects the

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from children import FINDS_MEMBERS, FOREVER, alive
+from children import FINDS_MEMBERS, FOREVER, NEVER_MARKED, alive
 
 import within
 from within import Stop, process, run
@@ -99,6 +99,14 @@ def test_p19_a_crash_and_a_kill_of_the_group_are_no_different(
     killed += pids
     with program:
         program.wait()
+    until_dead(pids)
+
+
+def test_p19_a_process_that_missed_the_mark_is_ended_too(killed: list[int]) -> None:
+    program, pids = started("asyncio", "all", f"{NEVER_MARKED} & wait", 1)
+    killed += pids
+    with program:
+        program.kill()
     until_dead(pids)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import anyio
 import pytest
-from children import FOREVER, alive, line, needs_members
+from children import FOREVER, NEVER_MARKED, alive, line, needs_members
 
 from within import Stop, process, run
 from within._processes._posix import _marks, _tree
@@ -64,7 +64,9 @@ import time; time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("way", ["retitled", "env -i", "another mark inside"])
+@pytest.mark.parametrize(
+    "way", ["retitled", "env -i", "forked too early", "another mark inside"]
+)
 async def test_p7_a_daemon_without_the_mark_in_its_environment_is_found(
     way: str,
 ) -> None:
@@ -75,6 +77,8 @@ async def test_p7_a_daemon_without_the_mark_in_its_environment_is_found(
     command = ["sh", "-c", script]
     if way == "retitled":
         command = [*PYTHON, start, RETITLED]
+    elif way == "forked too early":
+        command = ["sh", "-c", f"{NEVER_MARKED} & wait"]
     elif way == "another mark inside":
         inner = (
             "import within, within.testing, sys\n"

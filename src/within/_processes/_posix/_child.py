@@ -295,6 +295,8 @@ class Child(BaseChild):
         if not self.is_open() or (report and self.is_spared()):
             return
         self._note_signal(number, report)
+        if not self.has_exited():
+            self.family.mark_again()
         self.family.remember_members()
         self._signal_groups(number)
         if number == signals.SIGKILL or not self.family.is_child_in_groups():

@@ -137,6 +137,15 @@ class Family:
             mark_family(self._leader, self._mark)
             self._is_marked = True
 
+    def mark_again(self) -> None:
+        """Mark what has missed the mark: its fork had begun when we marked its parent.
+
+        The child has not exited. What it has forked can be found only until then.
+        """
+        if self._mark:
+            with suppress(OSError):  # out of descriptors; the rest of it has the mark
+                mark_family(self._leader, self._mark)
+
     def watch(self) -> None:
         """Watch the groups and the session, from now on."""
         for group in self.groups():

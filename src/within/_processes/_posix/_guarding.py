@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from .._descriptors import Descriptors
-from ._tree import group_of, listed, marks_of, session_of
+from ._tree import group_of, listed, mark_family, marks_of, session_of
 
 # What the guard says when it is ready.
 RUNS = b"the guard runs"
@@ -59,6 +59,7 @@ class Trees:
         began = time.monotonic()
         is_starting = any(not leader for leader, _, _ in self._trees.values())
         quiet = 0
+        self._mark_again()
         while self._trees and time.monotonic() < began + _PATIENCE:
             killed = [pid for pid in listed() if pid != os.getpid() and self._kill(pid)]
             quiet = 0 if killed else quiet + 1
@@ -66,6 +67,12 @@ class Trees:
                 if not is_starting or time.monotonic() > began + _UNTIL_EXEC:
                     break
                 time.sleep(_PAUSE)
+
+    def _mark_again(self) -> None:
+        """Mark what has missed the mark, while its parent is alive to find it by."""
+        for pid in listed():
+            for mark in marks_of(pid, self._trees):
+                mark_family(pid, mark)
 
     def _kill(self, pid: int) -> bool:
         with Descriptors() as held:

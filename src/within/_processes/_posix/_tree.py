@@ -97,7 +97,8 @@ def mark_family(pid: int, mark: str) -> None:
     """Mark the limits of our unreaped child ``pid`` and of what it has forked by now.
 
     It was just started, but on a busy machine it may have run for a while already. From
-    here on, whatever it forks inherits the mark.
+    here on, whatever it forks inherits the mark. A fork that has begun may have copied
+    the limits before, so this is repeated when the tree is to end.
     """
     pending = [pid]
     while pending:
