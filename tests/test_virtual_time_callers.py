@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import types
 from collections.abc import AsyncGenerator, Callable
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from test_deadlocks import deadlock
 from virtual_runs import each_loop, virtually
 
 import within
-from within.testing import virtual_clock
+from within.testing import _callers, virtual_clock
 
 LONGER = 0.5  # real seconds: longer than a thread that the loop does not know may take
 
@@ -265,3 +266,9 @@ def test_v2_a_thread_that_waits_for_a_task_that_waits_for_ever_is_a_deadlock(
                 group.start_soon(anyio.to_thread.run_sync, run, anyio.sleep_forever)
 
     deadlock(loop, main)
+
+
+def test_v8_the_variables_of_a_function_that_may_be_running_are_not_read() -> None:
+    """Before 3.13, that may crash the interpreter."""
+    frame: Any = types.SimpleNamespace(f_code=in_a_worker.__code__, f_back=None)
+    assert _callers._loops_asked(frame) == []

@@ -65,12 +65,14 @@ def _loops_asked(innermost: FrameType) -> list[Any]:
 
 def _awaited(frame: FrameType) -> list[Any] | None:
     """The futures for which a thread waits in this frame, or None if it does not wait."""
-    variables = frame.f_locals
+    # Before 3.13, CPython may crash if another thread reads the variables of a function
+    # that is running. So this looks only into those in which a thread waits.
     if frame.f_code in _waits_for_one:
         # `self` is None once the thread is about to return.
-        future = variables.get("self")
+        future = frame.f_locals.get("self")
         return [] if future is None or future.done() else [future]
     if frame.f_code in _waits_for_several:
+        variables = frame.f_locals
         waiter = variables.get("waiter")
         if waiter is None or waiter.event.is_set():
             return []
