@@ -52,7 +52,7 @@ async def test_p23_the_block_is_entered_when_the_text_was_seen() -> None:
 async def test_p23_a_server_that_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="is listening on port"):
+        with pytest.raises(OSError, match="already listening on port"):
             await server(*python(FOREVER), ready=listening(port))
     listens = f"""
 import socket

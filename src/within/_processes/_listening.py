@@ -117,7 +117,7 @@ class listening:  # noqa: N801  # it is used like a function
             pause = min(2 * pause, _LONGEST)
 
     async def _check_free(self) -> None:
-        """Raise ``OSError`` if something is listening on the port already."""
+        """Raise ``OSError`` if something is already listening on the port."""
         for address in await self._addresses():
             if await _accepts(address):
                 raise OSError(
