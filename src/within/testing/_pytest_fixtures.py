@@ -97,10 +97,10 @@ def refuse_fixtures_of_another_time(item: pytest.Item) -> None:
 
     Until that call, nothing shows that the test needs the fixture.
     """
-    request: Any = getattr(item, "_request", None)
-    active: dict[str, Fixture] = getattr(request, "_fixture_defs", {})
     if not isinstance(item, pytest.Function):
         return
+    request: Any = getattr(item, "_request", None)
+    active: dict[str, Fixture] = getattr(request, "_fixture_defs", {})
     for found in _open:
         if found.fixture in active.values() and found.is_of_another_time(item):
             kind = "real" if found.options is None else "virtual"
