@@ -140,7 +140,7 @@ class Family:
     def mark_again(self) -> None:
         """Mark what has missed the mark: its fork had begun when we marked its parent.
 
-        The child must not have exited: what it has forked is found by it.
+        The child must not have exited: what it has forked is found through it.
         """
         if self._mark:
             with suppress(OSError):  # out of descriptors; the rest of it has the mark
