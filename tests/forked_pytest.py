@@ -35,19 +35,34 @@ OPTIONS = [
 ]
 
 
+# What changes the text that pytest prints, and is set on some machines only.
+PRINTING = (
+    "BUILD_NUMBER",
+    "CI",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "PYTEST_THEME",
+    "PYTEST_THEME_MODE",
+    "PYTHON_COLORS",
+)
+
+
 class Ended(NamedTuple):
     status: int
     text: str  # what it has written to stdout and stderr
 
 
 def run_pytest(directory: Path, *options: str) -> Ended:
-    """Run pytest in ``directory``, with our environment."""
+    """Run pytest in ``directory``, with our environment but for `PRINTING`."""
+    environment = {k: v for k, v in os.environ.items() if k not in PRINTING}
     if hasattr(os, "fork"):
-        return server().run(directory, options)
+        return server().run(directory, options, environment)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
         check=False,
         cwd=directory,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -81,10 +96,12 @@ class Server:
         atexit.register(self._answers.close)
         self._numbers = itertools.count()
 
-    def run(self, directory: Path, options: tuple[str, ...]) -> Ended:
+    def run(
+        self, directory: Path, options: tuple[str, ...], environment: dict[str, str]
+    ) -> Ended:
         number = next(self._numbers)
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
-            request = [number, str(directory), options, dict(os.environ), output.name]
+            request = [number, str(directory), options, environment, output.name]
             print(json.dumps(request), file=self._requests, flush=True)
             # An answer to an earlier request is one that a test did not wait for.
             while (answer := json.loads(self._answers.readline()))[0] != number:

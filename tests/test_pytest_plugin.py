@@ -42,10 +42,8 @@ Run = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(pytester: pytest.Pytester) -> Run:
     """Runs a suite: one file, or several by name."""
-    for name in ("CI", "BUILD_NUMBER"):  # pytest prints more where one of them is set
-        monkeypatch.delenv(name, raising=False)
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
 
     def run(
