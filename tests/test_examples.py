@@ -82,8 +82,13 @@ PRINTED = {"json_rpc_demo": CLIENT, "repl": DIALOGUE, "pipeline": STAGES}
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 @pytest.mark.parametrize("name", ["json_rpc_demo", "shell_harness", "repl", "pipeline"])
 def test_an_example_that_starts_children(
-    name: str, backend: str, capsys: pytest.CaptureFixture[str]
+    name: str,
+    backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for variable in ("FORCE_COLOR", "PYTHON_COLORS"):  # a Python below us would obey
+        monkeypatch.delenv(variable, raising=False)
     example = runpy.run_path(str(EXAMPLES / f"{name}.py"))
     within.testing.run(example["main"], backend=backend)
     printed = capsys.readouterr().out
