@@ -53,10 +53,12 @@ settings.load_profile("within")
 
 
 def pytest_configure() -> None:
-    """Take back signals that are ignored because of how pytest was started.
+    """Take back what every child of a test would inherit from where pytest was started.
 
-    nohup and a shell's ``&`` ignore some, and every child of a test would inherit it.
+    nohup and a shell's ``&`` ignore some signals. bash warns on stderr about a locale
+    that is not installed, which is common after a login by ssh.
     """
+    os.environ["LC_ALL"] = "C"
     for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGTTIN"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_IGN:
