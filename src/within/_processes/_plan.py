@@ -27,7 +27,7 @@ class Stop:
 
     Args:
         close_stdin: Seconds to wait after closing the child's stdin. With 0,
-            ``signal`` is sent first.
+            ``signal`` is sent before stdin is closed.
         signal: The polite signal; SIGTERM by default.
         grace: Seconds from ``signal`` to SIGKILL.
         tree: Which processes to end: only the ``"child"``; its process ``"group"``,

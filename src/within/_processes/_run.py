@@ -175,7 +175,7 @@ async def run(
         OSError: If the command cannot be started; the error names the file or directory.
         RuntimeError: If the command cannot be ended, because you are not permitted to
             signal it (P3).
-        ValueError, TypeError: If an argument is invalid.
+        ValueError, TypeError, LookupError: If an argument is invalid.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 
