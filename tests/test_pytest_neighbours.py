@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
         async def test_a():
             await hour()
         """,
-        "test_a[asyncio]: marked virtual_time and asyncio, so that pytest-asyncio would",
+        "test_a[asyncio]: marked virtual_time and asyncio, so pytest-asyncio would",
     ),
     "asyncio, on the module": (
         ("asyncio",),
@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
             async def test_a(self):
                 await hour()
         """,
-        "test_a[trio]: marked virtual_time and trio, so that pytest-trio would run it",
+        "test_a[trio]: marked virtual_time and trio, so pytest-trio would run it",
     ),
     "a synchronous test": (
         (),
@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
         def test_a():
             pass
         """,
-        "test_a: marked virtual_time, but not async, so that no loop runs it",
+        "test_a: marked virtual_time, but not async, so no loop runs it",
     ),
     "unittest": (
         (),
@@ -260,8 +260,8 @@ MARKS_LATE = """\
     ("plugin", "reason"),
     [
         ("anyio", "marked virtual_time only after its loops were chosen"),
-        ("asyncio", "marked virtual_time and asyncio, so that pytest-asyncio would"),
-        ("trio", "marked virtual_time and trio, so that pytest-trio would"),
+        ("asyncio", "marked virtual_time and asyncio, so pytest-asyncio would"),
+        ("trio", "marked virtual_time and trio, so pytest-trio would"),
     ],
 )
 def test_v6_a_mark_that_comes_too_late_makes_the_test_fail(

@@ -155,7 +155,7 @@ def _from_dict(kind: type[Stop], values: dict[str, Any]) -> Stop:
 def _patience(value: float, what: str) -> float:
     if value is None:  # pyright: ignore[reportUnnecessaryComparison]
         raise TypeError(f"{what} is None: give math.inf to wait without limit")
-    seconds = as_seconds(value, what)
+    seconds = as_seconds(value, what, or_none=False)
     if seconds < 0:
         raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
     return seconds

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from .._backends import current
 from .._clock import current_time
 from .._errors import message, note_interrupted
+from .._seconds import as_seconds
 from .._timeouts import Timeout
 from ._capture import Capture
 from ._command import Command, check_command, check_files, check_text
@@ -212,7 +213,9 @@ async def run(
     piped: dict[Source, bool] = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
     names: list[Source] = [name for name in piped if piped[name]]
     live = None if on_output is None else _live(on_output, names, decoding)
-    limit = Timeout(timeout, quiet=True, name=os.fsdecode(request.args[0]))
+    # Checked here, because Timeout's own error would call it `delay`.
+    delay = None if timeout is None else as_seconds(timeout, "timeout")
+    limit = Timeout(delay, quiet=True, name=os.fsdecode(request.args[0]))
     seconds = limit.remaining()
     capture = Capture(
         request, names, keep=keep, limit=max_output, text=decoding, live=live
