@@ -15,8 +15,8 @@ class Deadlock(RuntimeError):
     """A program in virtual time cannot continue.
 
     Every task is blocked and nothing is left that could wake one, or a task polls
-    without sleeping, which keeps the clock from moving. The message says which, and lists the tasks, each
-    with the line of code at which it waits.
+    without sleeping, which keeps the clock from moving. The message says which, and
+    lists the tasks, each with the line of code at which it waits.
     """
 
 
