@@ -21,8 +21,8 @@ CHOSEN_TWICE = (
     "'anyio_backend': name them in the mark, as in virtual_time('asyncio')"
 )
 IGNORED = (
-    "pytest ignores 'pytestmark' in this file, so no test would run in virtual time: "
-    "mark the tests, their classes or their modules"
+    "pytest ignores 'pytestmark' in this file, so no test would run in virtual "
+    "time: mark the tests, their classes or their modules"
 )
 
 
@@ -91,8 +91,8 @@ def reason_for_refusal(item: pytest.Item, has_virtual_loop: bool) -> str | None:
     obj = getattr(item, "obj", None)
     if (mark := _other_mark(item, obj)) is not None:
         return (
-            f"marked virtual_time and {mark}, so {_PLUGINS[mark]} would run it in real "
-            f"time: remove the mark {mark!r} from the test, its class or its module"
+            f"marked virtual_time and {mark}, so {_PLUGINS[mark]} would run it in "
+            f"real time: remove the mark {mark!r} from the test, its class or its module"
         )
     if has_virtual_loop:
         return None
