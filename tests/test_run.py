@@ -163,13 +163,14 @@ async def test_run_text_and_streams() -> None:
         ({"max_output": -1}, ValueError, "-1"),
         ({"max_output": 2.5}, TypeError, "2.5"),
         ({"stop": 5}, TypeError, "within.Stop"),
-        ({"timeout": "5"}, TypeError, "'5'"),
+        ({"timeout": "5"}, TypeError, "timeout is '5'"),
         ({"encoding": "klingon"}, LookupError, "klingon"),
         ({"encoding": "hex"}, LookupError, "not a text encoding"),
         ({"errors": "klingon"}, LookupError, "klingon"),
         ({"encoding": "utf-8", "text": False}, ValueError, "leave text=False out"),
         ({"capture_output": True}, TypeError, "unless told otherwise"),
-        ({"timeout": float("nan")}, ValueError, "NaN"),
+        ({"timeout": float("nan")}, ValueError, "timeout is NaN"),
+        ({"pty": True}, TypeError, r"pty= is not an option here: process\(\)"),
     ],
 )
 async def test_run_bad_arguments(

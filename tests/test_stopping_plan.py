@@ -19,8 +19,8 @@ from within import Stop, process, run
     ("options", "kind", "words"),
     [
         ({"grace": -1}, ValueError, "grace is -1"),
-        ({"close_stdin": "1"}, TypeError, "close_stdin is '1'"),
-        ({"grace": float("nan")}, ValueError, "NaN"),
+        ({"close_stdin": "1"}, TypeError, "close_stdin is '1': .* datetime.timedelta$"),
+        ({"grace": float("nan")}, ValueError, "NaN: give a number of seconds$"),
         ({"signal": "TERM"}, TypeError, "'TERM'"),
         ({"signal": 4000}, ValueError, "4000"),
         ({"signal": True}, TypeError, "True"),

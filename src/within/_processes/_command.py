@@ -70,7 +70,7 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     for name in options:
         if name not in _PASSED:
             hint = _REFUSED.get(name, "see within.process() for the options")
-            raise TypeError(f"{name}= is not an option of a process: {hint}")
+            raise TypeError(f"{name}= is not an option here: {hint}")
     if not args:
         raise ValueError("no command: give the program and its arguments, one by one")
     checked = tuple(_check_word(arg, place) for place, arg in enumerate(args))
@@ -138,7 +138,7 @@ def check_files(stdin: Any, stdout: Any, stderr: Any) -> None:
             stream = ", the stdout of another process" if name == "stdin" else ""
             raise TypeError(
                 f"{name} is {file!r}: give PIPE, DEVNULL, a descriptor, an open file"
-                f"{stream} or None to inherit ours"
+                f"{stream} or None to inherit yours"
             )
 
 
@@ -158,7 +158,7 @@ def _check_env(env: Any) -> None:
     if not isinstance(cast("object", env), Mapping):
         raise TypeError(
             f"env is of type {type(env).__name__}: give a mapping of names to values, "
-            "or None to inherit ours"
+            "or None to inherit yours"
         )
     for name, value in env.items():
         if not (isinstance(name, _WORDS) and isinstance(value, _WORDS)):

@@ -41,8 +41,8 @@ class ProcessTimeout(DeadlineExceeded, subprocess.TimeoutExpired, Generic[T]):
     that were read but not kept, because of ``max_output``. ``returncode`` is the exit
     status, and ``usage`` is the time and memory that the child has used. Both are
     ``None`` if the limit had passed before the child was started. If the child could
-    not be ended, such as ``sudo`` if you are not root, ``returncode`` is ``None``, and
-    the seconds of ``usage`` are NaN.
+    not be ended (``sudo``, for example, unless you are root), ``returncode`` is ``None``,
+    and the seconds of ``usage`` are NaN.
     """
 
     # None where there was no pipe.

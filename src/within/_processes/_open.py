@@ -142,8 +142,10 @@ def process(
 
     Raises:
         OSError: If the child cannot be started; the error names the file or directory.
-        ValueError: If the command is empty, if its program is empty, or if it contains a NUL.
-        TypeError: If an argument has the wrong type, or if options cannot be combined.
+        ValueError: If the command or its program is empty, if it contains a NUL, or if
+            the values of options are invalid or cannot be combined.
+        TypeError: If an argument has the wrong type, or if there is no such option.
+        LookupError: If there is no such ``encoding``, or no such error handler.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 

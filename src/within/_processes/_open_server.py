@@ -120,8 +120,8 @@ def server(
         ready: How to tell that the server is ready. A string or a compiled pattern is
             searched for in each line that is logged, even before the line has ended;
             the match of a pattern is in ``s.match``. A match at the end of an
-            incomplete line may still grow: it only counts once more of the line
-            arrives, or after half a second of silence. :class:`listening` waits for a
+            incomplete line may still grow, so it counts only when more of the line has
+            arrived, or after half a second of silence. :class:`listening` waits for a
             port or a Unix socket, and first makes sure that nothing else is listening
             there. Any other callable is called once and awaited; it has to return when
             the server is ready. With ``None``, the block is entered at once.
@@ -143,7 +143,7 @@ def server(
             output before it is ready. This is a :exc:`subprocess.CalledProcessError`.
         OSError: If the server cannot be started, or if something else is listening on
             the port.
-        ValueError, TypeError: If an argument is invalid.
+        ValueError, TypeError, LookupError: If an argument is invalid.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 

@@ -125,8 +125,8 @@ class PipeReader:
         """
         if self._source.was_read:
             raise ValueError(
-                f"{self.what} has been read from here, so another child would miss "
-                "some of it: hand it over before you read"
+                f"your program has already read from {self.what}, so another child would "
+                "miss some of it: hand it over before you read"
             )
         if self._source.fd < 0:
             raise ValueError(

@@ -27,7 +27,7 @@ class Stop:
 
     Args:
         close_stdin: Seconds to wait after closing the child's stdin. With 0,
-            ``signal`` is sent first.
+            ``signal`` is sent before stdin is closed.
         signal: The polite signal; SIGTERM by default.
         grace: Seconds from ``signal`` to SIGKILL.
         tree: Which processes to end: only the ``"child"``; its process ``"group"``,
@@ -155,7 +155,7 @@ def _from_dict(kind: type[Stop], values: dict[str, Any]) -> Stop:
 def _patience(value: float, what: str) -> float:
     if value is None:  # pyright: ignore[reportUnnecessaryComparison]
         raise TypeError(f"{what} is None: give math.inf to wait without limit")
-    seconds = as_seconds(value, what)
+    seconds = as_seconds(value, what, or_none=False)
     if seconds < 0:
         raise ValueError(f"{what} is {seconds:g}: give 0 seconds or more")
     return seconds

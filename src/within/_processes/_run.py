@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from .._backends import current
 from .._clock import current_time
 from .._errors import message, note_interrupted
+from .._seconds import as_seconds
 from .._timeouts import Timeout
 from ._capture import Capture
 from ._command import Command, check_command, check_files, check_text
@@ -175,7 +176,7 @@ async def run(
         OSError: If the command cannot be started; the error names the file or directory.
         RuntimeError: If the command cannot be ended, because you are not permitted to
             signal it (P3).
-        ValueError, TypeError: If an argument is invalid.
+        ValueError, TypeError, LookupError: If an argument is invalid.
         NotImplementedError: If the platform cannot do it (on Windows, some options and
             most signals).
 
@@ -212,7 +213,9 @@ async def run(
     piped: dict[Source, bool] = {"stdout": stdout == PIPE, "stderr": stderr == PIPE}
     names: list[Source] = [name for name in piped if piped[name]]
     live = None if on_output is None else _live(on_output, names, decoding)
-    limit = Timeout(timeout, quiet=True, name=os.fsdecode(request.args[0]))
+    # Checked here, because Timeout's own error would call it `delay`.
+    delay = None if timeout is None else as_seconds(timeout, "timeout")
+    limit = Timeout(delay, quiet=True, name=os.fsdecode(request.args[0]))
     seconds = limit.remaining()
     capture = Capture(
         request, names, keep=keep, limit=max_output, text=decoding, live=live

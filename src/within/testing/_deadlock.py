@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Deadlock(RuntimeError):
     """A program in virtual time cannot continue.
 
-    Every task is blocked and nothing is left that could wake one, or a task polls for
-    a later time without sleeping. The message says which, and lists the tasks, each
-    with the line of code at which it waits.
+    Every task is blocked and nothing is left that could wake one, or a task polls
+    without sleeping, which keeps the clock from moving. The message says which, and
+    lists the tasks, each with the line of code at which it waits.
     """
 
 

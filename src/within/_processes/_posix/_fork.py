@@ -243,8 +243,8 @@ def _error(report: bytes, program: Any, cwd: Any) -> BaseException:
     message = words.decode(errors="replace")
     if kind == b"SubprocessError":
         return subprocess.SubprocessError(
-            "preexec_fn raised an exception. (If it calls os.setsid(): the child leads a "
-            "process group already, so give start_new_session=True instead)"
+            "preexec_fn raised an exception. (If it calls os.setsid(), that fails because "
+            "the child already leads a process group: give start_new_session=True instead)"
         )
     if not isinstance(error, type) or not issubclass(error, BaseException):
         return subprocess.SubprocessError(f"the child reported {report!r} at its start")

@@ -85,8 +85,8 @@ class Guard:
             return
         if not can_search() or not hasattr(os, "pidfd_open"):
             raise NotImplementedError(
-                "die_with_parent=True needs Linux with pidfds and the /proc of its pid "
-                "namespace"
+                "die_with_parent=True needs Linux with pidfds, and a /proc that shows the "
+                "pid namespace of this program"
             )
         self._tell(mark, f"+ {mark}")
 
@@ -134,7 +134,9 @@ class Guard:
             process.start()
             # In one step: another thread may forget a tree meanwhile.
             if not process.tell(list(self._trees.values()), _START):
-                raise RuntimeError("the guard process does not read")
+                raise RuntimeError(
+                    "die_with_parent=True: the guard process does not read its messages"
+                )
             if self._process is not None:
                 self._process.dismiss()
             self._process = process

@@ -83,15 +83,16 @@ class Program:
         """Run it on the current loop, which should be in virtual time.
 
         Returns:
-            For each task a list of events. An event has the number of a line, the
-            time at which the line was done, in seconds since the start, and the
-            result: the item received or the deadline found; for a block the exception
-            that left it, whether the block was cancelled and, for a block of ours,
-            whether that ended it. The last event is the end of the task.
+            For each task a list of events. An event is a tuple: the number of a line,
+            the time at which the line was done, in seconds since the start, and the
+            result, if there is one. The result is the item received, or the deadline
+            found. For a block, it is the exception that left it, whether the block was
+            cancelled and, for a block of ours, whether the cancellation ended it. The
+            last event is the end of the task.
 
         Raises:
-            BaseException: If a function of yours raises it, or if it cancels the
-                program from outside. The program's own errors are in the trace.
+            BaseException: What a function of yours raises, or a cancellation that comes
+                from outside the program. The program's own errors are in the trace.
         """
         recorder = _Recorder()
         calls: list[Callable[[], Awaitable[object]]] = []
@@ -146,7 +147,8 @@ class Program:
 
         Raises:
             ValueError: For any other backend.
-            Unanswerable: If the program hangs forever or calls functions.
+            Unanswerable: If the reference cannot tell, for example because the program
+                hangs forever or calls functions of yours.
             Undecided: If there are too many orders to try.
         """
         found: list[Trace] = []

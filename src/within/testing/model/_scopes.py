@@ -17,7 +17,11 @@ Steps = Generator["Suspended", Any, None]
 
 
 class Unanswerable(Exception):
-    """The program hangs forever, or calls a function unknown to the reference."""
+    """The reference cannot tell what the program must do.
+
+    For example, the program hangs forever, calls a function of yours, or uses something
+    that the backend does not have. The message says why.
+    """
 
 
 class Cancelled(BaseException):

@@ -116,7 +116,7 @@ def programs(
 
 
 def programs_of_shared_tasks(*, depth: int = 3) -> st.SearchStrategy[Program]:
-    """Programs for asyncio whose tasks await one another, and open its task groups.
+    """Programs for asyncio whose tasks await one another and open asyncio task groups.
 
     Their blocks are edge-triggered, and they have no scopes of anyio.
 
