@@ -199,7 +199,7 @@ class TrioBackend:
         raise RuntimeError(
             f"{block!r} was left in another task, not in the one that entered it: enter "
             "and leave it in the same task (a generator that yields inside the block "
-            "may not do so)"
+            "may be closed in another one)"
         ) from exc
 
 

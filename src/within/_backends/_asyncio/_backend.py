@@ -379,7 +379,7 @@ class AsyncioBackend:
             raise RuntimeError(
                 f"{block!r} was left in another task, not in the one that entered it "
                 f"({task!r}): enter and leave it in the same task (a generator that "
-                "yields inside the block may not do so)"
+                "yields inside the block may be closed in another one)"
             ) from exc
         if not in_order and exc is None:
             raise RuntimeError(
