@@ -7,7 +7,7 @@ import os
 import reprlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._options import CommandOptions, PopenOptions
@@ -32,6 +32,22 @@ _PASSED = PopenOptions.__optional_keys__ - _ELSEWHERE | {"cwd", "env"}
 
 # The types that stand for text in a command and its environment.
 _WORDS = str, bytes, os.PathLike
+
+# Options whose mistakes would otherwise be found late, in words that do not name them:
+# a test of the value, and what to give.
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "executable": (lambda value: isinstance(value, _WORDS), "a path"),
+    "preexec_fn": (callable, "a function that takes no arguments"),
+    "pass_fds": (lambda value: _are_ints(value), "a list of file descriptors"),
+    "umask": (
+        lambda value: _are_ints([value]) and -1 <= value <= 0o777,
+        "a number from 0 to 0o777, or -1 to inherit yours",
+    ),
+    "extra_groups": (
+        lambda value: isinstance(value, Iterable) and not isinstance(value, str),
+        "a list of names and numbers",
+    ),
+}
 
 # What to do instead of each option that is refused.
 _REFUSED = {
@@ -67,10 +83,14 @@ def check_command(args: tuple[Any, ...], options: Mapping[str, Any]) -> Command:
     check_system()
     if sys.platform == "win32":
         _refuse_posix_options(options)
-    for name in options:
+    for name, value in options.items():
         if name not in _PASSED:
             hint = _REFUSED.get(name, "see within.process() for the options")
             raise TypeError(f"{name}= is not an option here: {hint}")
+        if value is not None and name in _VALUES:
+            is_valid, way_out = _VALUES[name]
+            if not is_valid(value):
+                raise TypeError(f"{name} is {value!r}: give {way_out}")
     if not args:
         raise ValueError("no command: give the program and its arguments, one by one")
     checked = tuple(_check_word(arg, place) for place, arg in enumerate(args))
@@ -161,12 +181,21 @@ def _check_env(env: Any) -> None:
             "or None to inherit yours"
         )
     for name, value in env.items():
-        if not (isinstance(name, _WORDS) and isinstance(value, _WORDS)):
+        if not isinstance(name, _WORDS):
+            raise TypeError(f"env has the name {name!r}: give text for all names")
+        if not isinstance(value, _WORDS):
             # The value may be a secret.
             raise TypeError(
                 f"env[{name!r}] is of type {type(value).__name__}: give text for all "
                 "names and values"
             )
+
+
+def _are_ints(values: object) -> bool:
+    return isinstance(values, Collection) and all(
+        isinstance(value, int) and not isinstance(value, bool)
+        for value in cast("Collection[object]", values)
+    )
 
 
 def _check_word(arg: "Word", place: int) -> str | bytes:

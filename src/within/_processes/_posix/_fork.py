@@ -190,8 +190,6 @@ def _ids(options: CommandOptions) -> Ids:
     """(group, extra groups, user) as numbers, or ``None`` where not asked for."""
     group, user = options.get("group"), options.get("user")
     extra = options.get("extra_groups")
-    if isinstance(extra, str):
-        raise TypeError("extra_groups is a str: give a list of groups")
 
     def group_id(name: str) -> int:
         return grp.getgrnam(name).gr_gid
