@@ -3,8 +3,8 @@
     python examples/agent_shell.py
 
 You see the output while it comes. The model gets the last 64 KiB of it, and is told how
-the command has ended and how much is missing. By then, everything that the command
-started is gone, even what it has left in the background. It works the same on every loop.
+the command ended and how much is missing. By then, everything that the command
+started is gone, even what it left in the background. It works the same on every loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STOP = within.Stop(grace=1, tree="all")
 
 
 async def shell(command: str, seconds: float, show: Callable[[str], object]) -> str:
-    """Run a shell command for at most so many seconds, and return what the model reads.
+    """Run a shell command for at most ``seconds``, and return what the model reads.
 
     ``show`` is called with each line as it comes.
     """

@@ -4,8 +4,8 @@
 
 One block limits the silence, and each message moves its deadline. Heartbeats go out
 at fixed times, however long each takes to send. However the session ends, it says
-goodbye, within a grace. It works the same on every loop. The demonstration runs in
-virtual time, so its day takes no time.
+goodbye, within a grace period. It works the same on every loop. The demonstration
+runs in virtual time, so its day takes no time.
 """
 
 from __future__ import annotations

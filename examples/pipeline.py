@@ -2,7 +2,7 @@
 
     python examples/pipeline.py
 
-The stages are connected as a shell does it: the data does not pass through this program.
+The stages are connected as in a shell: the data does not pass through this program.
 Unlike in a shell, a stage that fails is an error that names it and shows the end of its
 stderr, whichever stage it is. It works the same on every loop.
 """
@@ -52,7 +52,7 @@ class Stage:
 
 
 async def pipeline(*commands: Sequence[str], encoding: str = "utf-8") -> str:
-    """Run the commands, each with the output of the one before, and return the last's.
+    """Connect the commands, and return the output of the last one.
 
     Raises:
         StageFailed: For the first stage that has failed.

@@ -1,9 +1,9 @@
-"""A client of a tool server on stdin and stdout, as agents use them (MCP and the like).
+"""A client that talks to a tool server over stdin and stdout, as agents do with MCP.
 
     python examples/tool_client.py
 
-It asks one question at a time. The server's stderr is its log: it is read on all the
-while, and the errors show the end of it. ``json_rpc.py`` is a client that has many
+It asks one question at a time. The server's stderr is its log: it is read all the time,
+and the errors show the end of it. ``json_rpc.py`` is a client that has many
 requests in flight.
 """
 

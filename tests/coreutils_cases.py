@@ -233,13 +233,13 @@ DIFFERENT = {
         Case("60 setsid sh -c 'sleep 600 & echo; wait'", send=NOW),
         "exit 124, one left",
         "exit 124",
-        "The session that the command starts itself belongs to it.",
+        "A session that the command itself starts is stopped with it.",
     ),
     "`-s KILL` around another `timeout`": Difference(
         Case(f"-s KILL 60 timeout 60 sh -c 'echo; exec {SLEEP}'", send=NOW),
         "killed by KILL, one left",
         "exit 137",
-        "The inner one makes a process group of its own, which belongs to it.",
+        "The inner one makes a process group of its own, which is stopped with it.",
     ),
     "options after the limit: `10 -v true`": Difference(
         Case("10 -v true"),
