@@ -161,6 +161,7 @@ class TrioBackend:
     # -- behind the blocks -------------------------------------------------
 
     def _check_task(self, block: Block, error: RuntimeError) -> None:
+        """Raise a clearer error than trio's own if no task is running."""
         try:
             trio.lowlevel.current_task()
         except RuntimeError:

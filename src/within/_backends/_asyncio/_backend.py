@@ -383,6 +383,7 @@ class AsyncioBackend:
                 f"({task!r}): enter and leave it in the same task (a generator that "
                 "yields inside the block does not)"
             ) from exc
+        # An exception that is leaving the block says more than the wrong order.
         if not in_order and exc is None:
             raise RuntimeError(
                 f"{block!r} was left before a block that was entered inside it: "

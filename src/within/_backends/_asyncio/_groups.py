@@ -32,7 +32,7 @@ GROUPS_SWALLOW = sys.version_info < (3, 13)
 # in an attribute of its owner, in the generator of an @asynccontextmanager, among the
 # callbacks of an AsyncExitStack.
 _DEPTH = 8
-_MANY = 100
+_MANY = 100  # objects that are looked at, at most
 _WAYS = (MethodType, AsyncGeneratorType, deque, dict, list, tuple)
 
 
