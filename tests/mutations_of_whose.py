@@ -214,7 +214,7 @@ WHOSE = [
     Mutation(
         "T22: take a Task.cancel() of the body for one that came with ours",
         STRIKES,
-        "if not is_being_cancelled(task, reached, self.reason_of):  # since it ran",
+        "if not is_being_cancelled(task, reached, self.reason_of):",
         "if True:",
     ),
     Mutation(

@@ -143,7 +143,8 @@ def interrupted_by(error: BaseException | None, block: Block) -> Completed[Any] 
             if completed is not None and not _is_of_block_around(found, block):
                 return cast("Completed[Any]", completed)
             pending += members(found)
-            if not hasattr(found, "interrupted"):  # the error of another block
+            # The error of another block has an attribute of its own for this.
+            if not hasattr(found, "interrupted"):
                 pending.append(found.__context__)
     return None
 

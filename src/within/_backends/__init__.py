@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "LoopModule", "current", "register"]
 
-# Keyed by the library that is imported if the loop may be running. Both keep the order
-# of registration.
+# Keyed by the library whose import shows that the loop may be running. Both keep the
+# order of registration.
 _registered: dict[str, str] = {}
 _loaded: dict[str, LoopModule] = {}
 _lock = Lock()
@@ -79,7 +79,7 @@ def current() -> Backend:
 
 
 def _choose() -> Backend:
-    """The same, whatever is running.
+    """What :func:`current` returns in all other cases.
 
     Of several running loops, this is the one whose task is nearest on the stack. If the
     stack does not tell, it is the one that was registered last: when trio is a guest of
@@ -127,10 +127,10 @@ def _bind_finders() -> None:
 
 
 def _finder(library: str) -> Finder:
-    """What finds the running loop of ``library``.
+    """The function that finds the running loop of ``library``.
 
     Until the module of the loop is loaded, this finds the library itself, as soon as
-    it has been imported. That has no backend, so :func:`_choose` loads the module.
+    it has been imported. A library has no backend, so :func:`_choose` loads the module.
     """
     module = _loaded.get(library)
     return partial(modules.get, library) if module is None else module.running_loop

@@ -90,8 +90,7 @@ class Backend(Protocol):
         """From now on, a signal ends the loop's wait, so that Python runs its handler.
 
         Without that, a signal that arrives just before the wait is handled at the next
-        event, whenever that is. Called in the main thread, where SIGCHLD has a handler of
-        ours. (Not used on Windows.)
+        event, whenever that is. Called in the main thread. (Not used on Windows.)
         """
         ...
 

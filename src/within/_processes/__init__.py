@@ -2,16 +2,17 @@
 
 From the bottom up:
 
-- ``_plan`` (:class:`Stop`), ``_activity`` and ``_errors`` only hold data.
+- ``_plan`` (:class:`Stop`), ``_activity``, ``_errors`` and ``_incomplete`` only hold
+  data. ``_typed`` names a command in messages.
 - ``_command`` checks a command. ``_platform`` chooses between ``_posix`` and
-  ``_windows``, each of which has its own child, files, tree and pump. ``_child``,
-  ``_files`` and ``_pump`` have what both share, and ``_descriptors`` keeps open
-  descriptors from being lost.
+  ``_windows``, each of which has its own child, files, log and pump. ``_child``,
+  ``_files``, ``_log_thread`` and ``_pump`` have what both share, and ``_descriptors``
+  keeps open descriptors from being lost.
 - ``_ends`` reads and writes the pipes, ``_rest`` decides how long to wait for output
   after the exit, and ``_stopping`` ends the child.
 - ``_pipe_reader`` reads one output, and ``_streams`` has the byte streams that users
-  see. ``_decoded`` buffers the text that was decoded from the bytes, ``_text`` reads it,
-  and ``_output_lines`` reads the lines of both outputs. ``_exiting`` waits for the exit
+  see. ``_decoding`` decodes bytes, ``_decoded`` buffers the text, ``_text`` reads it, and
+  ``_output_lines`` reads the lines of both outputs. ``_exiting`` waits for the exit
   at the end of the output, and ``_communication`` writes and reads everything at once.
 - ``_options`` has the types of the arguments, and ``_pty`` checks those for a terminal.
   ``_open`` (:func:`process`), ``_process`` with ``_dialogue``, and ``_run`` are what

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._files import Closable
     from ._plan import Stop
 
-# The longest that a child blocks us where nothing can be awaited, in seconds.
+# How long ending a child may block us where nothing can be awaited, in seconds.
 BLOCKING = 2.0
 
 
@@ -69,7 +69,10 @@ class BaseChild(ABC):
 
     @abstractmethod
     def has_exited(self) -> bool:
-        """Whether it has exited. Then ``returncode`` is known, even before it is reaped."""
+        """Whether it has exited. Then ``returncode`` is known, even before it is reaped.
+
+        (In a fork of its parent, only the exit can be seen.)
+        """
 
     @abstractmethod
     def left(self) -> list[int]:
@@ -80,7 +83,10 @@ class BaseChild(ABC):
         """Kill and reap it, without a loop, and release everything that it holds."""
 
     def drop(self) -> None:
-        """Called when nothing refers to it any more, or when the interpreter exits."""
+        """End it, and warn if it was open.
+
+        Called when nothing refers to it any more, or when the interpreter exits.
+        """
         was_open = self.is_open()
         if was_open and self.returncode is not None:  # the user knows of its exit
             was_open = not (self.is_spared() or self._is_tree_ending())

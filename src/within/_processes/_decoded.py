@@ -279,7 +279,7 @@ class Decoded:
             for end in range(low, max(-1, low - _LONGEST), -1):
                 if self._is_between(flag, data[:end], read, data[end:], unread):
                     return data[end:]
-            if len(found) < len(read):  # the end of the output has completed them
+            if len(found) < len(read):  # some text came only at the end of the output
                 found, pending = read + unread, b""
         # If there is no such boundary (half of an escape sequence was read), the text is
         # encoded again.
@@ -314,7 +314,7 @@ def _count_read(text: str, unread: int, after_return: bool) -> tuple[int, bool]:
     """
     skipped = int(after_return and text[:1] == "\n")
     read = len(text) - skipped - text.count("\r\n") - unread
-    if read <= 0:  # some decoders of CPython make less of the same bytes at once
+    if read <= 0:  # some decoders of CPython make less text of all the bytes at once
         return 0, after_return
     read += skipped
     for pair in re.finditer("\r\n", text):

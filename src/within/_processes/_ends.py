@@ -313,7 +313,7 @@ class Ends:
 
 
 def enlarge(fd: int) -> int:
-    """Let a busy pipe hold more, if we may; return how much to move at once from now.
+    """Let a busy pipe hold more, if we may; return how much to move at once from now on.
 
     A pipe of another size than the default was asked for, and stays as it is.
     """

@@ -217,5 +217,5 @@ async def _accepts(address: Address) -> bool:
             # If nobody listens, the kernel may choose the very port that it connects to
             # as the port that it connects from, and the socket then talks to itself.
             return bool(connection.getsockname() != connection.getpeername())
-        except OSError:  # it was reset
+        except OSError:  # it was reset, or the queue of a Unix socket is full
             return False

@@ -1,7 +1,8 @@
 """The choice of the platform: what a child, its exit and its pipes are made of.
 
-On Windows, what this package calls a descriptor is a handle. Only the names in this
-module differ between platforms; the rest of the package is the same everywhere.
+On Windows, what this package calls a descriptor is a handle. The modules beside this one
+get from here what differs between the platforms. (A few of them look at ``sys.platform``
+as well, and ``_listening`` takes a function from ``_windows`` itself.)
 """
 
 from __future__ import annotations

@@ -156,7 +156,10 @@ class BasePump(ABC):
 
     @abstractmethod
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
+        """Keep the bytes moving until one of ``pids``, which are not our children, ends.
+
+        Where the kernel cannot report that, this returns after a moment.
+        """
 
     # -- different on each platform ----------------------------------------
 

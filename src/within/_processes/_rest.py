@@ -16,7 +16,7 @@ _NEXT_LOOK = 0.01
 
 
 class Rest:
-    """The time that the processes get that a child has left behind.
+    """The time that is given to the processes that a child has left behind.
 
     ``exec > >(tee log)`` starts a helper that keeps writing for some milliseconds after
     the child's exit; ``sleep 60 &`` holds the same pipe and never writes. Silence tells
@@ -31,8 +31,10 @@ class Rest:
         self._linger = plan.linger
         self._silent_at = math.inf
         self._over_at = math.inf
-        self._last: dict[int, Activity] | None = None  # look, since the last output
-        self._used = 0.0  # CPU seconds, since the last output
+        # The last look at the processes, if there was one since the last output, and the
+        # CPU seconds that they have used since then.
+        self._last: dict[int, Activity] | None = None
+        self._used = 0.0
 
     def begin(self, most: float = math.inf) -> None:
         """The child has exited. ``most`` may be a shorter bound than ``Stop.linger``."""

@@ -166,6 +166,7 @@ class _Stopping:
         # What to do next, and how long to wait after it.
         self._steps: list[tuple[Callable[[], None], float]] = [(end, plan.grace)]
         if child.terminal is not None:
+            # The end of the input is typed again at these times within the grace.
             for pause in _AGAIN:
                 act, left = self._steps.pop()
                 first = min(pause, left)
@@ -219,6 +220,7 @@ class _Stopping:
         return is_signalled or self._signalled == KILL
 
     async def _gone(self) -> bool:
+        """Wait as long as the last step allows; return whether nothing is left to end."""
         child = self._child
         if not self._patience.is_over() and not child.is_done():
             with self._patience.limit(self._pump):

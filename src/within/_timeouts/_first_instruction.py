@@ -35,6 +35,7 @@ def try_begins_at_once(function: F) -> F:
     start, _, target, depth = (*islice(_numbers(table), 4), -1, -1, -1, -1)[:4]
     # In units of two bytes. RESUME is the first, its cache (3.15) and a NOP may follow.
     if start in (1, 2, 3) and depth in (0, 1):
+        # One more entry, for what comes before the `try`: from 0 on, `start` units long.
         entry = bytes([_BEGIN, start, *_encoded(target), depth])
         plain.__code__ = code.replace(co_exceptiontable=entry + table)
     return function

@@ -68,7 +68,7 @@ def abandon(task: Task[Any], scope: CancelScope) -> None:
     """
     scope.shield = False
     inner, around = innermost(task), _parent(scope)
-    with contextlib.suppress(AttributeError):
+    with contextlib.suppress(AttributeError):  # not in the chain, or anyio has changed
         if inner is scope:
             _states[task].cancel_scope = around
             around._child_scopes.discard(scope)

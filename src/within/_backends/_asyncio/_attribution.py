@@ -51,9 +51,9 @@ def is_own(task: Task, exc: BaseException, reason_of: Any) -> bool:
 def has_lost_message(exc: BaseException) -> bool:
     """Whether the cancellation ``exc`` may be ours although it has no reason.
 
-    A shared task gives it to its first waiter only, and a TaskGroup of CPython 3.13
-    cancels again without one. But an error that passes through a frame for the second
-    time was kept, and is older than our cancellation.
+    A shared task gives it to its first waiter only, and a TaskGroup of CPython 3.13 and
+    newer cancels again without one. But an error that passes through a frame for the
+    second time was kept, and is older than our cancellation.
     """
     if exc.args:
         return False

@@ -106,7 +106,8 @@ class AsyncioBackend:
             self.alarm.set(when)
         _inherited.set(block)
         # T23: the block is open from here on. No signal handler runs between these two
-        # stores and the return to the caller.
+        # stores and the return to the caller. (If the block has expired already, one
+        # may; then Timeout.__enter__() abandons the block.)
         block.task = task
         self._young[task] = block
         if when <= now or block.has_expired:
@@ -131,7 +132,8 @@ class AsyncioBackend:
             in_order = self.open_blocks.close(block, task)
             self.alarm.discard(block)
         if parent is not None and parent.task is None:
-            # Kept, so that tasks started inside still find the blocks around it.
+            # A closed block keeps a parent, so that the tasks that were started inside
+            # still find the open blocks around it.
             block.parent = _first_open(parent)
         left = exc
         if not (in_place and in_order):
@@ -144,7 +146,7 @@ class AsyncioBackend:
     def abandon(self, block: Block) -> None:
         task: Task | None = block.task
         if task is None and block.anyio_shield is not None:
-            task = current_task()  # interrupted between opening the shield and itself
+            task = current_task()  # interrupted after the shield was opened
         if task is not None:
             self.open_blocks.close(block, task)
             self.alarm.discard(block)
@@ -246,7 +248,7 @@ class AsyncioBackend:
             try:
                 raise failed
             finally:
-                del failed
+                del failed  # T8: its traceback holds this frame
 
     def _settle(
         self, block: Block, task: Task, exc: BaseException | None
@@ -381,6 +383,7 @@ class AsyncioBackend:
                 f"({task!r}): enter and leave it in the same task (a generator that "
                 "yields inside the block may be closed in another one)"
             ) from exc
+        # An exception that is leaving the block says more than the wrong order.
         if not in_order and exc is None:
             raise RuntimeError(
                 f"{block!r} was left before a block that was entered inside it: "

@@ -58,7 +58,8 @@ class Descriptors:
         if not isinstance(self._loop, asyncio.SelectorEventLoop):
             return  # uvloop sees to it
         # asyncio sets signal.set_wakeup_fd() only for signals that it handles itself, and
-        # resets it when the loop is closed. Our handler goes back in the place of its own.
+        # resets it when the loop is closed. The handler that was there is put back in the
+        # place of asyncio's own.
         handler = signals.getsignal(signals.SIGCHLD)
         self._loop.add_signal_handler(signals.SIGCHLD, _do_nothing)
         signals.signal(signals.SIGCHLD, handler)
@@ -94,7 +95,7 @@ class Descriptors:
 
 
 def _do_nothing() -> None:
-    """The handler of Python is called by Python itself."""
+    """Python itself calls the signal's handler; asyncio has nothing left to do."""
 
 
 def _set_done(future: Future[None]) -> None:

@@ -32,13 +32,13 @@ GROUPS_SWALLOW = sys.version_info < (3, 13)
 # in an attribute of its owner, in the generator of an @asynccontextmanager, among the
 # callbacks of an AsyncExitStack.
 _DEPTH = 8
-_MANY = 100
+_MANY = 100  # objects that are looked at, at most
 _WAYS = (MethodType, AsyncGeneratorType, deque, dict, list, tuple)
 
 
 def open_groups(task: asyncio.Task[Any]) -> list[Group]:
     """The groups that may drop a cancellation of a suspended task: those that it is in,
-    and those that a task is in that it waits for.
+    and those that the tasks that it waits for are in.
     """
     found: dict[int, Group] = {}
     for one in (task, *tasks_reached(waiter_of(task))):
@@ -82,6 +82,8 @@ def has_raised(group: Group) -> bool:
 
 
 def awaited_by(groups: Sequence[Group]) -> Any:
-    """What the parent of the innermost of ``groups`` waits for, in it or for it."""
+    """The future that the parent of the innermost of ``groups`` waits for, in the body or
+    in the exit of the group.
+    """
     waiters = (waiter_of(group._parent_task) for group in reversed(groups))
     return next((waiter for waiter in waiters if waiter is not None), None)

@@ -82,7 +82,7 @@ class Pursuits(Strikes):
             if self.strike_at_once(task):
                 return
             pursuit = self._by_task[task] = _Pursuit(self, task)
-        pursuit.was_running = False  # at least not in an earlier pass
+        pursuit.was_running = False  # the next look comes without a pause
         pursuit.step()
 
     def begin_in_next_pass(self, task: Task) -> None:
@@ -144,10 +144,10 @@ class _Pursuit:
         self._strikes = 0
         self._struck: Any = None  # the waiter that the last cancel() went to
         self._watched: Any = None  # the waiter whose end calls us
-        self._told: Sequence[Block] = ()  # by the last strike
+        self._told: Sequence[Block] = ()  # by the strikes that may be dropped
         self._newly_told: list[Block] = []  # since the last pass
-        self._requests = 0  # that the task had after the last strike
-        self._groups: Sequence[Any] = ()  # TaskGroups that may drop it
+        self._requests = 0  # Task.cancelling() after the last strike
+        self._groups: Sequence[Any] = ()  # TaskGroups that may drop that cancellation
         self.was_running = False
         self._is_striking = False
         self._must_look_again = False
@@ -269,6 +269,8 @@ class _Pursuit:
             for block in blocks:
                 if block.is_level_triggered:
                     self._must_look_again = True
+                    # At a bare yield there is no waiter; `None` would mean that the
+                    # task has not been cancelled.
                     self._struck = waiter or self
                     self._strikes += 1
                     break

@@ -73,7 +73,7 @@ class Strikes:
     def reason_of(self, future: Any) -> Reason | None:
         """The reason of the last cancellation of ``future``, if it was for a block.
 
-        Of a task, only one that was passed on to it counts.
+        For a task, only a cancellation that was passed on to it counts.
         """
         if is_task(future):
             return self._passed_on.get(future)
@@ -192,7 +192,8 @@ class Strikes:
         it ran (T6). The body saw one cancellation for both.
         """
         reached, _ = reached_by_cancel(waiter_of(task))
-        if not is_being_cancelled(task, reached, self.reason_of):  # since it ran
+        # A foreign cancellation that is still to be seen came after the task had run.
+        if not is_being_cancelled(task, reached, self.reason_of):
             for block in blocks:
                 block.met_foreign = True
 

@@ -91,6 +91,8 @@ def nothing_is_known_behind(waiter: Any, task: Task) -> bool:
 
 
 class _Look:
+    """One look behind the futures that a task waits for."""
+
     def __init__(self, brings_nothing: Callable[[Any], bool]) -> None:
         self._brings_nothing = brings_nothing
         # Futures that have been looked at. Tasks may wait for one another in a circle.

@@ -101,9 +101,9 @@ class Census:
             since = max(0, last - _UNDER_WAY)
         new = dict.fromkeys(range(since + 1, last + 1), now)
         self._missed = {
-            pid: since
-            for pid, since in (self._missed | new).items()
-            if not self._assign(pid) and now < since + _UNTIL_VISIBLE
+            pid: first
+            for pid, first in (self._missed | new).items()
+            if not self._assign(pid) and now < first + _UNTIL_VISIBLE
         }
         self._newest, self._looked = last, now
 

@@ -57,7 +57,7 @@ class Child(BaseChild):
     reaped. With ``keep_signal_mask``, the child inherits our blocked signals.
     """
 
-    # Said again: a checker of the installed package infers neither from an assignment.
+    # Declared again: a checker of the installed package infers neither from an assignment.
     returncode: int | None
     exit_fd: int
 
@@ -147,10 +147,13 @@ class Child(BaseChild):
     # -- its end -----------------------------------------------------------
 
     def has_exited(self) -> bool:
-        """Whether it has exited. Then ``returncode`` is known, even before it is reaped."""
+        """Whether it has exited. Then ``returncode`` is known, even before it is reaped.
+
+        (In a fork of its parent, only the exit can be seen.)
+        """
         if self.returncode is not None:
             return True
-        if not self.is_ours():  # its exit can be seen from a fork, its status cannot
+        if not self.is_ours():
             poll = select.poll()  # select() takes no descriptor above 1023
             poll.register(self.exit_fd, select.POLLIN)
             return bool(poll.poll(0))

@@ -123,7 +123,9 @@ class Foreground:
                 return False
             self._before = before
             signals.signal(signals.SIGCHLD, self._on_child)
-            if before == signals.SIG_DFL:  # to which the loop resets it when it closes
+            # When it closes, asyncio's loop resets the handler to SIG_DFL, which would be
+            # wrong if there had been another one.
+            if before == signals.SIG_DFL:
                 current().wake_on_signals()
         if _is_main_thread():
             for number, handler in self._while_open():
@@ -283,9 +285,12 @@ def _is_main_thread() -> bool:
 
 
 def _is_caught_in_c(number: int) -> bool:
-    """Whether a library has a handler for a signal that Python does not know of."""
+    """Whether a library written in C has a handler, of which Python does not know.
+
+    Call this only for a signal that has no handler in Python.
+    """
     caught = caught_signals()
-    if caught is None:
+    if caught is None:  # there is no /proc: assume it only of libuv
         return "uvloop" in sys.modules
     return bool(caught >> (number - 1) & 1)
 

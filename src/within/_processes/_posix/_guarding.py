@@ -1,6 +1,6 @@
 """The guard process, which waits for the end of a program and ends its trees (P19).
 
-It runs this file in an interpreter of its own, without the rest of the package.
+It runs this file in an interpreter of its own, with only a few modules of the package.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _PAUSE = 0.05
 class Trees:
     """The trees of the program.
 
-    By mark: the leader or 0, what belongs to the tree, and the process groups in it.
+    Each is kept under its mark, with the pid of its leader (0 until that is known), what
+    belongs to the tree, and the process groups in it.
     """
 
     def __init__(self) -> None:

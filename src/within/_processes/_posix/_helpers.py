@@ -45,6 +45,7 @@ def reads_from_the_dead(pid: int, but: tuple[int, int] | None) -> bool:
             if _is_hung_up(fd):
                 return True
             ends = held.pipe()
+            # All pipes without a name are on one device.
             is_named = status.st_dev != os.fstat(ends[0]).st_dev
             return is_named and _would_not_wait(fd, ends, held)
         except OSError as error:  # it is gone or closed, or belongs to another user

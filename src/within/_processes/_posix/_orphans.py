@@ -50,7 +50,7 @@ class Orphans:
         return bool(found)
 
     def remember(self, pid: int) -> None:
-        """Remember a member outside the group, which is about to be killed."""
+        """Remember a member whose mark has been seen."""
         self._seen.setdefault(pid, started_at(pid))
 
     def reap(self) -> None:

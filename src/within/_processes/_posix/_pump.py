@@ -127,7 +127,10 @@ class Pump(BasePump):
             self._selector.unregister(fd)
 
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
+        """Keep the bytes moving until one of ``pids``, which are not our children, ends.
+
+        Where the kernel cannot report that, this returns after a moment.
+        """
         ended = False
 
         def end(fd: int) -> int:

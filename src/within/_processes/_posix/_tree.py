@@ -40,7 +40,7 @@ READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 # more, or after the pids have wrapped around, listing all processes is faster.
 FEW_FORKS = 500
 
-# How much of such a file is read at once, in bytes.
+# How much of a file in /proc is read at once, in bytes.
 _CHUNK = 65536
 
 # States of a process that no longer runs, or does not exist.
@@ -59,8 +59,8 @@ _CHASE = 10_000
 # long for one that was not found, in seconds.
 _UNTIL_VISIBLE = 0.001
 
-# How long a process may be in execve(), where it has no environment, in seconds: longer
-# on a busy machine or from a cold disk.
+# How long we wait for a process that is in execve(), where it has no environment, in
+# seconds. It takes long on a busy machine or from a cold disk.
 EXEC = 0.05
 
 
@@ -325,7 +325,10 @@ def _status(pid: int) -> tuple[bytes, int, int]:
 
 
 def _fields(pid: int) -> list[bytes]:
-    """The state of a process and what follows it in its ``stat``; nothing if gone."""
+    """The state of a process and what follows it in its ``stat``; nothing if gone.
+
+    proc(5) counts from 1 and has the state as field 3, so ``[n]`` is its field n + 3.
+    """
     # The name before the state, in parentheses, may contain anything.
     return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 

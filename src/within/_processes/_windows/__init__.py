@@ -1,7 +1,8 @@
 """Children on Windows: the same names and rules as on POSIX, by other means.
 
-Most modules replace one of ``_posix`` with the same name; ``_platform`` chooses between
-them. Nothing here is imported on another system.
+``_child``, ``_files``, ``_log`` and ``_pump`` replace the modules of ``_posix`` with the
+same names; ``_platform`` chooses between them. Nothing here is imported on another
+system.
 
 - ``_kernel`` declares the calls of Windows, and ``_handles`` keeps what they open. The
   tree of a child is a job object, which no process in it can leave.

@@ -175,7 +175,8 @@ class Child(BaseChild):
         if self.is_open():
             self._keep_process()  # its start may have been interrupted
             if not self.is_spared():
-                with suppress(OSError):  # it may not be in the job yet
+                # By itself as well, because it may not be in the job yet.
+                with suppress(OSError):
                     _winapi.TerminateProcess(self.exit_fd, KILLED)
                 terminate_job(self._job)
             until = time.monotonic() + BLOCKING

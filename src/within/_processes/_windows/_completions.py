@@ -75,7 +75,7 @@ class Completions:
                 _, done = self._under_way.pop(reported[3], (None, None))
                 if done is not None:
                     done()
-                del done
+                del done  # or what it belongs to would live until the next completion
 
 
 completions = Completions()

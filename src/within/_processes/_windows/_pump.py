@@ -119,7 +119,7 @@ class Pump(BasePump):
         ]
 
     async def until_one_ends(self, pids: Iterable[int]) -> None:
-        """Keep the bytes moving until one of ``pids`` ends, which are not our children."""
+        """Keep the bytes moving until one of ``pids``, which are not our children, ends."""
         ended = False
 
         def end(fd: int) -> int:
