@@ -80,8 +80,14 @@ EDGES = [
     Mutation(
         "T13: replace an exception by the complaint about the order",
         BACKEND,
-        "if not in_order and exc is None:",
-        "if not in_order:",
+        "            if exc is not None:\n                return  # it says more",
+        "            if False:\n                return  # it says more",
+    ),
+    Mutation(
+        "T13: replace an exception by the complaint about the order on trio",
+        TRIO,
+        "            if exc is not None:\n                return  # it says more",
+        "            if False:\n                return  # it says more",
     ),
     Mutation(
         "T13: raise trio's own error for a block that was left wrongly",

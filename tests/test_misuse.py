@@ -49,6 +49,18 @@ async def test_t13_leaving_out_of_order_is_an_error(ticks: Ticks) -> None:
     await anyio.lowlevel.checkpoint()
 
 
+async def test_t13_an_exception_is_not_replaced_by_the_complaint_about_the_order(
+    ticks: Ticks,
+) -> None:
+    outer, inner = within.timeout(ticks.long), within.timeout(ticks.long)
+    outer.__enter__()
+    inner.__enter__()
+    error = ValueError()
+    assert not outer.__exit__(ValueError, error, None)
+    assert not inner.__exit__(ValueError, error, None)
+    await anyio.lowlevel.checkpoint()
+
+
 async def test_t13_leaving_in_another_task_is_an_error(ticks: Ticks) -> None:
     limit = within.timeout(ticks.long)
     left: list[str] = []

@@ -192,19 +192,6 @@ def test_t13_a_generator_that_another_task_closes_is_nobodys_mistake() -> None:
     virtually(main)
 
 
-def test_t13_out_of_order_an_exception_is_not_replaced() -> None:
-    async def main() -> None:
-        outer, inner = within.timeout(NEVER), within.timeout(NEVER)
-        outer.__enter__()
-        inner.__enter__()
-        error = ValueError()
-        assert not outer.__exit__(ValueError, error, None)
-        assert not inner.__exit__(ValueError, error, None)
-        await nothing_strikes()
-
-    virtually(main)
-
-
 def test_t8_t13_a_block_that_was_left_wrongly_takes_its_cancellation_back() -> None:
     async def main() -> None:
         outer, inner = within.timeout(LIMIT), within.timeout(NEVER)

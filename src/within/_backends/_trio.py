@@ -194,10 +194,12 @@ class TrioBackend:
         if isinstance(exc, GeneratorExit):
             return  # its coroutine or generator was dropped: there is nobody to tell
         if is_here and not was_started_inside:
+            if exc is not None:
+                return  # it says more than the wrong order
             raise RuntimeError(
                 f"{block!r} was left before a block that was entered inside it: leave "
                 "blocks in the reverse order of entering them"
-            ) from exc
+            )
         raise RuntimeError(
             f"{block!r} was left in another task, not in the one that entered it: enter "
             "and leave it in the same task (a generator that yields inside the block "

@@ -383,8 +383,9 @@ class AsyncioBackend:
                 f"({task!r}): enter and leave it in the same task (a generator that "
                 "yields inside the block may be closed in another one)"
             ) from exc
-        # An exception that is leaving the block says more than the wrong order.
-        if not in_order and exc is None:
+        if not in_order:
+            if exc is not None:
+                return  # it says more than the wrong order
             raise RuntimeError(
                 f"{block!r} was left before a block that was entered inside it: "
                 "leave blocks in the reverse order of entering them"

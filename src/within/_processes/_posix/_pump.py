@@ -148,7 +148,7 @@ class Pump(BasePump):
                     except (OSError, AttributeError):
                         continue  # a thread's number, or a kernel without pidfd
                     self._when_readable(fd, end)
-                if any(pidfds):
+                if list(pidfds):
                     await self.until(lambda: ended)
                 else:
                     with move_on_after(_POLL):

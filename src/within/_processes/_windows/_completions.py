@@ -72,10 +72,11 @@ class Completions:
         while True:
             reported = overlapped.GetQueuedCompletionStatus(port, INFINITE)
             if reported is not None:
-                _, done = self._under_way.pop(reported[3], (None, None))
+                operation, done = self._under_way.pop(reported[3], (None, None))
                 if done is not None:
                     done()
-                del done  # or what it belongs to would live until the next completion
+                # Or they, and what they refer to, would live until the next completion.
+                del operation, done
 
 
 completions = Completions()

@@ -13,6 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from .._descriptors import Descriptors
 from .._files import BaseFiles, output_behind
 from ._handles import Handles
 from ._pipes import make_pipe, write
@@ -73,11 +74,9 @@ class Files(BaseFiles):
         return self._inheritable(msvcrt.get_osfhandle(fd))
 
     def _null(self) -> int:
-        fd = os.open(os.devnull, os.O_RDWR)
-        try:
+        with Descriptors() as opened:
+            fd = opened.open(os.open, os.devnull, os.O_RDWR)
             return self._inheritable(msvcrt.get_osfhandle(fd))
-        finally:
-            os.close(fd)
 
     def _inheritable(self, handle: int) -> int:
         us = _winapi.GetCurrentProcess()

@@ -104,7 +104,8 @@ class _Writable(Waitable):
             self._close_once()
 
     def _close_once(self) -> None:
-        while self._unclosed:  # both threads may be here
+        with suppress(IndexError):  # both threads may be here
+            # In one step of C, so that no signal comes in between (P14).
             any(map(close_handle, map(self._unclosed.pop, [-1])))
 
 
