@@ -330,6 +330,28 @@ def test_v6_a_fixture_with_a_limit_open_across_its_yield_is_refused(
     assert reason in outcome.text
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+def test_v7_a_synchronous_fixture_of_any_scope_may_ask_for_the_loop(
+    pytester: pytest.Pytester, scope: str
+) -> None:
+    source = f"""\
+        @pytest.fixture(scope="session")
+        def anyio_backend():
+            return "asyncio"
+        @pytest.fixture(scope="{scope}")
+        def url(anyio_backend):
+            return "url"
+        @pytest.mark.anyio
+        async def test_a(url):
+            pass
+        @pytest.mark.virtual_time
+        async def test_b(url):
+            await hour()
+    """
+    passed = run_pytest(pytester, source).passed
+    assert sorted(passed) == ["test_a", "test_b[asyncio]", "test_b[trio]"]
+
+
 def test_v7_private_names_of_anyios_plugin_and_of_trio_have_not_moved() -> None:
     assert vars(pytest_plugin).keys() >= NO_LOOP.keys()
     assert vars(GLOBAL_RUN_CONTEXT) == {}
