@@ -339,17 +339,23 @@ def test_v7_a_synchronous_fixture_of_any_scope_may_ask_for_the_loop(
         def anyio_backend():
             return "asyncio"
         @pytest.fixture(scope="{scope}")
-        def url(anyio_backend):
-            return "url"
+        def chosen(anyio_backend):
+            return anyio_backend
+        @pytest.fixture(scope="{scope}")
+        def shared(chosen):
+            return chosen
         @pytest.mark.anyio
-        async def test_a(url):
-            pass
+        async def test_a(shared):
+            assert shared == "asyncio"
         @pytest.mark.virtual_time
-        async def test_b(url):
+        async def test_b(shared, anyio_backend):
+            assert shared is anyio_backend
             await hour()
+        def test_c(shared):
+            assert shared == "asyncio"
     """
     passed = run_pytest(pytester, source).passed
-    assert sorted(passed) == ["test_a", "test_b[asyncio]", "test_b[trio]"]
+    assert sorted(passed) == ["test_a", "test_b[asyncio]", "test_b[trio]", "test_c"]
 
 
 def test_v7_private_names_of_anyios_plugin_and_of_trio_have_not_moved() -> None:

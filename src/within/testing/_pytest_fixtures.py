@@ -57,7 +57,7 @@ def _is_async(fixture: Fixture) -> bool:
 
 @dataclass
 class _Open:
-    """A fixture that is open, and the loop on which it was set up."""
+    """A fixture that is open, and the loop for which it was set up."""
 
     fixture: Fixture
     options: VirtualTime | None  # of its loop; None is real time
@@ -138,14 +138,15 @@ def pytest_fixture_setup(
 ) -> Generator[None, Any, Any]:
     """Set up an async fixture of a virtual test on the loop of the test.
 
-    anyio's plugin does the work, but here it comes before every other plugin.
+    anyio's plugin does the work, but here it comes before every other plugin. A
+    synchronous fixture that depends on the loop is only taken note of.
     """
-    if not _is_async(fixturedef):
+    if not needs_the_loop(fixturedef):
         return (yield)
     opened = _about_to_open(fixturedef, request)
     _open.append(opened)
     options = opened.options
-    if options is None:
+    if options is None or not _is_async(fixturedef):
         return (yield)
     with _by_anyio(fixturedef, request, options):
         fixture: Any = fixturedef  # `func` is final, but anyio replaces it as well
