@@ -330,6 +330,34 @@ def test_v6_a_fixture_with_a_limit_open_across_its_yield_is_refused(
     assert reason in outcome.text
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+def test_v7_a_synchronous_fixture_of_any_scope_may_ask_for_the_loop(
+    pytester: pytest.Pytester, scope: str
+) -> None:
+    source = f"""\
+        @pytest.fixture(scope="session")
+        def anyio_backend():
+            return "asyncio"
+        @pytest.fixture(scope="{scope}")
+        def chosen(anyio_backend):
+            return anyio_backend
+        @pytest.fixture(scope="{scope}")
+        def shared(chosen):
+            return chosen
+        @pytest.mark.anyio
+        async def test_a(shared):
+            assert shared == "asyncio"
+        @pytest.mark.virtual_time
+        async def test_b(shared, anyio_backend):
+            assert shared is anyio_backend
+            await hour()
+        def test_c(shared):
+            assert shared == "asyncio"
+    """
+    passed = run_pytest(pytester, source).passed
+    assert sorted(passed) == ["test_a", "test_b[asyncio]", "test_b[trio]", "test_c"]
+
+
 def test_v7_private_names_of_anyios_plugin_and_of_trio_have_not_moved() -> None:
     assert vars(pytest_plugin).keys() >= NO_LOOP.keys()
     assert vars(GLOBAL_RUN_CONTEXT) == {}

@@ -180,3 +180,76 @@ def test_v6_a_fixture_that_asks_for_virtual_time_gets_it_or_the_test_fails(
     ]
     taken = f"'anyio_backend' is in virtual time, but pytest-{plugin} is about to run"
     assert outcome.text.count(taken) >= 2 * bool(plugin)
+
+
+def test_v6_the_mark_of_a_class_counts_before_those_of_its_bases(
+    pytester: pytest.Pytester,
+) -> None:
+    source = """\
+        @pytest.mark.virtual_time("asyncio", start=5)
+        class TestA:
+            start = 5
+            async def test_a(self):
+                await hour(self.start)
+        @pytest.mark.virtual_time("trio", start=7)
+        class TestB(TestA):
+            start = 7
+        class TestC(TestB):
+            pass
+        class TestD(TestC):
+            start = 9
+            @pytest.mark.virtual_time("asyncio", start=9)
+            async def test_a(self):
+                await hour(self.start)
+    """
+    outcome = run_pytest(pytester, source)
+    assert sorted(outcome.passed) == [
+        "TestA::test_a[asyncio]",
+        "TestB::test_a[trio]",
+        "TestC::test_a[trio]",
+        "TestD::test_a[asyncio]",
+    ]
+
+
+RUNS_IT = """\
+    import asyncio, pytest
+    def pytest_collection_modifyitems(items):
+        for item in items:
+            if item.originalname == "test_late":
+                item.add_marker(pytest.mark.virtual_time)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(pyfuncitem):
+        if pyfuncitem.originalname == "test_taken":
+            asyncio.run(pyfuncitem.obj())
+            return True
+"""
+
+
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.xfail(strict=True)"])
+def test_v6_a_refusal_is_a_failure_even_where_one_is_expected(
+    pytester: pytest.Pytester, mark: str
+) -> None:
+    pytester.makeconftest(dedent(RUNS_IT))
+    source = f"""\
+        {mark}
+        @pytest.mark.virtual_time
+        async def test_taken():
+            pass
+        {mark}
+        @pytest.mark.anyio
+        async def test_late():
+            pass
+        @pytest.mark.xfail(strict=True)
+        @pytest.mark.virtual_time
+        async def test_other():
+            await hour(1)
+    """
+    outcome = run_pytest(pytester, source)
+    verdicts = {name.partition("[")[0]: verdict for name, verdict in outcome.tests}
+    assert verdicts == {
+        "test_taken": "FAILED",
+        "test_late": "FAILED",
+        "test_other": "XFAIL",
+    }
+    by_hook = "a hook of another plugin or of a conftest.py is about to run it"
+    assert outcome.text.count(by_hook) >= 2

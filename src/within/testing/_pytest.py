@@ -15,7 +15,8 @@ import pytest
 
 from ._clock import finite_start
 from ._pytest_fixtures import (
-    async_fixtures,
+    fixtures_of,
+    needs_the_loop,
     pytest_fixture_post_finalizer,
     pytest_fixture_setup,
     pytest_runtest_setup,
@@ -28,18 +29,27 @@ from ._pytest_refusals import (
     CHOSEN_TWICE,
     IGNORED,
     as_written,
+    deciding_mark,
     drop_automatic_marks,
     ignored_marks,
     marks_on,
     plain_item,
+    pytest_runtest_makereport,
     reason_for_refusal,
+    refuse,
     unexpected_runner,
 )
-from ._runs import backends, raising_deadlocks, virtual_clock as clock
+from ._runs import (
+    backends,
+    raising_deadlocks,
+    running_clock,
+    virtual_clock as clock,
+)
 
 __all__ = [
     "pytest_fixture_post_finalizer",
     "pytest_fixture_setup",
+    "pytest_runtest_makereport",
     "pytest_runtest_setup",
 ]
 
@@ -147,7 +157,7 @@ def _loops_named_by(mark: pytest.Mark) -> dict[str, tuple[str, dict[str, Any]]]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None]:
-    mark = metafunc.definition.get_closest_marker("virtual_time")
+    mark = deciding_mark(metafunc.definition)
     if mark is None or "anyio_backend" not in metafunc.fixturenames:
         return (yield)  # the mark may be on a whole module, and this test synchronous
     node = metafunc.definition.nodeid
@@ -171,13 +181,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None]:
 
 
 def _widest_scope(item: pytest.Function) -> Scope:
-    """The widest scope of the test's async fixtures, which all need the loop.
+    """The widest scope of the test's fixtures that need the loop.
 
     It is at least ``module``, the scope of `anyio_backend` in anyio's plugin.
     """
     # Never ``package``: pytest would then mistake it for ``session`` where a directory
     # is not a package.
-    found: set[Scope] = {fixture.scope for fixture in async_fixtures(item)}
+    found: set[Scope] = {x.scope for x in fixtures_of(item) if needs_the_loop(x)}
     return "session" if found & {"package", "session"} else "module"
 
 
@@ -222,7 +232,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     has_loop = virtual_options(arguments.get("anyio_backend")) is not None
     is_marked = item.get_closest_marker("virtual_time") is not None
     if is_marked and (reason := reason_for_refusal(item, has_loop)) is not None:
-        pytest.fail(f"{item.nodeid}: {reason}", pytrace=False)
+        refuse(item, f"{item.nodeid}: {reason}")
     is_async = item.stash.setdefault(
         _IS_ASYNC, iscoroutinefunction(as_written(getattr(item, "obj", None)))
     )
@@ -231,7 +241,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     found = yield
     refuse_fixtures_of_another_time(item)
     if has_loop and is_async and not item.stash[_IS_CALLED]:
-        pytest.fail(unexpected_runner(item), pytrace=False)
+        refuse(item, unexpected_runner(item))
     return found
 
 
@@ -250,9 +260,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     if not iscoroutinefunction(test):
         if not pyfuncitem.stash.get(_IS_ASYNC, False):
             return (yield)  # a synchronous test that asks for `anyio_backend`
-        pytest.fail(unexpected_runner(pyfuncitem), pytrace=False)
+        refuse(pyfuncitem, unexpected_runner(pyfuncitem))
     pyfuncitem.stash[_IS_CALLED] = True
-    setattr(owner, name, raising_deadlocks(test, backend[0]))
+    guarded = raising_deadlocks(test, backend[0])
+
+    @functools.wraps(test)
+    async def in_virtual_time(*args: Any, **kwargs: Any) -> Any:
+        if running_clock() is None:  # another hook runs the test on a loop of its own
+            refuse(pyfuncitem, unexpected_runner(pyfuncitem))
+        return await guarded(*args, **kwargs)
+
+    setattr(owner, name, in_virtual_time)
     try:
         with loop_of(options).in_use():
             return (yield)

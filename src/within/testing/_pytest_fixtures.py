@@ -15,6 +15,7 @@ from anyio import pytest_plugin
 
 from .._clock import current_effective_deadline
 from ._pytest_loops import loop_of
+from ._pytest_refusals import refuse
 from ._runs import VirtualTime
 
 if TYPE_CHECKING:
@@ -37,12 +38,17 @@ def virtual_options_of(item: pytest.Item) -> VirtualTime | None:
     return virtual_options(params.get("anyio_backend"))
 
 
-def async_fixtures(item: pytest.Function) -> list[Fixture]:
-    """All async fixtures that a test uses, directly or not."""
+def fixtures_of(item: pytest.Function) -> list[Fixture]:
+    """All fixtures that a test uses, directly or not."""
     info: Any = getattr(item, "_fixtureinfo", None)  # anyio's plugin reads it as well
     if info is None:
         return []
-    return [x for defs in info.name2fixturedefs.values() for x in defs if _is_async(x)]
+    return [fixture for found in info.name2fixturedefs.values() for fixture in found]
+
+
+def needs_the_loop(fixture: Fixture) -> bool:
+    """Whether a fixture depends on the loop of the test; all async ones do."""
+    return _is_async(fixture) or "anyio_backend" in fixture.argnames
 
 
 def _is_async(fixture: Fixture) -> bool:
@@ -51,7 +57,7 @@ def _is_async(fixture: Fixture) -> bool:
 
 @dataclass
 class _Open:
-    """A fixture that is open, and the loop on which it was set up."""
+    """A fixture that is open, and the loop for which it was set up."""
 
     fixture: Fixture
     options: VirtualTime | None  # of its loop; None is real time
@@ -86,7 +92,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if not isinstance(item, pytest.Function):
         return
-    needed = async_fixtures(item)
+    needed = fixtures_of(item)
     for found in _open.copy():
         if found.fixture in needed and found.is_of_another_time(item):
             _tear_down(found, item)
@@ -105,11 +111,11 @@ def refuse_fixtures_of_another_time(item: pytest.Item) -> None:
         if found.fixture in active.values() and found.is_of_another_time(item):
             kind = "real" if found.options is None else "virtual"
             name = found.fixture.argname
-            pytest.fail(
+            refuse(
+                item,
                 f"{item.nodeid}: got the fixture {name!r} by getfixturevalue() while it "
                 f"was open on another loop, in {kind} time: add "
                 f"@pytest.mark.usefixtures({name!r}), so that it is set up again",
-                pytrace=False,
             )
 
 
@@ -132,14 +138,15 @@ def pytest_fixture_setup(
 ) -> Generator[None, Any, Any]:
     """Set up an async fixture of a virtual test on the loop of the test.
 
-    anyio's plugin does the work, but here it comes before every other plugin.
+    anyio's plugin does the work, but here it comes before every other plugin. A
+    synchronous fixture that depends on the loop is only taken note of.
     """
-    if not _is_async(fixturedef):
+    if not needs_the_loop(fixturedef):
         return (yield)
     opened = _about_to_open(fixturedef, request)
     _open.append(opened)
     options = opened.options
-    if options is None:
+    if options is None or not _is_async(fixturedef):
         return (yield)
     with _by_anyio(fixturedef, request, options):
         fixture: Any = fixturedef  # `func` is final, but anyio replaces it as well

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import sys
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import TestCase
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _PLUGINS = {"asyncio": "pytest-asyncio", "trio": "pytest-trio"}  # by their marks
 
@@ -24,6 +27,41 @@ IGNORED = (
     "pytest ignores 'pytestmark' in this file, so no test would run in virtual "
     "time: mark the tests, their classes or their modules"
 )
+
+
+# Whether a test has been refused while it ran.
+_IS_REFUSED = pytest.StashKey[bool]()
+
+
+def refuse(item: pytest.Item, reason: str) -> NoReturn:
+    """Fail a test that would not run in virtual time, or that has not."""
+    item.stash[_IS_REFUSED] = True
+    pytest.fail(reason, pytrace=False)
+
+
+# `tryfirst` on a wrapper: it ends after that of pytest, which deals with `xfail`.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let ``xfail`` expect a failure of the test, but not its refusal."""
+    report = yield
+    is_refused = item.stash.get(_IS_REFUSED, False)
+    item.stash[_IS_REFUSED] = False  # the test may run again
+    if is_refused and hasattr(report, "wasxfail"):
+        del report.wasxfail
+        report.outcome = "failed"
+    return report
+
+
+def deciding_mark(test: pytest.Function) -> pytest.Mark | None:
+    """The mark ``virtual_time`` that chooses the loops: the closest one."""
+    found = list(test.iter_markers_with_node("virtual_time"))
+    closest = [mark for node, mark in found if node is found[0][0]]
+    if not closest:
+        return None
+    # On a class, pytest lists the marks of the base classes first.
+    return closest[-1 if isinstance(found[0][0], pytest.Class) else 0]
 
 
 def marks_on(obj: Any) -> set[str]:
@@ -155,7 +193,7 @@ def unexpected_runner(item: pytest.Item) -> str:
     elif item.get_closest_marker("trio") is not None:
         runner = _PLUGINS["trio"]
     elif kind is pytest.Function:
-        runner = "a hook that has replaced its function"
+        runner = "a hook of another plugin or of a conftest.py"
     else:
         runner = f"{kind.__module__}.{kind.__qualname__}"
     if item.get_closest_marker("virtual_time") is None:

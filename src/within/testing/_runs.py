@@ -141,7 +141,7 @@ def virtual_clock() -> VirtualClock:
     >>> run(nap, backend="asyncio", virtual_time=True)
     3600.0
     """
-    clock = _running_clock()
+    clock = running_clock()
     if clock is None:
         raise RuntimeError(
             "this loop runs in real time: mark the test with pytest.mark.virtual_time, "
@@ -151,16 +151,17 @@ def virtual_clock() -> VirtualClock:
     return clock
 
 
-def _running_clock() -> VirtualClock | None:
+def running_clock() -> VirtualClock | None:
+    """The clock of the running loop, if there is one and it is in virtual time."""
     try:
         backend = current()
     except RuntimeError:
         return None
     if backend.name == "trio":
-        from ._trio_clock import running_clock
+        from ._trio_clock import running_clock as clock_of_loop
     else:
-        from ._asyncio_loop import running_clock
-    return running_clock()
+        from ._asyncio_loop import running_clock as clock_of_loop
+    return clock_of_loop()
 
 
 def raising_deadlocks(
