@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import anyio
@@ -32,6 +33,7 @@ from windows.programs import (
     python,
 )
 from within._processes._windows import _child
+from within.testing._threads import is_idle
 
 pytestmark = pytest.mark.anyio
 
@@ -292,3 +294,12 @@ async def test_p17_a_process_is_one_of_anyios() -> None:
         for name in vars(anyio.abc.Process):
             if not name.startswith("_"):
                 getattr(child, name)
+
+
+# -- V8: virtual time --------------------------------------------------------------
+
+
+async def test_v8_no_thread_of_ours_makes_a_later_test_wait() -> None:
+    await run(*python("pass"))
+    ours = {x.name: is_idle(x) for x in enumerate_threads() if "within" in x.name}
+    assert ours == {"within-port": True}

@@ -21,7 +21,7 @@ from ._callers import callers, thread_frames
 # Each is a whole name, because a driver may call its thread "Trio thread 1 of mine".
 _HARMLESS = re.compile(
     r"AnyIO worker thread|Trio thread \d+|pytest_timeout .*"
-    r"|within-(alarm|connect|log-\d+|wait-\d+)",
+    r"|within-(alarm|connect|port|log-\d+|wait-\d+)",
     re.DOTALL,
 )
 

@@ -43,7 +43,10 @@ class Completions:
                         overlapped.INVALID_HANDLE_VALUE, 0, 0, 0
                     )
                     threading.Thread(
-                        target=self._listen, args=(port,), name="within", daemon=True
+                        target=self._listen,
+                        args=(port,),
+                        name="within-port",
+                        daemon=True,
                     ).start()
                     self._port = port
         return self._port
