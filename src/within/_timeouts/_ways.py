@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from .._seconds import as_seconds
 from ._timeout import Timeout
 
 if TYPE_CHECKING:
@@ -189,4 +190,6 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     >>> asyncio.run(main())
     connection closed
     """
+    if grace is not None:
+        grace = as_seconds(grace, "grace")  # its error would call it `delay` otherwise
     return _Quiet(grace, None, True, False, None)
