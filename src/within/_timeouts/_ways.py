@@ -190,6 +190,8 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     >>> asyncio.run(main())
     connection closed
     """
-    if grace is not None:
-        grace = as_seconds(grace, "grace")  # its error would call it `delay` otherwise
-    return _Quiet(grace, None, True, False, None)
+    try:
+        return _Quiet(grace, None, True, False, None)
+    except (TypeError, ValueError):
+        pass  # this error calls the argument `delay`
+    return _Quiet(as_seconds(grace, "grace"), None, True, False, None)
