@@ -21,9 +21,9 @@ set -l options 'test (__within_operands) -lt 2'
 set -l signals "(string replace -r '^SIG' '' (kill -l | string split ' '))"
 complete -c within -f
 complete -c within -n $options -s s -l signal -x -a $signals -d 'Signal to send first'
-complete -c within -n $options -s k -l kill-after -x -d 'How long after it to send KILL'
+complete -c within -n $options -s k -l kill-after -x -d 'How long after the first signal to send KILL'
 complete -c within -n $options -s f -l foreground -d 'Run it in the process group of within'
-complete -c within -n $options -s p -l preserve-status -d 'Exit with its own status, even on a timeout'
+complete -c within -n $options -s p -l preserve-status -d 'Exit with the status of the command, even on a timeout'
 complete -c within -n $options -s v -l verbose -d 'Report each signal that is sent'
 complete -c within -n $options -l tree -x -a 'child group all' -d 'What to stop'
 complete -c within -n $options -l die-with-parent -d 'Stop it even if within itself is killed'

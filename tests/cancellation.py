@@ -1,8 +1,8 @@
 """Cancels a scenario at its first, second, … n-th suspension, by each means (P14).
 
 It goes on until the scenario runs through without a suspension n, on each loop; after
-every single run nothing may be left. ``python tests/cancellation.py`` prints how often
-that was, and how often a signal handler raised in between (``cancellation_signals``).
+every single run nothing may be left. ``python tests/cancellation.py`` prints the number
+of these runs, and how often a signal handler raised in others (``cancellation_signals``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Run:
     def __init__(self, scenario: Any, at: int, moment: str, loop: str) -> None:
         self.loop = loop
         self.strike: Callable[[], object] = lambda: None
-        self.again = 0.0  # at how many suspensions more
+        self.again = 0.0  # strike again at this many further suspensions
         self.is_prompt = True  # a task that is struck hears of it before it goes on
         self.suspensions = 0
         self.completed = self.cancelled = False
@@ -176,7 +176,7 @@ def sweep(
     """Cancel it at each suspension: how often by which means, and what was wrong."""
     warm_up(loop)
     gc.collect()
-    gc.freeze()  # a look for garbage follows each run; what is older is none of ours
+    gc.freeze()  # the collections after the runs then skip what is older
     counts: Counter[str] = Counter()
     leaks: list[str] = []
     for means, moment in means_on(loop, thorough=thorough):
@@ -221,7 +221,7 @@ def main(names: list[str]) -> int:
 
 
 def _as_pid_1(names: list[str]) -> bool:
-    """Do the same there; true if it leaked."""
+    """Do the same as PID 1; true if it leaked."""
     namespace = ["unshare", "-pf", "--mount-proc"]
     may_make_one = shutil.which("unshare") and not (
         subprocess.run(

@@ -13,7 +13,7 @@ import trio
 
 from within._backends import current
 
-# For a thread to end that has nothing more to wait for. In seconds.
+# Seconds for a thread to end once it has nothing more to wait for.
 PATIENCE = 10.0
 
 
@@ -21,7 +21,7 @@ PATIENCE = 10.0
 def nothing_left(
     problems: list[str], look: Callable[[], dict[str, Any]]
 ) -> Iterator[None]:
-    """Add to ``problems`` what looks otherwise after the block than before."""
+    """Add to ``problems`` what looks different after the block."""
     before, threads = look(), threading.enumerate()
     yield
     # Only new ones: of those before, some may have ended by now.

@@ -157,7 +157,7 @@ def sweep(scenario: Any, loop: str, *, runs: int) -> tuple[int, list[str]]:
     """Interrupt it at so many of its bytecodes: how often, and what was wrong."""
     testing.run(checkpoint, backend=loop)  # what the first loop of its kind keeps
     gc.collect()
-    gc.freeze()  # a look for garbage follows each run; what is older is none of ours
+    gc.freeze()  # the collections after the runs then skip what is older
     interrupted(scenario, loop, NEVER)  # CPython 3.12+ traces no opcode at first
     # On a busy machine a scenario may take a longer way, which few of the runs take again.
     whole = [interrupted(scenario, loop, NEVER) for _ in range(3)]

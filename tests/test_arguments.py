@@ -73,6 +73,14 @@ def test_t5_other_types_are_type_errors_that_name_the_value(
     assert repr(value) in str(raised.value)
 
 
+def test_t5_the_error_of_a_shield_names_its_argument() -> None:
+    way: Any = within.shield
+    with pytest.raises(TypeError, match=r"^grace is 'five'"):
+        way("five")
+    with pytest.raises(ValueError, match=r"^grace is NaN"):
+        way(math.nan)
+
+
 async def test_t5_nan_is_a_value_error() -> None:
     for way in (within.timeout, within.move_on_after, within.timeout_at, within.shield):
         with pytest.raises(ValueError, match="NaN"):

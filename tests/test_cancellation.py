@@ -42,7 +42,7 @@ def test_p14_cancelled_at_any_suspension_by_any_means_nothing_leaks(
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("scenario", [started, waited, stubborn, run_with_input])
-def test_p14_nor_does_the_thread_that_waits_without_a_pidfd(
+def test_p14_the_thread_that_waits_without_a_pidfd_leaks_nothing_either(
     scenario: Any, loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
@@ -139,7 +139,7 @@ def test_p14_the_harness_sees_a_cancellation_that_is_lost(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_p14_the_harness_sees_an_error_in_its_place(loop: str) -> None:
+def test_p14_the_harness_sees_an_error_in_place_of_the_cancellation(loop: str) -> None:
     async def failing(pass_fds: list[int]) -> None:
         try:
             await checkpoint()

@@ -60,7 +60,9 @@ def test_p14_a_handler_that_raises_at_any_bytecode_leaves_nothing(
     assert count > 5
 
 
-def test_p14_nor_where_there_is_no_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p14_a_handler_that_raises_leaves_nothing_without_a_pidfd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     assert sweep(started, "asyncio", runs=30)[1] == []
 

@@ -114,7 +114,9 @@ def test_stopped_by_key_and_continued_while_it_does_not(within: list[str]) -> No
         assert shell.told() == f"killed {signal.SIGINT}"
 
 
-def test_continued_in_the_background_it_does_not_get_it(within: list[str]) -> None:
+def test_continued_in_the_background_it_does_not_get_the_terminal(
+    within: list[str],
+) -> None:
     with session(*within, "sh", "-c", READER) as shell:
         shell.sees("ready")
         shell.types(b"one\n")

@@ -87,7 +87,7 @@ async def test_p22_lines_and_bytes_of_a_message_with_a_header() -> None:
         assert await child.readline() == "Next\n"
 
 
-async def test_p22_bytes_within_a_character_leave_the_rest_of_it() -> None:
+async def test_p22_reading_one_byte_of_a_character_leaves_the_rest_of_it() -> None:
     async with process("printf", "aä€\n", errors="replace") as child:
         assert await child.read(1) == "a"
         assert await child.stdout.receive(1) == b"\xc3"
@@ -130,8 +130,8 @@ async def test_p22_a_child_that_closes_its_output_and_runs_on_ends_its_lines() -
         assert child.returncode is None
 
 
-async def test_p22_the_lines_end_though_each_look_for_them_is_cut_short() -> None:
-    """The child has closed its output and runs on; its exit is not awaited anew."""
+async def test_p22_the_lines_end_although_each_read_is_cancelled_early() -> None:
+    """It has closed its output and runs on. The wait for its exit does not start anew."""
     script = f"exec >&-; exec sleep {FOREVER}"
     async with process("sh", "-c", script, stop=QUICK) as child:
         with anyio.fail_after(60):
@@ -240,7 +240,7 @@ async def test_p22_max_line_bounds_the_text_up_to_a_match() -> None:
 @pytest.mark.parametrize(
     "wanted", ["", re.compile(""), re.compile("a*"), re.compile("$")]
 )
-async def test_p22_a_pattern_that_matches_nothing_at_all(wanted: Any) -> None:
+async def test_p22_a_pattern_that_matches_the_empty_string(wanted: Any) -> None:
     async with process("echo", "hello") as child:
         with pytest.raises(ValueError, match="matches the empty string"):
             await child.read_until(wanted)

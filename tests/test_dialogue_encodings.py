@@ -31,7 +31,7 @@ def writing(data: bytes, **options: Any) -> within.Opening[within.Process]:
     ],
     ids=["big", "native", "sig", "escapes"],
 )
-async def test_p22_communicate_goes_on_with_the_text_where_it_stands(
+async def test_p22_communicate_goes_on_where_the_last_read_stopped(
     encoding: str, data: bytes
 ) -> None:
     text = data.decode(encoding)
@@ -42,7 +42,7 @@ async def test_p22_communicate_goes_on_with_the_text_where_it_stands(
     assert done.stderr == text
 
 
-async def test_p22_what_a_limit_has_interrupted_is_told_from_where_it_stands() -> None:
+async def test_p22_interrupted_begins_where_the_last_read_stopped() -> None:
     script = r"printf '\376\377\000a\000b'; echo go >&2; exec sleep 600"
     with within.Timeout(quiet=True) as limit:
         async with process(
@@ -61,7 +61,7 @@ async def test_p22_what_a_limit_has_interrupted_is_told_from_where_it_stands() -
     assert limit.interrupted.stdout == "b"
 
 
-async def test_p22_communicate_after_a_carriage_return_has_no_line_more() -> None:
+async def test_p22_communicate_after_a_carriage_return_has_no_extra_line() -> None:
     script = r"printf '50%%\r'; read -r _; printf '\nnext\n'"
     async with process("sh", "-c", script) as child:
         assert await child.readline() == "50%\n"
@@ -69,8 +69,8 @@ async def test_p22_communicate_after_a_carriage_return_has_no_line_more() -> Non
     assert done.stdout == "next\n"
 
 
-async def test_p22_the_input_ends_as_its_encoding_asks() -> None:
-    """Back to ASCII, here; the write before it has left that open."""
+async def test_p22_the_input_ends_as_its_encoding_requires() -> None:
+    """Here with the switch back to ASCII, which the write before it did not send."""
     async with process("cat", encoding="iso2022_jp") as child:
         await child.write("日")
         done = await child.communicate("本")
@@ -80,7 +80,7 @@ async def test_p22_the_input_ends_as_its_encoding_asks() -> None:
     assert done.stdout.split()[-3:] == ["033", "(", "B"]
 
 
-async def test_p22_the_end_of_stderr_is_decoded_from_where_it_stands() -> None:
+async def test_p22_the_end_of_stderr_begins_where_the_last_read_stopped() -> None:
     data = codecs.BOM_UTF16_BE + "a1\nb2\n".encode("utf-16-be")
     async with writing(data, encoding="utf-16") as child:
         async for source, line in child.output():

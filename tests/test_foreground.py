@@ -46,7 +46,7 @@ print("and", (await run("sh", "-c", ASK, "third", text=True)).stdout)
 
 
 @each_kind
-def test_p3_several_get_it_one_after_another(backend: str) -> None:
+def test_p3_several_get_the_terminal_one_after_another(backend: str) -> None:
     with session(*TWICE(backend)) as shell:
         shell.types(b"one\ntwo\nthree\n")
         assert shell.sees("both:") == "got one"
@@ -188,8 +188,8 @@ async with process("sh", "-c", script, stop=Stop(signal=signal.SIGINT)) as child
 
 
 @each_kind
-def test_p3_what_we_stop_ourselves_is_no_key(backend: str) -> None:
-    """And the modes of the terminal are those from before."""
+def test_p3_a_sigint_from_us_to_the_child_is_not_taken_for_ctrl_c(backend: str) -> None:
+    """The modes of the terminal are restored, too."""
     with session(*LIMIT(backend)) as shell:
         shell.types(b"one\n")
         shell.sees("the end")

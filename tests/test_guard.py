@@ -80,7 +80,9 @@ def killed() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_p19_killed_it_takes_the_whole_tree_along(loop: str, killed: list[int]) -> None:
+def test_p19_a_program_that_is_killed_takes_the_whole_tree_along(
+    loop: str, killed: list[int]
+) -> None:
     program, pids = started(loop, "all", TREE, 3)
     killed += pids
     with program:
@@ -199,7 +201,7 @@ async def test_p19_a_guard_that_is_stopped_is_replaced_and_hurts_nobody(
     until_dead([other])
 
 
-def test_p19_to_forget_a_tree_waits_for_nothing() -> None:
+def test_p19_forgetting_a_tree_waits_for_nothing() -> None:
     mark = _marks.new_mark()
     guard._trees[mark] = "+"
     held, over = threading.Event(), threading.Event()
@@ -390,7 +392,7 @@ async def test_p19_p5_only_what_bears_the_mark_is_killed(tree: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_p19_is_refused_where_it_cannot_be_kept(
+async def test_p19_die_with_parent_is_refused_where_it_cannot_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(os, "pidfd_open")

@@ -126,7 +126,7 @@ async def test_p16_run_waits_for_one_that_closes_its_output_and_lives_on(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             assert await told.word() == "closed"
-            await anyio.wait_all_tasks_blocked()  # nobody turns round and round
+            await anyio.wait_all_tasks_blocked()  # no task polls
             assert codes == []
             os.write(go_on, b"\n")
         assert codes == [6]
@@ -198,7 +198,7 @@ async def test_p3_run_ends_a_flood_that_its_child_has_left_behind(told: Told) ->
 
 
 async def stopped(script: str, stop: Stop) -> within.Process:
-    """A child that is stopped, whatever it was about."""
+    """A child that is stopped, whatever it was doing."""
     child = await process("sh", "-c", script, stop=stop)
     assert await line(child) == "ready"
     child.send_signal(signal.SIGSTOP)
@@ -207,14 +207,18 @@ async def stopped(script: str, stop: Stop) -> within.Process:
 
 
 @pytest.mark.parametrize("tree", ["child", "group", ALL])
-async def test_p4_one_that_is_stopped_runs_on_to_hear_the_signal(tree: Any) -> None:
+async def test_p4_a_stopped_child_is_continued_so_that_it_gets_the_signal(
+    tree: Any,
+) -> None:
     script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done"
     async with await stopped(script, Stop(grace=60, tree=tree)) as child:
         pass
     assert child.returncode == 5
 
 
-async def test_p4_one_that_is_stopped_runs_on_to_see_its_stdin_closed() -> None:
+async def test_p4_a_stopped_child_is_continued_so_that_it_sees_its_stdin_closed() -> (
+    None
+):
     stop = Stop(close_stdin=60, grace=60)
     async with await stopped("echo ready; read -r word; exit 7", stop) as child:
         pass

@@ -80,7 +80,7 @@ async def until_dead(*pids: int) -> None:
 @trees
 async def test_p16_a_start_fails_at_each_descriptor_that_is_missing(tree: Any) -> None:
     stop = Stop(tree=tree)
-    await run("true", stop=stop)  # what is imported with the first is there
+    await run("true", stop=stop)  # makes the imports that come with the first child
     for spare in range(100):
         child = None
         with nothing_leaks():
@@ -116,7 +116,7 @@ async def test_p16_a_run_fails_at_each_descriptor_that_is_missing(tree: Any) -> 
             break
     assert done is not None
     assert done.stdout == data
-    assert spare >= 8  # that in which all of them are waited for
+    assert spare >= 8  # one more, in which all of them are waited for
 
 
 @pytest.mark.parametrize("tree", ["group", ALL])
@@ -140,7 +140,7 @@ async def test_p16_its_end_is_the_same_with_any_number_of_descriptors(
 
 
 async def test_p16_a_run_is_ended_with_any_number_of_descriptors() -> None:
-    """Those that it has lost while it ran, so that its start was none the wiser."""
+    """The descriptors run out while it runs, after its start has succeeded."""
     for spare in range(6):
         with nothing_leaks():
             await until_dead(*await run_and_cancel(spare))
@@ -175,7 +175,7 @@ async def run_and_cancel(spare: int) -> list[int]:
 async def test_p16_no_descriptor_is_left_to_wait_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It has been started, when the last that is needed is missing."""
+    """It has started, and then the last descriptor that is needed is missing."""
 
     def full(fd: int) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -191,7 +191,7 @@ async def test_p16_no_descriptor_is_left_to_wait_with(
 
 @needs_members
 async def test_p16_a_process_that_left_the_group_is_ended_without_descriptors() -> None:
-    """Those of its own pipes are free at the end, and suffice to look around."""
+    """The descriptors of its own pipes are free at the end. They are enough to look."""
     script = f"setsid sh -c 'echo $$; exec sleep {FOREVER}' & read -r word"
     for spare in range(100):
         child = await process("sh", "-c", script, stop=Stop(tree="all"))

@@ -235,7 +235,7 @@ def test_p16_a_child_that_we_may_not_kill_is_reported_at_once(loop: str) -> None
 
 
 @pytest.mark.anyio
-async def test_p16_one_that_may_not_be_signalled_does_not_hold_up_its_end(
+async def test_p16_a_child_that_may_not_be_signalled_does_not_hold_up_aclose(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused = True

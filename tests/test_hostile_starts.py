@@ -109,7 +109,7 @@ async def test_p16_a_program_that_comes_and_goes_while_it_starts(
                 assert error.filename == str(program)
                 told.add(error.errno)
             else:
-                # The kernel has found it, and the shell has, or has not any more.
+                # The kernel has found it. The shell may have found it too, or no longer.
                 assert done.returncode in (0, 2, 3, 126, 127)
     assert told <= allowed
 
@@ -304,7 +304,9 @@ within.testing.run(main, backend={loop!r})
     ("end", "loop"),
     [
         *product(ENDS, ["asyncio"]),
-        *product(["exit"], ["uvloop", "trio"]),  # the end in which the loop has a part
+        *product(
+            ["exit"], ["uvloop", "trio"]
+        ),  # the only end in which the loop takes part
         *(
             pytest.param(*pair, marks=pytest.mark.exhaustive)
             for pair in product(ENDS, ["uvloop", "trio"])

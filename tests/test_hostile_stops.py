@@ -65,8 +65,10 @@ async def test_p4_waiting_for_a_stubborn_one_costs_nothing(who: str) -> None:
 
 
 @pytest.mark.parametrize("who", WAITED_FOR)
-async def test_p3_nor_does_it_in_a_scope_that_cancels_on_and_on(who: str) -> None:
-    """anyio's scopes do, on asyncio, at each pass of the loop."""
+async def test_p3_waiting_costs_nothing_in_a_scope_that_keeps_cancelling(
+    who: str,
+) -> None:
+    """anyio's scopes do that on asyncio, in each pass of the loop."""
     child = await stubborn(who)
     with anyio.CancelScope() as scope:
         async with child:
@@ -79,7 +81,7 @@ async def test_p3_nor_does_it_in_a_scope_that_cancels_on_and_on(who: str) -> Non
 
 
 @pytest.mark.parametrize("level", [False, True])
-async def test_p3_nor_does_it_under_a_limit_of_ours_that_has_passed(
+async def test_p3_waiting_costs_nothing_under_a_limit_of_ours_that_has_passed(
     level: bool,
 ) -> None:
     child = await stubborn("child")

@@ -89,7 +89,7 @@ async def test_p23_a_port_that_is_in_use_is_an_error_before_the_start() -> None:
             await server("false", ready=listening(port))
 
 
-async def test_p23_a_connection_to_itself_is_none(
+async def test_p23_a_connection_to_itself_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The kernel may choose the port that we connect to as the one to connect from."""

@@ -188,7 +188,7 @@ async def test_p2_input_is_not_given_as_stdin(data: Any) -> None:
         assert len(str(caught.value)) < 200
 
 
-async def test_p23_a_signal_that_is_none_was_not_asked_for() -> None:
+async def test_p23_an_invalid_signal_does_not_ask_for_the_exit() -> None:
     """The exit is still an error, as the block has not asked for it."""
     with pytest.raises(within.ServerFailed, match="status 3"):
         async with server("sh", "-c", "read -r _; exit 3") as running:

@@ -43,7 +43,7 @@ async def test_p1_awaited() -> None:
     assert alive(child.pid)
     await child.aclose()
     assert child.returncode == -signal.SIGTERM
-    await child.aclose()  # again: nothing
+    await child.aclose()  # does nothing more
 
 
 async def test_p1_awaited_and_then_entered() -> None:

@@ -362,7 +362,7 @@ async def test_p2_what_cannot_be_started(way: dict[str, Any], tmp_path: Path) ->
         ({"pty": (9, 9), "stdout": -3}, ValueError, "stdout=DEVNULL and pty="),
     ],
 )
-async def test_p21_bad_input_is_told(
+async def test_p21_bad_options_are_refused(
     options: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
@@ -384,8 +384,8 @@ async def test_p20_a_terminal_is_no_pipe() -> None:
             await process("cat", stdin=child.stdout)
 
 
-async def test_p21_spawning_is_what_is_done_where_it_can_be() -> None:
-    """It neither copies our memory nor runs our code in a fork."""
+async def test_p21_a_start_spawns_where_it_can() -> None:
+    """That neither copies our memory nor runs our code in a fork."""
     forks: list[int] = []
     os.register_at_fork(before=lambda: forks.append(1))
     async with process("true", pty=True) as child:

@@ -164,7 +164,7 @@ async def test_p23_an_error_of_the_function_has_the_log() -> None:
     assert seen[0].returncode == -signal.SIGTERM
 
 
-async def test_p23_a_function_that_is_none() -> None:
+async def test_p23_a_function_that_cannot_tell_when_it_is_ready() -> None:
     async def healthy() -> bool:
         return False
 

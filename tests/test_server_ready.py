@@ -62,7 +62,7 @@ def test_p23_a_text_is_found_however_its_line_is_cut(wanted: Any) -> None:
             assert any(found), (data, cut)
 
 
-def test_p23_a_match_that_more_text_undoes_is_none() -> None:
+def test_p23_a_match_that_more_text_undoes_is_not_taken() -> None:
     sought = Sought(re.compile("ready$"), UTF_8)
     assert not sought.is_in(b"not rea")
     assert not sought.is_in(b"dy")

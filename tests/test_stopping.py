@@ -80,7 +80,7 @@ async def test_p4_stdin_is_closed_first_and_time_given() -> None:
 
 
 @pytest.mark.parametrize("n", range(10))
-async def test_p4_without_time_for_it_the_end_of_stdin_is_no_race(n: int) -> None:
+async def test_p4_without_time_for_stdin_the_signal_always_comes_first(n: int) -> None:
     """cat would end by whichever comes first."""
     async with process("cat") as child:
         pass

@@ -101,7 +101,7 @@ async def test_p6_a_helper_is_not_taken_for_silent_while_it_deals_with_the_outpu
 
 
 @needs_members
-async def test_p6_so_are_all_of_several_helpers_in_a_row() -> None:
+async def test_p6_none_of_several_helpers_in_a_row_is_taken_for_silent() -> None:
     script = (
         "exec > >(cat | (sleep 0.2; cat) | (cat; sleep 0.2; echo done)); echo result"
     )
@@ -110,8 +110,10 @@ async def test_p6_so_are_all_of_several_helpers_in_a_row() -> None:
 
 
 @needs_members
-async def test_p6_so_is_one_that_reads_a_named_pipe(tmp_path: Path) -> None:
-    """It is what a shell without process substitution has for that."""
+async def test_p6_a_helper_that_reads_a_named_pipe_is_not_taken_for_silent(
+    tmp_path: Path,
+) -> None:
+    """A shell without process substitution uses one for that."""
     script = (
         "mkfifo pipe; (cat; sleep 0.5; echo done >&2) <pipe & exec >pipe; echo result"
     )
@@ -141,7 +143,9 @@ async def test_p6_a_named_pipe_with_a_writer_makes_no_helper(tmp_path: Path) -> 
         f"(sleep {FOREVER} | sleep {FOREVER})",  # the writer lives
     ],
 )
-async def test_p6_a_pipe_as_its_input_alone_makes_no_helper_of_a_job(job: str) -> None:
+async def test_p6_a_pipe_as_input_is_not_enough_to_make_a_job_a_helper(
+    job: str,
+) -> None:
     began = time.monotonic()
     script = f"exec 3<&0; {job} & echo hi"
     done = await run("sh", "-c", script, input=b"x", stop=Stop(linger=40))
@@ -180,7 +184,7 @@ class Left:
         ([(b"D", 9), (b"D", 9), (b"S", 9)], 3),
     ],
 )
-def test_p6_what_counts_is_the_time_that_it_had_in_silence(
+def test_p6_time_in_which_a_process_had_no_turn_does_not_count_as_silence(
     states: list[tuple[bytes, float]], seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -196,15 +200,15 @@ def test_p6_what_counts_is_the_time_that_it_had_in_silence(
     assert states == []
 
 
-async def test_p6_no_pause_at_all_still_has_what_was_written_before_the_exit() -> None:
+async def test_p6_without_any_pause_the_output_from_before_the_exit_is_read() -> None:
     stop = Stop(pause=0, linger=0)
     for _ in range(5):
         done = await run("sh", "-c", f"sleep {FOREVER} & echo hi", stop=stop)
         assert done.stdout == b"hi\n"
 
 
-async def test_p6_a_limit_that_passes_meanwhile_does_not_say_that_it_struck() -> None:
-    """The command has ended in time, and its helper has not: it is ended."""
+async def test_p6_a_limit_that_passes_after_the_exit_raises_no_error() -> None:
+    """The command has ended in time, and its helper has not: the helper is ended."""
     script, stop = f"sleep {FOREVER} & echo hi", Stop(pause=600, linger=600)
     for limit in longer_and_longer():
         with contextlib.suppress(within.ProcessTimeout):  # it has not ended in time
@@ -328,7 +332,7 @@ async def test_p9_at_most_a_mebibyte_of_unread_output_is_kept_and_the_rest_is_to
     assert f"{9_000_000 - size} bytes are missing" in str(raised.value.__cause__)
 
 
-async def test_p9_a_mebibyte_that_fits_has_a_plain_end() -> None:
+async def test_p9_unread_output_of_less_than_a_mebibyte_ends_without_an_error() -> None:
     script = "trap 'head -c 1000000 /dev/zero; exit 7' TERM; echo; while :; do :; done"
     async with process("sh", "-c", script, stop=Stop(grace=60)) as child:
         await line(child)
@@ -336,19 +340,19 @@ async def test_p9_a_mebibyte_that_fits_has_a_plain_end() -> None:
     assert sum([len(part) async for part in child.stdout]) == 1_000_000
 
 
-async def test_p9_after_wait_the_rest_can_be_read_without_a_guess() -> None:
+async def test_p9_after_wait_the_rest_can_still_be_read() -> None:
     async with process("sh", "-c", "echo one; echo two", stdin=DEVNULL) as child:
         await child.wait()
         assert [found async for found in child] == ["one\n", "two\n"]
 
 
-async def test_p6_stdout_that_is_stderr_counts_as_seen() -> None:
+async def test_p6_stderr_that_goes_to_stdout_counts_as_seen() -> None:
     script = f"sleep {FOREVER} & echo hi"
     done = await run("sh", "-c", script, stderr=subprocess.STDOUT, stop=QUICK)
     assert done.stdout == b"hi\n"
 
 
-async def test_p6_several_read_at_once_and_each_has_its_end() -> None:
+async def test_p6_two_streams_are_read_at_once_and_each_of_them_ends() -> None:
     script = f"sleep {FOREVER} & echo out; echo err >&2"
     ended: list[bytes] = []
 

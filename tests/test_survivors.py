@@ -71,7 +71,9 @@ async def test_p4_a_child_that_had_to_be_stopped_takes_its_tree_along(
     assert not alive(pid)
 
 
-async def test_p25_first_child_with_survivors(nothing_is_left: None) -> None:
+async def test_p25_a_child_that_is_stopped_first_takes_its_tree_along(
+    nothing_is_left: None,
+) -> None:
     stop = Stop(survivors="leave", grace=60, first="child")
     async with process("sh", "-c", STUBBORN, stop=stop) as child:
         pid = int(await line(child))

@@ -332,7 +332,7 @@ def test_t4_an_exception_on_its_way_ends_a_wait_for_the_first_exception() -> Non
 
 
 def test_t2_gather_is_not_waited_for_while_one_of_its_tasks_has_no_result() -> None:
-    """A chain of tasks is given many passes, but only if it ends all that is awaited."""
+    """A chain of tasks gets many passes, but only if the wait ends with the chain."""
 
     async def deep(future: asyncio.Future[int], depth: int) -> int:
         if depth:

@@ -50,7 +50,7 @@ def is_wine() -> bool:
 
 
 class Watched:
-    """A process that is not ours, held by its handle: its number is not given away."""
+    """A process that is not ours, held by its handle, so its number is not reused."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

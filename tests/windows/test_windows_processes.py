@@ -128,7 +128,7 @@ async def test_p3_p7_no_descendant_outlives_the_block(how: str) -> None:
     assert [one.is_dead() for one in found] == [True] * 4
 
 
-async def test_p3_a_child_alone_leaves_its_own_children_be() -> None:
+async def test_p3_with_tree_child_its_own_children_are_left_alone() -> None:
     started = "import subprocess, sys; print(subprocess.Popen("
     started += f"[sys.executable, '-c', {FOREVER!r}], stdout=-3).pid); {FOREVER}"
     stop = Stop(grace=0.05, tree="child")

@@ -113,7 +113,7 @@ class PipeReader:
 
     def _closed(self) -> ClosedResourceError:
         return ClosedResourceError(
-            f"{self.what} is closed: aclose() was called, or another child reads it now"
+            f"{self.what} has been closed, or another child reads it now"
         )
 
     # -- another child -----------------------------------------------------

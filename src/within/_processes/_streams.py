@@ -151,9 +151,7 @@ class SendStream(ByteSendStream):
                         "interrupted: call it again, and it will continue"
                     )
                 if target.fd < 0:
-                    raise ClosedResourceError(
-                        f"{self._what} has been closed with aclose()"
-                    )
+                    raise ClosedResourceError(f"{self._what} has been closed")
                 if not rest:
                     return
                 try:

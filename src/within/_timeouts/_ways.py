@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from .._seconds import as_seconds
 from ._timeout import Timeout
 
 if TYPE_CHECKING:
@@ -189,4 +190,8 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     >>> asyncio.run(main())
     connection closed
     """
-    return _Quiet(grace, None, True, False, None)
+    try:
+        return _Quiet(grace, None, True, False, None)
+    except (TypeError, ValueError):
+        pass  # this error calls the argument `delay`
+    return _Quiet(as_seconds(grace, "grace"), None, True, False, None)

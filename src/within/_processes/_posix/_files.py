@@ -90,7 +90,8 @@ class Files(BaseFiles):
             if os.isatty(output.fileno()):
                 raise ValueError(
                     f"{target!r} is a terminal, and a program that reads one gets an "
-                    "error at its end: read it yourself, and write what you read to a pipe"
+                    "error instead of an end of file: read it yourself, and write what "
+                    "you read to a pipe"
                 )
             self._handed_over.append(output)
             return output.hand_over()
