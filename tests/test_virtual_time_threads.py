@@ -84,7 +84,9 @@ def test_v8_a_thread_that_is_older_than_the_loop_may_answer_in_a_limit(
 
 @each_loop
 @pytest.mark.usefixtures("unhurried")
-def test_v8_so_may_one_that_is_started_by_the_test(loop: str) -> None:
+def test_v8_a_thread_that_is_started_by_the_test_may_answer_in_a_limit(
+    loop: str,
+) -> None:
     async def main() -> float:
         with contextlib.closing(Driver()) as driver, within.timeout(3600):
             await driver.ask()

@@ -190,8 +190,6 @@ def shield(grace: Seconds | None = None) -> _Quiet:
     >>> asyncio.run(main())
     connection closed
     """
-    try:
-        return _Quiet(grace, None, True, False, None)
-    except (TypeError, ValueError):
-        pass  # this error calls the argument `delay`
-    return _Quiet(as_seconds(grace, "grace"), None, True, False, None)
+    if grace is not None:
+        grace = as_seconds(grace, "grace")  # the error of Timeout says `delay`
+    return _Quiet(grace, None, True, False, None)

@@ -143,6 +143,7 @@ def virtual_clock() -> VirtualClock:
     """
     clock = running_clock()
     if clock is None:
+        current()  # if no loop is running, it says so
         raise RuntimeError(
             "this loop runs in real time: mark the test with pytest.mark.virtual_time, "
             "parametrise it with backends(virtual_time=True), or use "
