@@ -37,6 +37,11 @@ class Outcome:
         assert {outcome for _, outcome in self.tests} == {"PASSED"}, self.text
         return [name for name, _ in self.tests]
 
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """By the name of the test without its parameters."""
+        return {name.partition("[")[0]: verdict for name, verdict in self.tests}
+
 
 def run_pytest(
     pytester: pytest.Pytester,

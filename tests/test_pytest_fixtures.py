@@ -270,8 +270,7 @@ def test_v7_a_fixture_of_another_loop_that_is_found_open_makes_the_test_fail(
     pytester: pytest.Pytester,
 ) -> None:
     outcome = run_pytest(pytester, FOUND_OPEN)
-    verdicts = {name.partition("[")[0]: verdict for name, verdict in outcome.tests}
-    assert verdicts == {
+    assert outcome.verdicts == {
         "test_real": "PASSED",
         "test_by_a_fixture": "FAILED",
         "test_by_itself": "FAILED",

@@ -281,8 +281,11 @@ def test_v6_a_mark_that_comes_too_late_makes_the_test_fail(
     """
     options = STRICT if plugin == "asyncio" else ()
     outcome = run_pytest(pytester, source, *options, plugins=(plugin,))
-    verdicts = {name.partition("[")[0]: verdict for name, verdict in outcome.tests}
-    assert verdicts == {"test_a": "FAILED", "test_b": "FAILED", "test_sync": "PASSED"}
+    assert outcome.verdicts == {
+        "test_a": "FAILED",
+        "test_b": "FAILED",
+        "test_sync": "PASSED",
+    }
     assert reason in outcome.text
 
 
